@@ -4,5 +4,7 @@
 //! declared above it (`tests/house.rs` holds the rule).
 
 pub mod error;
-pub mod engine;
+
+pub mod calendar;
+
 pub mod event;
