@@ -47,6 +47,11 @@ const FIRST: Date = Date::constant(1970, 1, 2);
 const LAST: Date = Date::constant(2106, 2, 5);
 
 impl Day {
+    /// The first day that can be filled.
+    pub const MIN: Self = Self(FIRST);
+    /// The last one.
+    pub const MAX: Self = Self(LAST);
+
     /// The day on which `instant` falls in `zone`.
     pub fn of(instant: Timestamp, zone: &Zone) -> Self {
         Self(instant.to_zoned(zone.zone.clone()).date())

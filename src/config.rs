@@ -1,0 +1,267 @@
+//! What can be configured: each setting's name, unit, default, help and check live together here.
+//!
+//! One TOML file (`--config FILE`, else `prefill.toml` in the data directory where there is one)
+//! and a few environment variables. An unknown key or a value out of range is refused by name.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Class, Context, Error, Result};
+
+/// Names the default number of days to fill.
+pub const BACKFILL_DAYS_VARIABLE: &str = "WEB_ANALYTICS_BACKFILL_DAYS";
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Days before the day on which a team turned its setting on; also what `backfill` fills
+    /// without `--days`. Default 7, or `WEB_ANALYTICS_BACKFILL_DAYS`.
+    pub backfill_days: u32,
+    /// The most days that `--days` and a team's own number may ask for. Default 30.
+    pub max_backfill_days: u32,
+    pub service: Service,
+    pub warehouse: Warehouse,
+    pub source: Source,
+}
+
+/// How `prefill serve` and the other workers work.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// Batches of slices filled at the same time. Default 2.
+    pub workers: u32,
+    /// Tries of a slice before it is failed. Default 3.
+    pub attempts: u32,
+    /// The first wait after a failed try, in milliseconds; doubles with each, with jitter. Default 1000.
+    pub backoff_ms: u64,
+    /// How long a claim holds without a sign of life, in milliseconds. Default 10000.
+    pub lease_ms: u64,
+    /// How often all teams are looked at, signal or not, in milliseconds. Default 30000.
+    pub reconcile_ms: u64,
+    /// How often the source is asked for events that came late or today, in milliseconds. Default 30000.
+    pub freshness_ms: u64,
+    /// Teams of the same day filled by one statement, at most. Default 50.
+    pub batch: u32,
+}
+
+/// Where the tables are, and what a statement may use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Warehouse {
+    /// The database of both rollups. Default `default`.
+    pub database: String,
+    /// Threads of one statement. Default 2.
+    pub max_threads: u32,
+    /// Memory of one statement, in bytes. Default 4 GiB.
+    pub max_memory_usage: u64,
+    /// Time of one statement, in seconds. Default 600.
+    pub max_execution_time: u64,
+}
+
+/// Which table holds the raw events, and what its columns are called there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// The table, in the warehouse's database or as `database.table`. Default `events`.
+    pub table: String,
+    /// Contract name to the table's own name, for those that differ.
+    pub columns: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backfill_days: 7,
+            max_backfill_days: 30,
+            service: Service::default(),
+            warehouse: Warehouse::default(),
+            source: Source::default(),
+        }
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            attempts: 3,
+            backoff_ms: 1_000,
+            lease_ms: 10_000,
+            reconcile_ms: 30_000,
+            freshness_ms: 30_000,
+            batch: 50,
+        }
+    }
+}
+
+impl Default for Warehouse {
+    fn default() -> Self {
+        Self {
+            database: "default".to_owned(),
+            max_threads: 2,
+            max_memory_usage: 4 << 30,
+            max_execution_time: 600,
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            table: "events".to_owned(),
+            columns: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+impl Service {
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    pub fn reconcile_every(&self) -> Duration {
+        Duration::from_millis(self.reconcile_ms)
+    }
+
+    pub fn freshness_every(&self) -> Duration {
+        Duration::from_millis(self.freshness_ms)
+    }
+
+    pub fn backoff(&self) -> Duration {
+        Duration::from_millis(self.backoff_ms)
+    }
+}
+
+impl Config {
+    /// Reads `file`, or `prefill.toml` in the data directory where no file is named, and then the
+    /// environment.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] naming the key and the range that it has to be in.
+    pub fn load(file: Option<&Path>, data_dir: &Path) -> Result<Self> {
+        let usual = data_dir.join("prefill.toml");
+        let path = match file {
+            Some(file) => Some(file.to_path_buf()),
+            None => usual.is_file().then_some(usual),
+        };
+        let mut config = match &path {
+            None => Self::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).classed(Class::Misuse, || {
+                    format!("failed to read the configuration {}", path.display())
+                })?;
+                toml::from_str(&text).map_err(|error| {
+                    Error::misuse(format!("{} is not valid", path.display()))
+                        .caused_by(error)
+                        .hint("see Configuration in README.md for the keys and their units")
+                })?
+            }
+        };
+        if let Ok(text) = std::env::var(BACKFILL_DAYS_VARIABLE) {
+            config.backfill_days = text.trim().parse().map_err(|_| {
+                Error::misuse(format!("{BACKFILL_DAYS_VARIABLE}={text:?} is no number of days"))
+                    .hint("set it to a whole number from 1 to max_backfill_days (30), or unset it")
+            })?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let service = &self.service;
+        for (name, value, least, most) in [
+            ("max_backfill_days", u64::from(self.max_backfill_days), 1, 36_500),
+            ("service.workers", u64::from(service.workers), 1, 64),
+            ("service.attempts", u64::from(service.attempts), 1, 100),
+            ("service.backoff_ms", service.backoff_ms, 1, 3_600_000),
+            ("service.lease_ms", service.lease_ms, 1_000, 3_600_000),
+            ("service.reconcile_ms", service.reconcile_ms, 100, 86_400_000),
+            ("service.freshness_ms", service.freshness_ms, 100, 86_400_000),
+            ("service.batch", u64::from(service.batch), 1, 10_000),
+            ("warehouse.max_threads", u64::from(self.warehouse.max_threads), 1, 1024),
+            ("warehouse.max_memory_usage", self.warehouse.max_memory_usage, 64 << 20, u64::MAX),
+            ("warehouse.max_execution_time", self.warehouse.max_execution_time, 1, 604_800),
+        ] {
+            if value < least || value > most {
+                return Err(Error::misuse(format!(
+                    "{name} = {value} is out of range: {least} to {most}"
+                )));
+            }
+        }
+        self.days(i64::from(self.backfill_days), "backfill_days")?;
+        Ok(())
+    }
+
+    /// A number of days that somebody asked for, under the name by which they asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when it is 0, negative or above the limit: it is never clipped.
+    pub fn days(&self, asked: i64, name: &str) -> Result<i64> {
+        let most = i64::from(self.max_backfill_days);
+        if (1..=most).contains(&asked) {
+            return Ok(asked);
+        }
+        let error = Error::misuse(format!("{name} {asked} is out of range: 1 to {most} days"));
+        Err(if asked > most {
+            error.hint(
+                "name older days with --date-start and --date-end, or raise max_backfill_days in the configuration",
+            )
+        } else {
+            error.hint(format!("pass a whole number from 1 to {most}"))
+        })
+    }
+}
+
+/// The directory that holds everything of one installation, unless one is named.
+///
+/// # Errors
+///
+/// [`Class::Misuse`] when the environment names no home.
+pub fn default_data_dir() -> Result<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    let base = etcetera::choose_base_strategy().classed(Class::Misuse, || {
+        "failed to find the user's data directory".to_owned()
+    });
+    let base = base.map_err(|error| error.hint("pass --data-dir DIR or set PREFILL_DATA_DIR"))?;
+    Ok(base.data_dir().join("prefill"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_days_is_refused_by_name_and_never_clipped() {
+        let config = Config::default();
+        assert_eq!(config.days(30, "--days").expect("the limit itself"), 30);
+        for asked in [0, -1, 31, i64::MAX] {
+            let error = config.days(asked, "--days").expect_err("out of range");
+            assert_eq!(error.class(), Class::Misuse);
+            assert!(error.to_string().contains(&format!("--days {asked}")), "{error}");
+            assert!(error.next_step().is_some());
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_value_out_of_range_are_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("prefill.toml");
+        for (text, names) in [
+            ("backfil_days = 3", "backfil_days"),
+            ("[service]\nworkers = 0", "service.workers"),
+            ("backfill_days = 31", "backfill_days 31"),
+            ("backfill_days = \"x\"", "backfill_days"),
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let error = Config::load(None, dir.path()).expect_err(text);
+            assert!(error.chain().contains(names), "{}", error.chain());
+        }
+        std::fs::write(&file, "backfill_days = 60\nmax_backfill_days = 90").expect("written");
+        assert_eq!(Config::load(None, dir.path()).expect("valid").backfill_days, 60);
+    }
+}

@@ -1,0 +1,491 @@
+//! Fills both rollups for the slices of a claim, from one scan of the events.
+//!
+//! Whether rows are there is decided by looking at the tables, not by remembering: without any, the
+//! new ones are inserted directly and then verified; with some (a refill, or what a try of unknown
+//! outcome left), the partition is copied, changed and verified aside, and takes the old one's
+//! place in one step. So a fill that is done twice, at any point, leaves the rows of one. Each
+//! statement that writes is preceded by a look at the claim. Writes no ledger.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clickhouse::Row;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::calendar::{Bounds, TeamId};
+use crate::error::{Class, Error, Result};
+use crate::ledger::{Claim, Claimed, Ledger, Receipt};
+use crate::rollup::{BOUNCES, STATS, Tables, sql};
+use crate::verify::{self, Scope, Verdict};
+use crate::warehouse::Warehouse;
+use crate::warehouse::name::{Name, with_names};
+
+/// How long after a day's end its events may still come when nothing newer has: a day later, zero
+/// events means that there were none.
+const SOURCE_LAG: Duration = Duration::from_hours(24);
+
+/// How often a partition that somebody else writes to is begun again before the try is given up.
+const RESTARTS: usize = 5;
+
+/// What became of one slice.
+#[derive(Clone, Debug)]
+pub enum Filled {
+    /// The tables hold it, and its verdict is clean.
+    Done(Receipt),
+    /// It has no events, and the source is not known to be complete.
+    NoEventsYet,
+    /// What was written differs from the raw events.
+    Differs(Verdict),
+}
+
+/// A claim being filled: what all steps share.
+pub struct Fill<'a> {
+    pub warehouse: &'a Warehouse,
+    pub tables: &'a Tables,
+    pub ledger: &'a Ledger,
+    pub claim: &'a Claim,
+    pub lease: Duration,
+    /// Whether rows may have been written into the tables themselves.
+    pub wrote_directly: &'a AtomicBool,
+}
+
+#[derive(Row, Deserialize)]
+struct Number {
+    value: i64,
+}
+
+#[derive(Row, Deserialize)]
+struct SessionsOf {
+    team_id: u64,
+    sessions: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Existing {
+    there: u8,
+    elsewhere: u8,
+}
+
+#[derive(Row, Deserialize, PartialEq, Eq)]
+struct Version {
+    first_block: i64,
+    last_block: i64,
+    mutation: i64,
+}
+
+/// The tables that live as long as a claim's fill: the sessions, and the copies of the rollups.
+pub struct Scratch {
+    sessions: Name,
+    stats: Name,
+    bounces: Name,
+}
+
+/// The start of the names of all tables that live as long as a fill.
+pub const SCRATCH_PREFIX: &str = "prefill_scratch_";
+
+impl Scratch {
+    fn new(tables: &Tables, claim: &Claim) -> Result<Self> {
+        let own = |kind: &str| tables.own(&format!("{SCRATCH_PREFIX}{}_{kind}", claim.id.simple()));
+        Ok(Self {
+            sessions: own("sessions")?,
+            stats: own("stats")?,
+            bounces: own("bounces")?,
+        })
+    }
+}
+
+/// Who is filled, where, and as of when.
+struct Batch {
+    slices: Vec<Claimed>,
+    teams: Vec<TeamId>,
+    bounds: Bounds,
+    partition: i64,
+    /// Where rows of the zone that a team has left were, in seconds since 1970.
+    left: Vec<i64>,
+    as_of_us: i64,
+    comment: String,
+}
+
+impl Batch {
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            teams: &self.teams,
+            bounds: self.bounds,
+            as_of_us: self.as_of_us,
+            comment: &self.comment,
+        }
+    }
+}
+
+impl Fill<'_> {
+    /// Fills the claim's slices; what became of each.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Lost`] when the claim was lost; otherwise as the warehouse's errors are classed.
+    /// Then nobody knows what was written, and the next try looks.
+    pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
+        let scratch = Scratch::new(self.tables, self.claim)?;
+        let filled = self.with_scratch(&scratch).await;
+        // On an error too; what a crash leaves is swept by the next worker that starts.
+        let swept = self.drop_scratch(&scratch).await;
+        let filled = filled?;
+        swept?;
+        Ok(filled)
+    }
+
+    async fn with_scratch(&self, scratch: &Scratch) -> Result<Vec<(Claimed, Filled)>> {
+        let begun = Instant::now();
+        let Some(mut batch) = self.batch().await? else {
+            return Ok(Vec::new());
+        };
+        self.alive().await?;
+        self.run_sql(sql::CREATE_SESSIONS, &[("sessions", &scratch.sessions)], &batch, "create the sessions table")
+            .await?;
+        let pieces = self.claim.slices.iter().map(|slice| slice.pieces).max().unwrap_or(1);
+        for piece in 0..pieces {
+            self.collect(&batch, scratch, pieces, piece).await?;
+        }
+        let mut done = self.take_out_incomplete(&mut batch, scratch).await?;
+        if batch.slices.is_empty() {
+            return Ok(done);
+        }
+        let verdicts = self.write(&batch, scratch).await?;
+        let elapsed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        for slice in batch.slices {
+            let verdict = verdicts.get(&slice.team_id).copied().unwrap_or_default();
+            let filled = if verdict.is_clean() {
+                Filled::Done(receipt(&verdict, batch.as_of_us, elapsed_ms))
+            } else {
+                Filled::Differs(verdict)
+            };
+            done.push((slice, filled));
+        }
+        Ok(done)
+    }
+
+    async fn batch(&self) -> Result<Option<Batch>> {
+        let Some(first) = self.claim.slices.first() else {
+            return Ok(None);
+        };
+        let comment = self.claim.comment();
+        // Events that reach the warehouse while this runs belong to the next fill, for the check too.
+        let now = self
+            .warehouse
+            .statement("select toUnixTimestamp64Micro(now64(6, 'UTC')) as value", &comment)
+            .rows::<Number>("read the warehouse's clock")
+            .await?;
+        let as_of_us = now.first().map_or(0, |now| now.value);
+        Ok(Some(Batch {
+            teams: self.claim.slices.iter().map(|slice| slice.team_id).collect(),
+            bounds: first.bounds,
+            partition: first.partition,
+            left: self
+                .claim
+                .slices
+                .iter()
+                .filter_map(|slice| slice.left_bucket.map(Timestamp::as_second))
+                .collect(),
+            slices: self.claim.slices.clone(),
+            as_of_us,
+            comment,
+        }))
+    }
+
+    /// The claim must be ours before each statement that writes.
+    async fn alive(&self) -> Result<()> {
+        self.ledger.renew(self.claim, self.lease).await
+    }
+
+    async fn run_sql(&self, text: &str, names: &[(&str, &Name)], batch: &Batch, doing: &str) -> Result<()> {
+        self.warehouse
+            .statement(&self.tables.render(text, names), &batch.comment)
+            .run(doing)
+            .await
+    }
+
+    async fn collect(&self, batch: &Batch, scratch: &Scratch, pieces: i64, piece: i64) -> Result<()> {
+        self.alive().await?;
+        let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
+        self.warehouse
+            .statement(
+                &self.tables.render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
+                &batch.comment,
+            )
+            .param("teams", ids)
+            .param("from_us", batch.bounds.from.as_microsecond())
+            .param("until_us", batch.bounds.until.as_microsecond())
+            .param("as_of_us", batch.as_of_us)
+            .param("pieces", pieces)
+            .param("piece", piece)
+            .run("collect the sessions")
+            .await
+    }
+
+    /// Takes the teams without a session out of the batch, unless that is known to be all.
+    async fn take_out_incomplete(&self, batch: &mut Batch, scratch: &Scratch) -> Result<Vec<(Claimed, Filled)>> {
+        let text = with_names(
+            "select team_id, count() as sessions from {sessions} group by team_id",
+            &[("sessions", &scratch.sessions)],
+        );
+        let found: BTreeMap<u64, u64> = self
+            .warehouse
+            .statement(&text, &batch.comment)
+            .rows::<SessionsOf>("count the sessions")
+            .await?
+            .into_iter()
+            .map(|row| (row.team_id, row.sessions))
+            .collect();
+        let has_sessions = |slice: &Claimed| {
+            u64::try_from(slice.team_id.0).is_ok_and(|team| found.get(&team).is_some_and(|sessions| *sessions > 0))
+        };
+        if batch.slices.iter().all(has_sessions) || self.source_is_complete(batch).await? {
+            return Ok(Vec::new());
+        }
+        let (with, without): (Vec<_>, Vec<_>) = batch.slices.drain(..).partition(has_sessions);
+        batch.slices = with;
+        batch.teams = batch.slices.iter().map(|slice| slice.team_id).collect();
+        Ok(without
+            .into_iter()
+            .map(|slice| (slice, Filled::NoEventsYet))
+            .collect())
+    }
+
+    /// Whether the source has all of the day; of today, all until now.
+    async fn source_is_complete(&self, batch: &Batch) -> Result<bool> {
+        let end_us = batch.bounds.until.as_microsecond();
+        let complete_us = if end_us > batch.as_of_us {
+            batch.bounds.from.as_microsecond()
+        } else {
+            end_us
+        };
+        let rows = self
+            .warehouse
+            .statement(&self.tables.render(sql::COMPLETE, &[]), &batch.comment)
+            .param("complete_us", complete_us)
+            .param("lag_us", i64::try_from(SOURCE_LAG.as_micros()).unwrap_or(i64::MAX))
+            .rows::<u8>("ask whether the source is complete")
+            .await?;
+        Ok(rows.first() == Some(&1))
+    }
+
+    async fn write(&self, batch: &Batch, scratch: &Scratch) -> Result<BTreeMap<TeamId, Verdict>> {
+        let existing = self.existing(batch).await?;
+        if existing.there == 0 {
+            self.alive().await?;
+            self.wrote_directly.store(true, Ordering::SeqCst);
+            self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces).await?;
+            return verify::verdicts(
+                self.warehouse,
+                self.tables,
+                &batch.scope(),
+                &self.tables.stats,
+                &self.tables.bounces,
+            )
+            .await;
+        }
+        for _ in 0..RESTARTS {
+            if let Some(verdicts) = self.replace(batch, scratch).await? {
+                if existing.elsewhere == 1 {
+                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.stats).await?;
+                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.bounces).await?;
+                }
+                return Ok(verdicts);
+            }
+        }
+        Err(Error::new(
+            Class::Later,
+            format!("somebody else kept writing to partition {} while it was refilled", batch.partition),
+        ))
+    }
+
+    async fn existing(&self, batch: &Batch) -> Result<Existing> {
+        let rows = self
+            .warehouse
+            .statement(&self.tables.render(sql::EXISTING, &[]), &batch.comment)
+            .param("teams", unsigned(&batch.teams))
+            .param("from_s", batch.bounds.from.as_second())
+            .param("until_s", batch.bounds.until.as_second())
+            .param("left", &batch.left)
+            .param("partition", batch.partition)
+            .rows::<Existing>("look for rows that are there")
+            .await?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| Error::new(Class::Later, "the warehouse gave no answer about rows that are there"))
+    }
+
+    /// Writes the batch's sessions into both rollups, or copies of them.
+    async fn insert(&self, batch: &Batch, scratch: &Scratch, stats: &Name, bounces: &Name) -> Result<()> {
+        let names = [("sessions", &scratch.sessions), ("stats", stats), ("bounces", bounces)];
+        for (statement, doing) in [
+            (sql::WRITE_STATS, "write the stats rollup"),
+            (sql::WRITE_BOUNCES, "write the bounces rollup"),
+        ] {
+            self.alive().await?;
+            // Teams that were taken out of the batch have no sessions in the table.
+            self.warehouse
+                .statement(&self.tables.render(statement, &names), &batch.comment)
+                .param("bucket", batch.bounds.from.as_second())
+                .run(doing)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Refills the batch in a copy of the partition and puts that in its place. `None` when
+    /// somebody wrote to the partition meanwhile; a verdict that is not clean publishes nothing.
+    async fn replace(&self, batch: &Batch, scratch: &Scratch) -> Result<Option<BTreeMap<TeamId, Verdict>>> {
+        self.alive().await?;
+        let rollups = [
+            (STATS, &self.tables.stats, &scratch.stats),
+            (BOUNCES, &self.tables.bounces, &scratch.bounces),
+        ];
+        let mut versions = Vec::new();
+        for (_, table, copy) in rollups {
+            versions.push(self.version(batch, table).await?);
+            for statement in [
+                "drop table if exists {copy} sync",
+                "create table {copy} as {table}",
+                "alter table {copy} attach partition {partition} from {table}",
+            ] {
+                let text = with_names(
+                    statement,
+                    &[("copy", copy), ("table", table), ("partition", &batch.partition)],
+                );
+                self.warehouse
+                    .statement(&text, &batch.comment)
+                    .run("copy the partition")
+                    .await?;
+            }
+            self.delete(sql::DELETE_ROWS, batch, copy).await?;
+        }
+        self.insert(batch, scratch, &scratch.stats, &scratch.bounces).await?;
+        let verdicts =
+            verify::verdicts(self.warehouse, self.tables, &batch.scope(), &scratch.stats, &scratch.bounces).await?;
+        if !verdicts.values().all(Verdict::is_clean) {
+            return Ok(Some(verdicts));
+        }
+        for ((_, table, _), version) in rollups.iter().zip(&versions) {
+            if self.version(batch, table).await? != *version {
+                return Ok(None);
+            }
+        }
+        for (_, table, copy) in rollups {
+            self.alive().await?;
+            let text = with_names(
+                "alter table {table} replace partition {partition} from {copy}",
+                &[("copy", copy), ("table", table), ("partition", &batch.partition)],
+            );
+            self.warehouse
+                .statement(&text, &batch.comment)
+                .run("put the new partition in the old one's place")
+                .await?;
+        }
+        Ok(Some(verdicts))
+    }
+
+    async fn version(&self, batch: &Batch, table: &Name) -> Result<Version> {
+        let (database, name) = table.parts();
+        let rows = self
+            .warehouse
+            .statement(sql::VERSION, &batch.comment)
+            .param("database", database)
+            .param("table", name)
+            .param("partition", batch.partition.to_string())
+            .rows::<Version>("look at the partition")
+            .await?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| Error::new(Class::Later, "the warehouse gave no answer about the partition"))
+    }
+
+    async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {
+        self.alive().await?;
+        self.warehouse
+            .statement(&with_names(statement, &[("table", table)]), &batch.comment)
+            .param("teams", unsigned(&batch.teams))
+            .param("from_s", batch.bounds.from.as_second())
+            .param("until_s", batch.bounds.until.as_second())
+            .param("left", &batch.left)
+            .param("partition", batch.partition)
+            .run("delete the rows that are replaced")
+            .await
+    }
+
+    async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {
+        for table in [&scratch.sessions, &scratch.stats, &scratch.bounces] {
+            let text = with_names("drop table if exists {table} sync", &[("table", table)]);
+            self.warehouse
+                .statement(&text, &self.claim.comment())
+                .run("drop a table of the fill")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves no trace of a fill that was given up while the claim was still ours: stops its
+    /// statements, deletes what it wrote directly (there was nothing before), drops its tables.
+    ///
+    /// # Errors
+    ///
+    /// As the warehouse's errors are classed; then the next try finds the rows by looking.
+    pub async fn undo(&self) -> Result<()> {
+        self.warehouse.kill(&self.claim.comment()).await?;
+        if self.wrote_directly.load(Ordering::SeqCst)
+            && let Some(batch) = self.batch().await?
+        {
+            for table in [&self.tables.stats, &self.tables.bounces] {
+                delete_rows(self.warehouse, table, &batch.teams, batch.bounds, &batch.comment).await?;
+            }
+        }
+        self.drop_scratch(&Scratch::new(self.tables, self.claim)?).await
+    }
+}
+
+/// Deletes the rows of teams whose bucket is within `bounds`, which may span many days.
+///
+/// # Errors
+///
+/// As the warehouse's errors are classed.
+pub async fn delete_rows(
+    warehouse: &Warehouse,
+    table: &Name,
+    teams: &[TeamId],
+    bounds: Bounds,
+    comment: &str,
+) -> Result<()> {
+    warehouse
+        .statement(&with_names(sql::DELETE_ROWS, &[("table", table)]), comment)
+        .param("teams", unsigned(teams))
+        .param("from_s", bounds.from.as_second())
+        .param("until_s", bounds.until.as_second())
+        .param("left", Vec::<i64>::new())
+        .run("delete rows")
+        .await
+}
+
+fn unsigned(teams: &[TeamId]) -> Vec<u64> {
+    // A negative id matches nothing: the rollups' team_id has no sign.
+    teams.iter().filter_map(|team| u64::try_from(team.0).ok()).collect()
+}
+
+fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let raw = &verdict.raw;
+    Receipt {
+        as_of_us,
+        stats_rows: verdict.stats.rows,
+        bounces_rows: verdict.bounces.rows,
+        events: number(raw.events),
+        sessions: number(raw.sessions),
+        page_views: number(raw.page_views),
+        persons: number(raw.persons),
+        bounces: number(raw.bounces),
+        duration_seconds: raw.duration_seconds,
+        checksum: raw.checksum,
+        elapsed_ms,
+    }
+}

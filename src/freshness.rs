@@ -1,0 +1,122 @@
+//! Finds the days that events reached after they were filled, and marks them stale.
+//!
+//! Asks the source which sessions got events since the last look (with an overlap, because rows
+//! become visible after the instant that they carry), turns their starts into the teams' days, and
+//! compares the raw events of each such day with the receipt of its fill. Only a day that really
+//! differs is filled again, so looking twice costs a question and no work. This keeps today fresh,
+//! fills a day again once its sessions have ended, and repairs days that late events touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use clickhouse::Row;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tracing::info;
+
+use crate::calendar::{Bounds, Day, TeamId};
+use crate::error::Result;
+use crate::ledger::{Ledger, Reason, State};
+use crate::rollup::{Tables, sql};
+use crate::verify::{self, Scope};
+use crate::warehouse::Warehouse;
+
+/// Up to where the source was looked at, in microseconds since 1970.
+const MARK: &str = "scanned_us";
+/// How much of what was looked at is looked at again.
+const OVERLAP: Duration = Duration::from_secs(120);
+const COMMENT: &str = "prefill:freshness";
+
+#[derive(Row, Deserialize)]
+struct Now {
+    value: i64,
+}
+
+#[derive(Row, Deserialize)]
+struct Started {
+    team_id: i64,
+    started_us: i64,
+}
+
+/// Looks once; how many days have become stale, or need not wait for events any more.
+///
+/// # Errors
+///
+/// When the ledger or the warehouse fails: then the next look covers the same time again.
+pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Result<usize> {
+    let mut zones = BTreeMap::new();
+    let mut slices = BTreeMap::new();
+    for team in ledger.teams().await? {
+        if let (true, Ok(zone)) = (team.enabled, team.zone()) {
+            slices.insert(team.id, ledger.slices(team.id).await?);
+            zones.insert(team.id, zone);
+        }
+    }
+    if zones.is_empty() {
+        return Ok(0);
+    }
+    let now = warehouse
+        .statement("select toUnixTimestamp64Micro(now64(6, 'UTC')) as value", COMMENT)
+        .rows::<Now>("read the warehouse's clock")
+        .await?
+        .first()
+        .map_or(0, |now| now.value);
+    // Without a mark, from the earliest fill: what came before it is in it.
+    let since = match ledger.mark(MARK).await? {
+        Some(mark) => mark - i64::try_from(OVERLAP.as_micros()).unwrap_or(0),
+        None => slices
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter_map(|slice| slice.receipt.as_ref().map(|receipt| receipt.as_of_us))
+            .min()
+            .unwrap_or(0),
+    };
+    let started: Vec<Started> = warehouse
+        .statement(&tables.render(sql::LATE_DAYS, &[]), COMMENT)
+        .param("since_us", since)
+        .param("teams", zones.keys().map(|team| team.0).collect::<Vec<_>>())
+        .rows("look for late events")
+        .await?;
+    let mut suspects: BTreeSet<(TeamId, Day)> = BTreeSet::new();
+    for row in started {
+        let team = TeamId(row.team_id);
+        if let (Some(zone), Ok(instant)) = (zones.get(&team), Timestamp::from_microsecond(row.started_us)) {
+            suspects.insert((team, Day::of(instant, zone)));
+        }
+    }
+    let mut touched = 0;
+    let mut undecided = false;
+    for (team, day) in suspects {
+        let Some(slice) = slices.get(&team).and_then(|slices| slices.get(&day)) else {
+            continue;
+        };
+        let changed = match (&slice.receipt, slice.state) {
+            (Some(receipt), State::Filled) => {
+                let scope = Scope {
+                    teams: &[team],
+                    bounds: Bounds { from: slice.bucket, until: slice.until },
+                    as_of_us: now,
+                    comment: COMMENT,
+                };
+                let raw = verify::raw(warehouse, tables, &scope).await?;
+                let raw = raw.get(&team).copied().unwrap_or_default();
+                raw.checksum != receipt.checksum || i64::try_from(raw.events) != Ok(receipt.events)
+            }
+            // It may or may not have seen them: told apart once it is filled.
+            (_, State::Running) => {
+                undecided = true;
+                false
+            }
+            _ => slice.waiting_for_events,
+        };
+        if changed && ledger.touch(team, day, Reason::LateEvents).await? {
+            touched += 1;
+            info!(team_id = team.0, %day, "events came after team {team}, {day} was looked at: filling it again");
+        }
+    }
+    // Never in the future, and only once everything before it was dealt with.
+    if !undecided {
+        ledger.set_mark(MARK, now).await?;
+    }
+    Ok(touched)
+}

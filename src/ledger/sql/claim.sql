@@ -1,0 +1,55 @@
+-- The newest open slice, and with it the open slices of other teams for the same instants.
+-- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any)
+with leading as
+(
+    select s.warehouse, s.bucket_s, s.until_s, s.partition, s.team_id, s.attempts, s.pieces
+    from slices s
+    where s.state in ('wanted', 'stale') and s.held = 0
+        and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
+        and ($5 is null or exists (
+            select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day))
+        -- A partition has one writer at a time, because a refill replaces it. A claim whose lease
+        -- is over still counts: its statements are killed first (expire.sql).
+        and not exists (
+            select 1 from slices r
+            where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition)
+        and not exists (
+            select 1 from holds h
+            where h.warehouse = s.warehouse and h.partition = s.partition
+                and h.lease_until > cast(unixepoch('subsec') * 1000 as integer))
+    -- what was refused for lack of events comes after what has not been looked at
+    order by s.waiting, s.day desc, s.wanted_at, s.team_id
+    limit 1
+)
+update slices
+set state = 'running',
+    fence = fence + 1,
+    attempts = attempts + 1,
+    claim = $1,
+    owner = $2,
+    lease_until = cast(unixepoch('subsec') * 1000 as integer) + $3,
+    claimed_at = cast(unixepoch('subsec') * 1000 as integer),
+    again = 0,
+    cancel = 0
+where (team_id, day) in
+(
+    select s.team_id, s.day
+    from leading l
+    join slices s
+        on s.warehouse = l.warehouse and s.bucket_s = l.bucket_s and s.until_s = l.until_s
+    where s.team_id = l.team_id
+        -- one that failed before, or is too large, is taken alone
+        or (l.attempts = 0 and l.pieces = 1 and s.attempts = 0 and s.pieces = 1
+            and s.state in ('wanted', 'stale') and s.held = 0
+            and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
+            and ($5 is null or exists (
+                select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day)))
+    order by s.team_id <> l.team_id, s.team_id
+    limit $4
+)
+returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
+    -- not where a day of the new zone begins at the very instant
+    case when not exists (
+        select 1 from slices o
+        where o.team_id = slices.team_id and o.bucket_s = slices.left_bucket_s and o.day <> slices.day)
+        then left_bucket_s end as left_bucket_s

@@ -1,0 +1,13 @@
+-- $1 claim: its statements are gone from the warehouse, its slices go back to the queue.
+update slices
+set state = case when filled_at is not null then 'stale' else 'wanted' end,
+    -- nobody knows how far it came, so the next try looks at the tables
+    error = 'the worker that held it stopped without a word',
+    attempts = max(attempts - 1, 0),
+    cancel = 0,
+    again = 0,
+    claim = null,
+    owner = null,
+    lease_until = null
+where claim = $1 and state = 'running'
+    and lease_until <= cast(unixepoch('subsec') * 1000 as integer)

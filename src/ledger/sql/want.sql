@@ -1,0 +1,30 @@
+-- A slice that somebody wants: new, or (with $9) one that is there and is to be done again.
+-- $1 team, $2 day, $3 zone, $4 bucket_s, $5 until_s, $6 partition, $7 reason, $8 again,
+-- $9 also what was cleaned or failed
+insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, wanted_at)
+values ($1, $2, $3, $4, $5, $6, 'wanted', $7, cast(unixepoch('subsec') * 1000 as integer))
+on conflict (team_id, day) do update
+set state = case
+        when slices.state = 'running' then 'running'
+        when slices.filled_at is not null and slices.state <> 'cleaned' then 'stale'
+        else 'wanted'
+    end,
+    again = case when slices.state = 'running' then 1 else 0 end,
+    reason = excluded.reason,
+    timezone = case when slices.state = 'running' then slices.timezone else excluded.timezone end,
+    left_bucket_s = case
+        when slices.state <> 'running' and slices.filled_at is not null and slices.bucket_s <> excluded.bucket_s
+            then slices.bucket_s
+        else slices.left_bucket_s
+    end,
+    bucket_s = case when slices.state = 'running' then slices.bucket_s else excluded.bucket_s end,
+    until_s = case when slices.state = 'running' then slices.until_s else excluded.until_s end,
+    partition = case when slices.state = 'running' then slices.partition else excluded.partition end,
+    wanted_at = excluded.wanted_at,
+    attempts = 0,
+    not_before = 0,
+    waiting = 0,
+    error = null
+where $8 or ($9 and slices.state in ('cleaned', 'failed'))
+    -- one that waits for its next try is tried now, because somebody asks
+    or ($9 and slices.state in ('wanted', 'stale') and slices.not_before > 0)

@@ -1,0 +1,494 @@
+//! What people and monitors are told: coverage, verdicts, health, metrics. Reads only.
+//!
+//! Reports are honest: coverage is filled slices over wanted slices, a gap is a day that has raw
+//! events and no right rows, and both are checked against the tables, not only the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::Row;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Bounds, Day, Days, TeamId};
+use crate::error::Result;
+use crate::ledger::{Ledger, Slice, State, Team};
+use crate::config::Config;
+use crate::reconcile;
+use crate::request::Target;
+use crate::rollup::sql;
+use crate::service::Prefill;
+use crate::verify::{self, Difference, Raw, Scope, Verdict};
+use crate::warehouse::name::with_names;
+
+const COMMENT: &str = "prefill:report";
+
+/// Filled slices over wanted slices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Coverage {
+    pub wanted: u64,
+    pub filled: u64,
+    pub stale: u64,
+    pub failed: u64,
+    pub running: u64,
+    /// Days without events, of a source that is not known to be complete.
+    pub waiting: u64,
+}
+
+impl Coverage {
+    /// From 0 to 100; 100 when nothing is wanted.
+    pub fn percentage(&self) -> f64 {
+        if self.wanted == 0 {
+            return 100.0;
+        }
+        // One decimal, downwards: 99.9 is not done.
+        (self.filled as f64 * 1_000.0 / self.wanted as f64).floor() / 10.0
+    }
+
+    fn count(&mut self, slice: Option<&Slice>) {
+        self.wanted += 1;
+        let Some(slice) = slice else { return };
+        self.filled += u64::from(slice.has_data());
+        self.stale += u64::from(slice.state == State::Stale);
+        self.failed += u64::from(slice.state == State::Failed);
+        self.running += u64::from(slice.state == State::Running);
+        self.waiting += u64::from(slice.waiting_for_events);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.wanted += other.wanted;
+        self.filled += other.filled;
+        self.stale += other.stale;
+        self.failed += other.failed;
+        self.running += other.running;
+        self.waiting += other.waiting;
+    }
+}
+
+/// A team that has the setting on, and how far it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct TeamCoverage {
+    #[serde(flatten)]
+    pub team: Team,
+    #[serde(flatten)]
+    pub coverage: Coverage,
+    pub coverage_percentage: f64,
+    /// `filled`, `filling`, `waiting` (for events), `failed`, or what is wrong with the team.
+    pub state: String,
+    pub newest_day: Option<Day>,
+    pub oldest_day: Option<Day>,
+}
+
+/// A team's wanted days: its window, and what was asked for beyond it.
+fn wanted_days(team: &Team, slices: &BTreeMap<Day, Slice>, config: &Config, now: Timestamp) -> Result<BTreeSet<Day>> {
+    let desire = reconcile::desire(team, config, now)?;
+    let window = desire.window(now);
+    Ok(window
+        .newest_first()
+        .filter(|day| desire.zone.bounds(*day).is_some())
+        .chain(slices.keys().copied())
+        .filter(|day| slices.get(day).is_none_or(|slice| slice.state != State::Cleaned))
+        .collect())
+}
+
+/// The teams that have the setting on, with their coverage.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
+    let mut list = Vec::new();
+    for team in ledger.teams().await?.into_iter().filter(|team| team.enabled) {
+        let slices = ledger.slices(team.id).await?;
+        let mut coverage = Coverage::default();
+        let mut problem = None;
+        match wanted_days(&team, &slices, config, now) {
+            Ok(days) => days.iter().for_each(|day| coverage.count(slices.get(day))),
+            Err(error) => problem = Some(error.chain()),
+        }
+        let state = match problem {
+            Some(problem) => problem,
+            None if coverage.failed > 0 => "failed".to_owned(),
+            None if coverage.filled == coverage.wanted && coverage.stale == 0 => "filled".to_owned(),
+            None if coverage.filled + coverage.waiting >= coverage.wanted && coverage.running == 0 && coverage.stale == 0 => "waiting".to_owned(),
+            None => "filling".to_owned(),
+        };
+        let filled = || slices.values().filter(|slice| slice.has_data()).map(|slice| slice.day);
+        list.push(TeamCoverage {
+            newest_day: filled().max(),
+            oldest_day: filled().min(),
+            coverage_percentage: coverage.percentage(),
+            state,
+            coverage,
+            team,
+        });
+    }
+    Ok(list)
+}
+
+/// The verdict of one day.
+#[derive(Clone, Debug, Serialize)]
+pub struct DayVerdict {
+    pub day: Day,
+    pub state: Option<State>,
+    pub clean: bool,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    pub differences: Vec<Difference>,
+}
+
+/// The verdicts of a range, day by day.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    pub days: Vec<DayVerdict>,
+}
+
+impl Validation {
+    /// Whether every day is right.
+    pub fn is_clean(&self) -> bool {
+        self.days.iter().all(|day| day.clean)
+    }
+
+    /// The JSON that callers rely on.
+    pub fn json(&self, target: &Target) -> serde_json::Value {
+        let sum = |of: fn(&Verdict) -> i64| self.days.iter().map(|day| of(&day.verdict)).sum::<i64>();
+        let raw = |of: fn(&Raw) -> u64| self.days.iter().map(|day| of(&day.verdict.raw)).sum::<u64>();
+        serde_json::json!({
+            "status": if self.is_clean() { "passed" } else { "failed" },
+            "team_id": target.team.id,
+            "team_name": target.team.name,
+            "timezone": target.zone.name(),
+            "date_range": { "start": target.days.from, "end": target.days.until },
+            "validation_results": {
+                "web_pre_aggregated_stats_rows": sum(|verdict| verdict.stats.rows),
+                "web_pre_aggregated_bounces_rows": sum(|verdict| verdict.bounces.rows),
+                "raw_page_views": raw(|raw| raw.page_views),
+                "raw_sessions": raw(|raw| raw.sessions),
+                "days_checked": self.days.len(),
+                "days_that_differ": self.days.iter().filter(|day| !day.clean).count(),
+                "days": self.days,
+            },
+        })
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct BucketRows {
+    team_id: i64,
+    bucket_s: i64,
+    rows: u64,
+}
+
+/// A team whose days are missing.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingData {
+    pub team_id: TeamId,
+    pub team_name: String,
+    pub organization: String,
+    pub enabled_date: Option<Timestamp>,
+    pub issue: String,
+}
+
+/// A team that has data, and days that should have some and have not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gap {
+    pub team_id: TeamId,
+    pub team_name: String,
+    pub days: Vec<Day>,
+    pub issue: String,
+}
+
+/// The health of all teams.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// `healthy` or `unhealthy`.
+    pub status: &'static str,
+    pub timestamp: Timestamp,
+    pub enabled_teams: usize,
+    pub teams_with_data: usize,
+    pub teams_missing_data: Vec<MissingData>,
+    pub data_gaps_detected: Vec<Gap>,
+    pub recommendations: Vec<String>,
+}
+
+/// Numbers over a period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metrics {
+    pub timestamp: Timestamp,
+    pub period_days: i64,
+    pub metrics: MetricValues,
+}
+
+/// See [`Metrics`].
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MetricValues {
+    pub total_teams_enabled: usize,
+    pub active_teams_with_data: usize,
+    pub total_stats_rows: u64,
+    pub total_bounces_rows: u64,
+    /// Filled slices over wanted slices, from 0 to 100.
+    pub data_coverage_percentage: f64,
+    pub slices_wanted: u64,
+    pub slices_filled: u64,
+    pub slices_stale: u64,
+    pub slices_failed: u64,
+    pub slices_running: u64,
+    pub slices_waiting_for_events: u64,
+}
+
+/// What is wrong with one team.
+struct Trouble {
+    /// Days that have sessions and no right rows.
+    days: BTreeSet<Day>,
+    issue: String,
+}
+
+impl Prefill {
+    /// Compares each day of a target with the raw events as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn validate(&self, target: &Target) -> Result<Validation> {
+        let slices = self.ledger.slices(target.team.id).await?;
+        let mut days = Vec::new();
+        for day in target.days.newest_first() {
+            let Some(bounds) = target.zone.bounds(day) else {
+                continue;
+            };
+            let scope = Scope {
+                teams: &[target.team.id],
+                bounds,
+                as_of_us: i64::MAX / 2,
+                comment: COMMENT,
+            };
+            let verdict = verify::verdicts(&self.warehouse, &self.tables, &scope, &self.tables.stats, &self.tables.bounces)
+                .await?
+                .remove(&target.team.id)
+                .unwrap_or_default();
+            days.push(DayVerdict {
+                day,
+                state: slices.get(&day).map(|slice| slice.state),
+                clean: verdict.is_clean(),
+                differences: verdict.differences(),
+                verdict,
+            });
+        }
+        Ok(Validation { days })
+    }
+
+    /// The range that a team's validation covers when none is named: all days that it should have.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails.
+    pub async fn wanted_range(&self, target: &Target, now: Timestamp) -> Result<Option<Days>> {
+        let slices = self.ledger.slices(target.team.id).await?;
+        let filled = slices.values().filter(|slice| slice.has_data()).map(|slice| slice.day);
+        let mut days: BTreeSet<Day> = filled.collect();
+        if target.team.enabled {
+            days.extend(wanted_days(&target.team, &slices, &self.config, now)?);
+        }
+        match (days.first(), days.last()) {
+            (Some(first), Some(last)) => Days::new(*first, last.plus(1)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Rows by team and bucket, of one rollup.
+    async fn rows_by_bucket(&self, table: &crate::warehouse::name::Name, teams: &[TeamId]) -> Result<BTreeMap<(TeamId, i64), u64>> {
+        let rows: Vec<BucketRows> = self
+            .warehouse
+            .statement(&with_names(sql::ROWS_BY_BUCKET, &[("table", table)]), COMMENT)
+            .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
+            .rows("count the rows of the rollups")
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| ((TeamId(row.team_id), row.bucket_s), row.rows))
+            .collect())
+    }
+
+    /// Checks every team that has the setting on: ledger, tables, and raw events where they differ.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn health(&self, now: Timestamp) -> Result<Health> {
+        let teams: Vec<Team> = self.ledger.teams().await?.into_iter().filter(|team| team.enabled).collect();
+        let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+        let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
+        let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
+        let mut health = Health {
+            status: "healthy",
+            timestamp: now,
+            enabled_teams: teams.len(),
+            teams_with_data: 0,
+            teams_missing_data: Vec::new(),
+            data_gaps_detected: Vec::new(),
+            recommendations: Vec::new(),
+        };
+        for team in teams {
+            let has_rows = |rows: &BTreeMap<(TeamId, i64), u64>| rows.range((team.id, i64::MIN)..=(team.id, i64::MAX)).next().is_some();
+            let has_data = has_rows(&stats) && has_rows(&bounces);
+            health.teams_with_data += usize::from(has_data);
+            match self.trouble(&team, &stats, &bounces, now).await? {
+                None => {}
+                Some(trouble) if has_data => health.data_gaps_detected.push(Gap {
+                    team_id: team.id,
+                    team_name: team.name,
+                    days: trouble.days.into_iter().collect(),
+                    issue: trouble.issue,
+                }),
+                Some(trouble) => health.teams_missing_data.push(MissingData {
+                    team_id: team.id,
+                    team_name: team.name,
+                    organization: team.organization,
+                    enabled_date: team.enabled_at,
+                    issue: trouble.issue,
+                }),
+            }
+        }
+        for missing in &health.teams_missing_data {
+            health.recommendations.push(format!(
+                "team {} has no data: keep prefill serve running, or run prefill backfill --team-id {}",
+                missing.team_id, missing.team_id
+            ));
+        }
+        for gap in &health.data_gaps_detected {
+            if let (Some(first), Some(last)) = (gap.days.first(), gap.days.last()) {
+                health.recommendations.push(format!(
+                    "team {} has gaps: run prefill backfill --team-id {} --date-start {first} --date-end {} --force",
+                    gap.team_id,
+                    gap.team_id,
+                    last.plus(1)
+                ));
+            }
+        }
+        if !health.recommendations.is_empty() {
+            health.status = "unhealthy";
+        }
+        Ok(health)
+    }
+
+    async fn trouble(
+        &self,
+        team: &Team,
+        stats: &BTreeMap<(TeamId, i64), u64>,
+        bounces: &BTreeMap<(TeamId, i64), u64>,
+        now: Timestamp,
+    ) -> Result<Option<Trouble>> {
+        let slices = self.ledger.slices(team.id).await?;
+        let days = match wanted_days(team, &slices, &self.config, now) {
+            Ok(days) => days,
+            Err(error) => return Ok(Some(Trouble { days: BTreeSet::new(), issue: error.chain() })),
+        };
+        let zone = team.zone()?;
+        let mut lost = BTreeSet::new();
+        let mut failed = BTreeMap::new();
+        let mut unfilled = BTreeSet::new();
+        for day in days {
+            let slice = slices.get(&day);
+            let bounds = match slice {
+                Some(slice) => Some(Bounds { from: slice.bucket, until: slice.until }),
+                None => zone.bounds(day),
+            };
+            let Some(bounds) = bounds else { continue };
+            let key = (team.id, bounds.from.as_second());
+            match slice {
+                Some(slice) if slice.has_data() => {
+                    let expects_rows = slice.receipt.as_ref().is_some_and(|receipt| receipt.sessions > 0);
+                    // While it is being refilled its rows may be on their way.
+                    if expects_rows && slice.state == State::Filled && !(stats.contains_key(&key) && bounces.contains_key(&key)) {
+                        lost.insert(day);
+                    }
+                }
+                slice => {
+                    let scope = Scope { teams: &[team.id], bounds, as_of_us: i64::MAX / 2, comment: COMMENT };
+                    let raw = verify::raw(&self.warehouse, &self.tables, &scope).await?;
+                    if raw.get(&team.id).is_some_and(|raw| raw.sessions > 0) {
+                        match slice.filter(|slice| slice.state == State::Failed) {
+                            Some(slice) => drop(failed.insert(day, slice.error.clone().unwrap_or_default())),
+                            None => drop(unfilled.insert(day)),
+                        }
+                    }
+                }
+            }
+        }
+        let mut issues = Vec::new();
+        if let Some((day, error)) = failed.last_key_value() {
+            issues.push(format!("{} failed, the newest {day}: {error}", days_are(failed.len())));
+        }
+        if !lost.is_empty() {
+            issues.push(format!("{} filled and have no rows any more", days_are(lost.len())));
+        }
+        if !unfilled.is_empty() {
+            issues.push(format!("{} not filled yet and have raw events", days_are(unfilled.len())));
+        }
+        if issues.is_empty() {
+            return Ok(None);
+        }
+        let days = failed.into_keys().chain(lost).chain(unfilled).collect();
+        Ok(Some(Trouble { days, issue: issues.join("; ") }))
+    }
+
+    /// Numbers over today and the days before it.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn metrics(&self, period_days: i64, now: Timestamp) -> Result<Metrics> {
+        let teams: Vec<Team> = self.ledger.teams().await?.into_iter().filter(|team| team.enabled).collect();
+        let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+        let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
+        let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
+        let mut values = MetricValues { total_teams_enabled: teams.len(), ..MetricValues::default() };
+        let mut all = Coverage::default();
+        for team in &teams {
+            let slices = self.ledger.slices(team.id).await?;
+            let Ok(zone) = team.zone() else { continue };
+            let today = Day::of(now, &zone);
+            let period = Days::new(today.plus(-period_days), today.plus(1))?;
+            let mut coverage = Coverage::default();
+            let mut has_data = false;
+            for day in wanted_days(team, &slices, &self.config, now)?.into_iter().filter(|day| period.contains(*day)) {
+                let slice = slices.get(&day);
+                coverage.count(slice);
+                if let Some(slice) = slice {
+                    let key = (team.id, slice.bucket.as_second());
+                    let rows = |of: &BTreeMap<(TeamId, i64), u64>| of.get(&key).copied().unwrap_or(0);
+                    values.total_stats_rows += rows(&stats);
+                    values.total_bounces_rows += rows(&bounces);
+                    has_data |= rows(&stats) > 0;
+                }
+            }
+            values.active_teams_with_data += usize::from(has_data);
+            all.add(&coverage);
+        }
+        values.data_coverage_percentage = all.percentage();
+        values.slices_wanted = all.wanted;
+        values.slices_filled = all.filled;
+        values.slices_stale = all.stale;
+        values.slices_failed = all.failed;
+        values.slices_running = all.running;
+        values.slices_waiting_for_events = all.waiting;
+        Ok(Metrics { timestamp: now, period_days, metrics: values })
+    }
+}
+
+fn days_are(count: usize) -> String {
+    if count == 1 { "1 day is".to_owned() } else { format!("{count} days are") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f40_coverage_is_at_most_100_and_nothing_wanted_is_covered() {
+        assert!((Coverage::default().percentage() - 100.0).abs() < f64::EPSILON);
+        let most = Coverage { wanted: 1_000, filled: 999, ..Coverage::default() };
+        assert!((most.percentage() - 99.9).abs() < f64::EPSILON);
+        let nearly = Coverage { wanted: 100_000, filled: 99_999, ..Coverage::default() };
+        assert!(nearly.percentage() < 100.0, "{}", nearly.percentage());
+    }
+}

@@ -1,0 +1,327 @@
+//! What people ask for by hand: a backfill of a range, and the deletion of one.
+//!
+//! The checks of what may be asked live here, so that every surface refuses the same things with
+//! the same words. A range that was asked for is never widened or clipped.
+
+use std::time::Duration;
+
+use clickhouse::Row;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
+use crate::config::Config;
+use crate::error::{Class, Error, Result};
+use crate::fill;
+use crate::ledger::{Ledger, Reason, State, Team, partition_of};
+use crate::rollup::sql;
+use crate::service::Prefill;
+
+/// The days that somebody asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// Today and that many days before it.
+    pub days: Option<i64>,
+    pub date_start: Option<Day>,
+    /// Exclusive.
+    pub date_end: Option<Day>,
+}
+
+/// A team and the days that were asked for, both checked.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub team: Team,
+    pub zone: Zone,
+    pub days: Days,
+    /// How many days before today, where that was how they were asked for.
+    pub backfill_days: i64,
+}
+
+/// Turns what was asked for into days of the team's calendar.
+///
+/// # Errors
+///
+/// [`Class::Misuse`] when the team is unknown or has no valid zone, the number of days is out of
+/// range, or the range is empty, backwards or in the future.
+pub async fn target(ledger: &Ledger, config: &Config, team: TeamId, asked: Asked, now: Timestamp) -> Result<Target> {
+    let team = ledger.team(team).await?;
+    let zone = team.zone()?;
+    let today = Day::of(now, &zone);
+    let (days, backfill_days) = match (asked.date_start, asked.date_end) {
+        (None, None) => {
+            let count = match (asked.days, team.backfill_days) {
+                (Some(days), _) => config.days(days, "--days")?,
+                (None, Some(days)) => config.days(days, "the team's backfill_days")?,
+                (None, None) => i64::from(config.backfill_days),
+            };
+            (Days::new(today.plus(-count), today.plus(1))?, count)
+        }
+        (Some(start), end) => {
+            if start > today {
+                return Err(Error::misuse(format!("--date-start {start} is in the future: it is {today} in {zone}"))
+                    .hint("only days that have begun can be filled"));
+            }
+            let days = Days::new(start, end.unwrap_or(today.plus(1)))?;
+            if days.until > today.plus(1) {
+                return Err(Error::misuse(format!(
+                    "--date-end {} is in the future: it is {today} in {zone}",
+                    days.until
+                ))
+                .hint(format!("--date-end is exclusive: pass {} to end with today", today.plus(1))));
+            }
+            (days, days.count())
+        }
+        (None, Some(end)) => {
+            return Err(Error::misuse(format!("--date-end {end} needs a --date-start"))
+                .hint("pass --date-start YYYY-MM-DD too, or --days N for the latest days"));
+        }
+    };
+    Ok(Target { team, zone, days, backfill_days })
+}
+
+/// Refuses a team that has the setting off.
+///
+/// # Errors
+///
+/// [`Class::Misuse`] with the command that turns it on.
+pub fn must_be_enabled(team: &Team) -> Result<()> {
+    if team.enabled {
+        return Ok(());
+    }
+    Err(Error::misuse(format!(
+        "team {} ({}) has web_analytics_pre_aggregated_tables_enabled off",
+        team.id, team.name
+    ))
+    .hint(format!("run prefill enable --team-id {}", team.id)))
+}
+
+/// What a backfill would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Estimate {
+    /// The days that would be filled, the newest first.
+    pub slices: Vec<EstimatedSlice>,
+    /// Raw events of these days.
+    pub rows: u64,
+    /// Their size in the warehouse, uncompressed.
+    pub bytes: u64,
+    /// From the pace of the team's earlier fills or everybody's; nothing where there were none.
+    pub seconds: Option<f64>,
+}
+
+/// One day of an estimate.
+#[derive(Clone, Debug, Serialize)]
+pub struct EstimatedSlice {
+    pub day: Day,
+    pub state: Option<State>,
+    pub rows: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Rows {
+    rows: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Width {
+    bytes: f64,
+}
+
+impl Prefill {
+    /// Asks for the days of a target that are not filled, or with `force` for all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when the team has the setting off.
+    pub async fn backfill(&self, target: &Target, force: bool) -> Result<Uuid> {
+        must_be_enabled(&target.team)?;
+        self.reconcile(target.team.id).await?;
+        // What events have reached since it was filled is not filled any more.
+        self.look_for_late_events().await?;
+        let reason = if force { Reason::Forced } else { Reason::Request };
+        let run = self
+            .ledger
+            .request(target.team.id, target.days, &target.zone, reason, None)
+            .await?
+            .ok_or_else(|| Error::new(Class::Never, "a request was taken for one made before"))?;
+        info!(
+            team_id = target.team.id.0, task_id = %run, date_start = %target.days.from, date_end = %target.days.until, force,
+            "asked to fill team {}, {}", target.team.id, target.days
+        );
+        Ok(run)
+    }
+
+    /// What [`Prefill::backfill`] would do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::backfill`].
+    pub async fn estimate(&self, target: &Target, force: bool) -> Result<Estimate> {
+        must_be_enabled(&target.team)?;
+        let slices = self.ledger.slices(target.team.id).await?;
+        let mut estimate = Estimate { slices: Vec::new(), rows: 0, bytes: 0, seconds: None };
+        for day in target.days.newest_first() {
+            let state = slices.get(&day).map(|slice| slice.state);
+            let (Some(bounds), true) = (target.zone.bounds(day), force || state != Some(State::Filled)) else {
+                continue;
+            };
+            let rows = self.count_events(target.team.id, bounds).await?;
+            estimate.rows += rows;
+            estimate.slices.push(EstimatedSlice { day, state, rows });
+        }
+        let (database, table) = self.tables.events.parts();
+        let width: Vec<Width> = self
+            .warehouse
+            .statement(
+                "select sum(data_uncompressed_bytes) / greatest(sum(rows), 1) as bytes from system.parts where database = {database:String} and table = {table:String} and active",
+                "prefill:estimate",
+            )
+            .param("database", database)
+            .param("table", table)
+            .rows("measure the events")
+            .await?;
+        let width = width.first().map_or(0.0, |width| width.bytes);
+        estimate.bytes = (width * estimate.rows as f64) as u64;
+        // A day costs something even when it is empty, so the pace is by the day and by the event.
+        let receipts: Vec<_> = slices.values().filter_map(|slice| slice.receipt.as_ref()).collect();
+        let (elapsed, events) = receipts
+            .iter()
+            .fold((0, 0), |(elapsed, events), receipt| (elapsed + receipt.elapsed_ms, events + receipt.events));
+        if !receipts.is_empty() {
+            let by_day = elapsed as f64 / receipts.len() as f64 * estimate.slices.len() as f64;
+            let by_event = if events > 0 { elapsed as f64 / events as f64 * estimate.rows as f64 } else { 0.0 };
+            estimate.seconds = Some(by_day.max(by_event) / 1_000.0);
+        }
+        Ok(estimate)
+    }
+
+    async fn count_events(&self, team: TeamId, bounds: Bounds) -> Result<u64> {
+        let text = self.tables.render(sql::COUNT_EVENTS, &[]);
+        let rows: Vec<Rows> = self
+            .warehouse
+            .statement(&text, "prefill:estimate")
+            .param("team", team.0)
+            .param("from_us", bounds.from.as_microsecond())
+            .param("until_us", bounds.until.as_microsecond())
+            .rows("count the events")
+            .await?;
+        Ok(rows.first().map_or(0, |row| row.rows))
+    }
+}
+
+/// What a deletion covers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cleanup {
+    pub stats_rows: u64,
+    pub bounces_rows: u64,
+    /// Days of the range that the ledger knows.
+    pub slices: u64,
+}
+
+/// How long a cleanup waits for fills under way to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(120);
+/// A cleanup renews its hold well within this.
+const HOLD: Duration = Duration::from_secs(60);
+
+impl Prefill {
+    /// The instants from the beginning of a target's first day to the end of its last.
+    fn bounds(target: &Target) -> Result<Bounds> {
+        let bounds = |days: Vec<Day>| days.into_iter().find_map(|day| target.zone.bounds(day));
+        let newest: Vec<Day> = target.days.newest_first().collect();
+        let oldest = newest.iter().rev().copied().collect();
+        match (bounds(oldest), bounds(newest)) {
+            (Some(first), Some(last)) => Ok(Bounds { from: first.from, until: last.until }),
+            _ => Err(Error::misuse(format!("the zone {} has no day in {}", target.zone, target.days))),
+        }
+    }
+
+    /// What [`Prefill::cleanup`] would delete.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn count_cleanup(&self, target: &Target) -> Result<Cleanup> {
+        let bounds = Self::bounds(target)?;
+        let mut counts = Vec::new();
+        for table in [&self.tables.stats, &self.tables.bounces] {
+            let text = crate::warehouse::name::with_names(sql::COUNT_ROWS, &[("table", table)]);
+            let rows: Vec<Rows> = self
+                .warehouse
+                .statement(&text, "prefill:cleanup")
+                .param("team", target.team.id.0)
+                .param("from_s", bounds.from.as_second())
+                .param("until_s", bounds.until.as_second())
+                .rows("count the rows")
+                .await?;
+            counts.push(rows.first().map_or(0, |row| row.rows));
+        }
+        let slices = self.ledger.slices(target.team.id).await?;
+        let slices = slices.values().filter(|slice| target.days.contains(slice.day)).count();
+        Ok(Cleanup {
+            stats_rows: counts.first().copied().unwrap_or(0),
+            bounces_rows: counts.get(1).copied().unwrap_or(0),
+            slices: slices as u64,
+        })
+    }
+
+    /// Turns the setting off, stops what is being filled, and deletes the rows of the target: of
+    /// that team and those days, and no other's. Returns what it deleted.
+    ///
+    /// # Errors
+    ///
+    /// When fills under way do not stop in time, or the warehouse fails; running it again goes on.
+    pub async fn cleanup(&self, target: &Target) -> Result<Cleanup> {
+        let (team, days) = (target.team.id, target.days);
+        self.ledger.set_enabled(team, false).await?;
+        self.ledger.keep(team, true).await?;
+        let owner = Uuid::new_v4().to_string();
+        let deleted = self.delete_held(target, &owner).await;
+        self.ledger.let_go(&owner).await?;
+        let deleted = deleted?;
+        info!(
+            team_id = team.0, date_start = %days.from, date_end = %days.until,
+            stats_rows = deleted.stats_rows, bounces_rows = deleted.bounces_rows,
+            "deleted the rows of team {team}, {days}"
+        );
+        Ok(deleted)
+    }
+
+    async fn delete_held(&self, target: &Target, owner: &str) -> Result<Cleanup> {
+        let (team, days) = (target.team.id, target.days);
+        self.ledger.stop(team, days).await?;
+        // A refill under way copied the rows and would bring them back: none may be under way in
+        // the range's partitions, and none may begin.
+        let mut partitions: Vec<i64> = days
+            .newest_first()
+            .filter_map(|day| target.zone.bounds(day))
+            .flat_map(|bounds| [partition_of(bounds.from), partition_of(bounds.until)])
+            .collect();
+        partitions.dedup();
+        let deadline = tokio::time::Instant::now() + STOP_WITHIN;
+        for partition in &partitions {
+            while !self.ledger.hold(*partition, owner, HOLD).await? || self.ledger.runs_in(*partition).await? {
+                if tokio::time::Instant::now() > deadline {
+                    return Err(Error::new(
+                        Class::Later,
+                        format!("fills of partition {partition} did not stop within {} s", STOP_WITHIN.as_secs()),
+                    )
+                    .hint("run the same cleanup again; prefill status shows what is running"));
+                }
+                // Nobody else may be there to take back what a dead worker holds.
+                self.worker(None).expire().await?;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        let counted = self.count_cleanup(target).await?;
+        let bounds = Self::bounds(target)?;
+        for table in [&self.tables.stats, &self.tables.bounces] {
+            for partition in &partitions {
+                self.ledger.hold(*partition, owner, HOLD).await?;
+            }
+            fill::delete_rows(&self.warehouse, table, &[team], bounds, "prefill:cleanup").await?;
+        }
+        self.ledger.clean(team, days).await?;
+        Ok(counted)
+    }
+}

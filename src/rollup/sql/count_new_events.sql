@@ -1,0 +1,13 @@
+-- How many of the imported events the source does not have.
+select uniqExact(uuid) as value
+from {import}
+where true
+    -- known already, or twice in the import itself
+    and uuid not in
+    (
+        select {uuid}
+        from {events} as e
+        where {team_id} in (select distinct team_id from {import})
+            and {timestamp} >= (select min(timestamp) from {import})
+            and {timestamp} <= (select max(timestamp) from {import})
+    )

@@ -1,0 +1,8 @@
+-- As delete_rows.sql, in the partitions other than the day's own.
+alter table {table}
+delete where team_id in {teams:Array(UInt64)}
+    and (period_bucket >= fromUnixTimestamp({from_s:Int64})
+            and period_bucket < fromUnixTimestamp({until_s:Int64})
+        or has({left:Array(Int64)}, toUnixTimestamp(period_bucket)))
+    and toYYYYMMDD(period_bucket) != {partition:UInt32}
+settings mutations_sync = 2

@@ -1,0 +1,7 @@
+-- The rows of these teams within a day, in the table or in a copy of it.
+alter table {table}
+delete where team_id in {teams:Array(UInt64)}
+    and (period_bucket >= fromUnixTimestamp({from_s:Int64})
+            and period_bucket < fromUnixTimestamp({until_s:Int64})
+        or has({left:Array(Int64)}, toUnixTimestamp(period_bucket)))
+settings mutations_sync = 2

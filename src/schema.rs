@@ -1,0 +1,148 @@
+//! The tables on the warehouse: making those that are missing, and saying what is wrong with those
+//! that are there, by name, before any work begins.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Class, Error, Result};
+use crate::event;
+use crate::rollup::{Tables, sql};
+use crate::warehouse::Warehouse;
+use crate::warehouse::name::{Name, with_names};
+
+/// What was found and done about one table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Prepared {
+    pub table: String,
+    pub created: bool,
+}
+
+#[derive(Row, Deserialize)]
+struct Column {
+    name: String,
+    kind: String,
+}
+
+#[derive(Row, Deserialize)]
+struct Engine {
+    partition_key: String,
+}
+
+/// Makes the tables that are missing and checks those that are there.
+///
+/// # Errors
+///
+/// [`Class::Operator`] naming the table and the columns that are missing or of another type.
+pub async fn prepare(warehouse: &Warehouse, tables: &Tables, config: &Config) -> Result<Vec<Prepared>> {
+    let database = with_names(
+        "create database if not exists {database}",
+        &[("database", &Name::new(&config.warehouse.database)?)],
+    );
+    // The database itself cannot be the one that the connection begins in.
+    warehouse
+        .statement_in("default", &database, "prefill:migrate")
+        .run("create the database")
+        .await?;
+    let mut prepared = Vec::new();
+    for (table, create) in [
+        (&tables.events, event::CREATE_TABLE),
+        (&tables.stats, sql::CREATE_STATS),
+        (&tables.bounces, sql::CREATE_BOUNCES),
+    ] {
+        let created = columns(warehouse, table).await?.is_empty();
+        if created {
+            let text = with_names(create, &[("table", table), ("stats", table), ("bounces", table)]);
+            warehouse
+                .statement(&text, "prefill:migrate")
+                .run(&format!("create the table {table}"))
+                .await?;
+        }
+        prepared.push(Prepared {
+            table: table.to_string().replace('`', ""),
+            created,
+        });
+    }
+    check(warehouse, tables).await?;
+    Ok(prepared)
+}
+
+async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
+    let (database, name) = table.parts();
+    warehouse
+        .statement(
+            "select name, type as kind from system.columns where database = {database:String} and table = {table:String}",
+            "prefill:migrate",
+        )
+        .param("database", database)
+        .param("table", name)
+        .rows("look at a table's columns")
+        .await
+}
+
+async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
+    let mut wrong = Vec::new();
+    for (table, required) in tables.required() {
+        let there = columns(warehouse, table).await?;
+        for (name, kind) in required {
+            match there.iter().find(|column| column.name == name) {
+                None => wrong.push(format!("{table} has no column {name}")),
+                Some(column) if kind.is_some_and(|kind| !same_type(kind, &column.kind)) => wrong.push(format!(
+                    "{table}.{name} is {} and should be {}",
+                    column.kind,
+                    kind.unwrap_or_default()
+                )),
+                Some(_) => {}
+            }
+        }
+    }
+    for table in [&tables.stats, &tables.bounces] {
+        let (database, name) = table.parts();
+        let engine: Vec<Engine> = warehouse
+            .statement(
+                "select partition_key from system.tables where database = {database:String} and name = {table:String}",
+                "prefill:migrate",
+            )
+            .param("database", database)
+            .param("table", name)
+            .rows("look at a table's partitions")
+            .await?;
+        let key = engine.first().map_or("", |engine| engine.partition_key.as_str());
+        if key != "toYYYYMMDD(period_bucket)" {
+            wrong.push(format!("{table} is partitioned by {key:?} and should be by toYYYYMMDD(period_bucket)"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Class::Operator, format!("the warehouse's tables do not fit: {}", wrong.join("; ")))
+        .hint("map the columns under [source.columns], name another table, or mend the tables"))
+}
+
+/// Types that are written differently and hold the same.
+fn same_type(wanted: &str, there: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.replace(' ', "");
+        match text.strip_prefix("LowCardinality(") {
+            Some(inner) => inner.trim_end_matches(')').to_owned(),
+            None => text,
+        }
+    };
+    let (wanted, there) = (plain(wanted), plain(there));
+    wanted == there || (wanted.starts_with("DateTime(") && there.starts_with("DateTime") && !there.starts_with("DateTime64"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_hold_the_same_are_taken_and_others_are_not() {
+        assert!(same_type("String", "LowCardinality(String)"));
+        assert!(same_type("DateTime('UTC')", "DateTime"));
+        assert!(same_type("AggregateFunction(uniq, UUID)", "AggregateFunction(uniq, UUID)"));
+        assert!(!same_type("AggregateFunction(uniq, UUID)", "AggregateFunction(uniq, String)"));
+        assert!(!same_type("DateTime('UTC')", "DateTime64(3)"));
+        assert!(!same_type("Int64", "String"));
+    }
+}

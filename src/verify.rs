@@ -1,0 +1,204 @@
+//! Raw events against rollup, value by value, for one local day of some teams.
+//!
+//! Counting rows proves nothing: what is compared is what dashboards show. Uniques are compared as
+//! `uniq` over the raw events against the merged states, which are equal when the states are right.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Bounds, TeamId};
+use crate::error::Result;
+use crate::rollup::{Tables, sql};
+use crate::warehouse::Warehouse;
+use crate::warehouse::name::Name;
+
+/// What the raw events say of a slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Raw {
+    #[serde(skip_serializing)]
+    team_id: i64,
+    pub sessions: u64,
+    pub page_views: u64,
+    #[serde(skip_serializing)]
+    pub sessions_uniq: u64,
+    pub persons: u64,
+    pub bounces: u64,
+    pub duration_seconds: i64,
+    #[serde(skip_serializing)]
+    pub events: u64,
+    #[serde(skip_serializing)]
+    pub checksum: i64,
+}
+
+/// What the stats rollup says of a slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Stats {
+    #[serde(skip_serializing)]
+    team_id: i64,
+    pub rows: i64,
+    pub persons: u64,
+    pub sessions_uniq: u64,
+    pub page_views: u64,
+}
+
+/// What the bounces rollup says of a slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct Bounces {
+    #[serde(skip_serializing)]
+    team_id: i64,
+    pub rows: i64,
+    pub persons: u64,
+    pub sessions_uniq: u64,
+    pub page_views: u64,
+    pub bounces: u64,
+    pub duration_seconds: i64,
+    pub sessions: u64,
+}
+
+/// Raw events against rollup, for one slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub raw: Raw,
+    pub stats: Stats,
+    pub bounces: Bounces,
+}
+
+/// One value that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Such as `stats page views`.
+    pub what: &'static str,
+    pub raw: i64,
+    pub table: i64,
+}
+
+impl Verdict {
+    /// What differs; nothing when the tables are right.
+    pub fn differences(&self) -> Vec<Difference> {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let (raw, stats, bounces) = (&self.raw, &self.stats, &self.bounces);
+        [
+            ("stats page views", number(raw.page_views), number(stats.page_views)),
+            ("stats sessions", number(raw.sessions_uniq), number(stats.sessions_uniq)),
+            ("stats persons", number(raw.persons), number(stats.persons)),
+            ("bounces page views", number(raw.page_views), number(bounces.page_views)),
+            ("bounces sessions", number(raw.sessions_uniq), number(bounces.sessions_uniq)),
+            ("bounces persons", number(raw.persons), number(bounces.persons)),
+            ("session count", number(raw.sessions), number(bounces.sessions)),
+            ("bounces", number(raw.bounces), number(bounces.bounces)),
+            ("session duration", raw.duration_seconds, bounces.duration_seconds),
+        ]
+        .into_iter()
+        .filter(|(_, raw, table)| raw != table)
+        .map(|(what, raw, table)| Difference { what, raw, table })
+        .collect()
+    }
+
+    /// Whether the tables are right.
+    pub fn is_clean(&self) -> bool {
+        self.differences().is_empty()
+    }
+
+    /// The differences on one line: `stats page views 12 in raw events, 24 in the table`.
+    pub fn describe(&self) -> String {
+        self.differences()
+            .iter()
+            .map(|difference| {
+                format!(
+                    "{} {} in the raw events and {} in the table",
+                    difference.what, difference.raw, difference.table
+                )
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// A day of some teams, as of an instant.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    pub teams: &'a [TeamId],
+    pub bounds: Bounds,
+    /// Only events that had reached the warehouse by then, in microseconds since 1970.
+    pub as_of_us: i64,
+    pub comment: &'a str,
+}
+
+impl Scope<'_> {
+    fn ids(&self) -> Vec<i64> {
+        self.teams.iter().map(|team| team.0).collect()
+    }
+}
+
+/// What the raw events say, a team each; teams without sessions are missing.
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn raw(warehouse: &Warehouse, tables: &Tables, scope: &Scope<'_>) -> Result<BTreeMap<TeamId, Raw>> {
+    let rows = warehouse
+        .statement(&tables.render(sql::RAW, &[]), scope.comment)
+        .param("teams", scope.ids())
+        .param("from_us", scope.bounds.from.as_microsecond())
+        .param("until_us", scope.bounds.until.as_microsecond())
+        .param("as_of_us", scope.as_of_us)
+        .rows::<Raw>("count the raw events")
+        .await?;
+    Ok(rows.into_iter().map(|row| (TeamId(row.team_id), row)).collect())
+}
+
+/// The verdicts of some teams on a day, the rollups being in `stats` and `bounces` or in copies of
+/// them. A team that has neither events nor rows has a clean verdict of zeros.
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn verdicts(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    scope: &Scope<'_>,
+    stats: &Name,
+    bounces: &Name,
+) -> Result<BTreeMap<TeamId, Verdict>> {
+    let raw = raw(warehouse, tables, scope).await?;
+    let names: [(&str, &Name); 2] = [("stats", stats), ("bounces", bounces)];
+    let from_table = |statement| {
+        warehouse
+            .statement(&tables.render(statement, &names), scope.comment)
+            .param("teams", scope.ids())
+            .param("from_s", scope.bounds.from.as_second())
+            .param("until_s", scope.bounds.until.as_second())
+    };
+    let of_stats = from_table(sql::FROM_STATS).rows::<Stats>("read the stats rollup").await?;
+    let of_bounces = from_table(sql::FROM_BOUNCES).rows::<Bounces>("read the bounces rollup").await?;
+    let mut verdicts: BTreeMap<TeamId, Verdict> = scope
+        .teams
+        .iter()
+        .map(|team| (*team, Verdict { raw: raw.get(team).copied().unwrap_or_default(), ..Verdict::default() }))
+        .collect();
+    for row in of_stats {
+        verdicts.entry(TeamId(row.team_id)).or_default().stats = row;
+    }
+    for row in of_bounces {
+        verdicts.entry(TeamId(row.team_id)).or_default().bounces = row;
+    }
+    Ok(verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f24_zero_rows_beside_a_source_that_has_some_is_a_difference() {
+        let verdict = Verdict {
+            raw: Raw { sessions: 3, page_views: 5, sessions_uniq: 3, persons: 2, ..Raw::default() },
+            ..Verdict::default()
+        };
+        assert!(!verdict.is_clean());
+        assert!(verdict.describe().contains("stats page views 5 in the raw events and 0 in the table"));
+        assert!(Verdict::default().is_clean(), "nothing on either side");
+    }
+}

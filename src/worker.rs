@@ -1,0 +1,295 @@
+//! One step of work: expire, claim, fill, record. The loops around it only wait between steps.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use clickhouse::Row;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::error::{Class, Error, Result};
+use crate::fill::{Fill, Filled, SCRATCH_PREFIX};
+use crate::ledger::{Claim, Claimed, Ledger, Outcome};
+use crate::rollup::Tables;
+use crate::warehouse::Warehouse;
+use crate::warehouse::name::with_names;
+
+/// How long a day without events waits for the next look; events that come end the wait at once.
+const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
+/// How long work waits for a warehouse that does not answer.
+const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
+/// How long undoing a fill may take; longer than a kill waits for its statements to be gone.
+const UNDO: Duration = Duration::from_secs(60);
+/// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
+const MOST_PIECES: i64 = 256;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing could be claimed.
+    Idle,
+    /// Some slices were filled.
+    Filled,
+    /// None was.
+    Failed,
+}
+
+/// Everything that a step needs.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub ledger: Ledger,
+    pub warehouse: Warehouse,
+    pub tables: Tables,
+    pub config: Config,
+    /// Tells people whose claim it is.
+    pub owner: String,
+    /// Works for this run only.
+    pub run: Option<Uuid>,
+}
+
+/// A name for this process, for people who look at the ledger.
+pub fn owner() -> String {
+    let host = rustix::system::uname();
+    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+}
+
+#[derive(Row, Deserialize)]
+struct TableName {
+    name: String,
+}
+
+impl Worker {
+    /// Does the next piece of work.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails. What fails on the warehouse is recorded there, and is no error here.
+    pub async fn step(&self, stop: &CancellationToken) -> Result<Step> {
+        self.expire().await?;
+        let service = &self.config.service;
+        let claim = self
+            .ledger
+            .claim(&self.owner, service.lease(), service.batch, self.run)
+            .await?;
+        let Some(claim) = claim else {
+            return Ok(Step::Idle);
+        };
+        for slice in &claim.slices {
+            debug!(team_id = slice.team_id.0, day = %slice.day, attempt = slice.attempts, reason = slice.reason, "claimed");
+        }
+        self.work(&claim, stop).await
+    }
+
+    /// Gives back what dead workers held, after killing what they left running.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails.
+    pub async fn expire(&self) -> Result<()> {
+        for (id, comment) in self.ledger.expired().await? {
+            if let Err(error) = self.warehouse.kill(&comment).await {
+                warn!(error = error.chain(), "not taking over a dead worker's claim yet: {}", error.chain());
+                continue;
+            }
+            let slices = self.ledger.expire(&id).await?;
+            if slices > 0 {
+                warn!(slices, claim = id, "a worker stopped without a word: giving its slices to others");
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
+        let wrote_directly = AtomicBool::new(false);
+        let fill = Fill {
+            warehouse: &self.warehouse,
+            tables: &self.tables,
+            ledger: &self.ledger,
+            claim,
+            lease: self.config.service.lease(),
+            wrote_directly: &wrote_directly,
+        };
+        let filled = tokio::select! {
+            filled = fill.run() => filled,
+            lost = self.stay_alive(claim) => Err(lost),
+            () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
+        };
+        match filled {
+            Ok(filled) => self.record(claim, filled).await,
+            Err(error) => {
+                // Still ours, or only told to stop: leave no half of a fill for readers to see.
+                if error.class() == Class::Lost && self.ledger.hold_on(claim, UNDO).await? {
+                    // Whoever waits for this day waits for this to be over.
+                    if let Err(error) = fill.undo().await {
+                        warn!(error = error.chain(), "what the fill had written stays until the next try: {}", error.chain());
+                    }
+                }
+                for slice in &claim.slices {
+                    self.give_back(claim, slice, &error, stop).await?;
+                }
+                Ok(Step::Failed)
+            }
+        }
+    }
+
+    /// Renews the lease until the claim is lost.
+    async fn stay_alive(&self, claim: &Claim) -> Error {
+        let lease = self.config.service.lease();
+        loop {
+            tokio::time::sleep((lease / 4).min(Duration::from_secs(1))).await;
+            match self.ledger.renew(claim, lease).await {
+                Ok(()) => {}
+                Err(error) if error.class() == Class::Lost => return error,
+                // The lease is longer than the wait for one write; the next round tries again.
+                Err(error) => warn!(error = error.chain(), "could not renew a claim: {}", error.chain()),
+            }
+        }
+    }
+
+    async fn record(&self, claim: &Claim, filled: Vec<(Claimed, Filled)>) -> Result<Step> {
+        let mut step = Step::Failed;
+        for (slice, filled) in filled {
+            match filled {
+                Filled::Done(receipt) => match self.ledger.record(claim, &slice, &receipt).await {
+                    Ok(()) => {
+                        step = Step::Filled;
+                        info!(
+                            team_id = slice.team_id.0,
+                            day = %slice.day,
+                            timezone = slice.timezone,
+                            reason = slice.reason,
+                            stats_rows = receipt.stats_rows,
+                            bounces_rows = receipt.bounces_rows,
+                            sessions = receipt.sessions,
+                            page_views = receipt.page_views,
+                            events = receipt.events,
+                            elapsed_ms = receipt.elapsed_ms,
+                            outcome = "filled",
+                            "filled team {}, {}: {} sessions, {} page views, verified",
+                            slice.team_id, slice.day, receipt.sessions, receipt.page_views
+                        );
+                    }
+                    Err(error) if error.class() == Class::Lost => {
+                        // The rows are right; whoever has the slice now finds them.
+                        warn!(team_id = slice.team_id.0, day = %slice.day, outcome = "lost", "the claim was lost before the fill was recorded");
+                        let lost = Outcome { wait: Duration::ZERO, error: None, failed: false, counts: false, pieces: slice.pieces, waiting_for_events: false };
+                        self.ledger.give_back(claim, &slice, &lost).await?;
+                    }
+                    Err(error) => return Err(error),
+                },
+                Filled::NoEventsYet => {
+                    debug!(team_id = slice.team_id.0, day = %slice.day, outcome = "waiting", "no events yet");
+                    let outcome = Outcome {
+                        wait: WAIT_FOR_EVENTS,
+                        error: Some("no events yet, and the source is not known to be complete for the day".to_owned()),
+                        failed: false,
+                        counts: false,
+                        pieces: slice.pieces,
+                        waiting_for_events: true,
+                    };
+                    self.ledger.give_back(claim, &slice, &outcome).await?;
+                }
+                Filled::Differs(verdict) => {
+                    let error = Error::new(Class::Later, format!("the tables differ from the raw events: {}", verdict.describe()));
+                    self.give_back(claim, &slice, &error, &CancellationToken::new()).await?;
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    /// Decides what a failed try means for a slice, by the class of its error.
+    async fn give_back(&self, claim: &Claim, slice: &Claimed, error: &Error, stop: &CancellationToken) -> Result<()> {
+        let spent = slice.attempts >= i64::from(self.config.service.attempts);
+        let wider = slice.pieces.saturating_mul(2);
+        let outcome = Outcome {
+            wait: Duration::ZERO,
+            error: Some(match error.next_step() {
+                Some(hint) => format!("{} (hint: {hint})", error.chain()),
+                None => error.chain(),
+            }),
+            failed: false,
+            counts: true,
+            pieces: slice.pieces,
+            waiting_for_events: false,
+        };
+        let outcome = match error.class() {
+            Class::Lost if stop.is_cancelled() => Outcome { error: None, counts: false, ..outcome },
+            Class::Lost => Outcome { wait: self.backoff(slice.attempts), ..outcome },
+            Class::Unreachable => Outcome { wait: WAIT_FOR_WAREHOUSE, counts: false, ..outcome },
+            Class::Narrower if wider <= MOST_PIECES => Outcome { counts: false, pieces: wider, ..outcome },
+            Class::Later | Class::Narrower => Outcome {
+                wait: self.backoff(slice.attempts),
+                failed: spent,
+                ..outcome
+            },
+            Class::Operator | Class::Misuse | Class::Never => Outcome { failed: true, ..outcome },
+        };
+        if outcome.failed {
+            error!(
+                team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "failed",
+                error = outcome.error.as_deref().unwrap_or_default(),
+                "failed to fill team {}, {}: {}", slice.team_id, slice.day, error.chain()
+            );
+        } else if outcome.error.is_some() {
+            warn!(
+                team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "retry",
+                wait_ms = u64::try_from(outcome.wait.as_millis()).unwrap_or(u64::MAX), pieces = outcome.pieces,
+                error = outcome.error.as_deref().unwrap_or_default(),
+                "trying team {}, {} again: {}", slice.team_id, slice.day, error.chain()
+            );
+        }
+        self.ledger.give_back(claim, slice, &outcome).await
+    }
+
+    /// The wait after a try: doubles with each, with jitter.
+    fn backoff(&self, attempts: i64) -> Duration {
+        let attempts = usize::try_from(attempts).unwrap_or(1).clamp(1, 20);
+        ExponentialBuilder::default()
+            .with_min_delay(self.config.service.backoff())
+            .with_max_delay(Duration::from_secs(600))
+            .with_factor(2.0)
+            .with_max_times(attempts)
+            .with_jitter()
+            .build()
+            .last()
+            .unwrap_or_default()
+    }
+
+    /// Drops the tables of fills that are not under way any more: what a crash left.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn sweep(&self) -> Result<()> {
+        let (database, _) = self.tables.stats.parts();
+        // The tables first: a fill that ends between the two questions drops its own.
+        let tables: Vec<TableName> = self
+            .warehouse
+            .statement(
+                "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String})",
+                "prefill:sweep",
+            )
+            .param("database", database)
+            .param("prefix", SCRATCH_PREFIX)
+            .rows("look for tables that a crash left")
+            .await?;
+        let running = self.ledger.running_claims().await?;
+        for TableName { name } in tables {
+            if running.iter().any(|claim| name.contains(&claim.simple().to_string())) {
+                continue;
+            }
+            let table = self.tables.own(&name)?;
+            self.warehouse
+                .statement(&with_names("drop table if exists {table} sync", &[("table", &table)]), "prefill:sweep")
+                .run("drop a table that a crash left")
+                .await?;
+            info!(table = name, "dropped a table that a crash left");
+        }
+        Ok(())
+    }
+}
