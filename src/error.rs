@@ -126,11 +126,11 @@ impl StdError for Error {
 /// Turns a foreign error into ours at the place that knows what was being done.
 pub trait Context<T> {
     /// Classes the error and says what was being done.
-    fn or(self, class: Class, doing: impl FnOnce() -> String) -> Result<T>;
+    fn classed(self, class: Class, doing: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T, E: Into<Box<dyn StdError + Send + Sync>>> Context<T> for std::result::Result<T, E> {
-    fn or(self, class: Class, doing: impl FnOnce() -> String) -> Result<T> {
+    fn classed(self, class: Class, doing: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|source| Error::new(class, doing()).caused_by(source))
     }
 }
