@@ -1,0 +1,640 @@
+//! One request, from its first byte to its last, on a thread of its own.
+//!
+//! Every call into the library blocks, so this is plain blocking code: it reads the body from a
+//! channel, runs the statement on a connection that nobody else has, and writes the answer into a
+//! channel. The engine has no cancel call and sets its own query ids; what a request is called in
+//! `system.processes` is therefore [`HANDLE`].
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::library::{Connection, Library};
+use super::reply::{Gone, Reply, WHOLE};
+use super::request::{BodyReader, Request, form, unpack};
+use super::session::{Sessions, Taken};
+use super::statement::{self, Kind, Refused, Statement, literal, name};
+use super::status::{
+    BAD_ARGUMENTS, CANNOT_READ_FROM_SOCKET, Failure, INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, READONLY,
+    QUERY_IS_TOO_LARGE, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, SYNTAX_ERROR,
+    TOO_MANY_SIMULTANEOUS_QUERIES, UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
+};
+
+/// A setting that carries the query id of a request into `system.processes`. It names the table of
+/// the PromQL dialect, which nothing else reads: custom settings are refused by the library,
+/// `log_comment` belongs to the client, and a comment in the text is lost when parameters are bound
+/// (measured on 26.7.3, 2026-11-22).
+pub const HANDLE: &str = "promql_table";
+
+/// Statements at once, like a server's `max_concurrent_queries`; more are refused with code 202.
+/// KILL QUERY is let through, or a full engine could not be relieved.
+const MAX_STATEMENTS: usize = 100;
+/// How much of a body is read to find out what statement it is.
+const HEAD: usize = 64 << 10;
+/// The longest statement without data. The engine's own `max_query_size` is 256 KiB by default and
+/// a client may raise it.
+const MAX_STATEMENT: usize = 16 << 20;
+/// How much data goes to the engine at a time.
+const CHUNK: usize = 256 << 10;
+const DEFAULT_FORMAT: &str = "TabSeparated";
+
+/// The engine of this process.
+pub struct Core {
+    library: Arc<Library>,
+    arguments: Vec<String>,
+    /// Open as long as the process lives, or the engine would stop between requests. Kills go
+    /// through it.
+    keeper: Mutex<Connection>,
+    pub sessions: Sessions,
+    running: Mutex<HashMap<String, ()>>,
+    statements: AtomicUsize,
+    version: String,
+}
+
+/// What every connection starts with: where the library's defaults differ from a server's.
+const SERVER_LIKE: [&str; 3] = [
+    "--implicit_select=0",
+    "--allow_introspection_functions=0",
+    "--storage_file_read_method=pread",
+];
+
+impl Core {
+    /// Starts the engine on `data`, with the configuration file `config`. `None` when it does not
+    /// start; it says why on stderr.
+    pub fn start(library: Arc<Library>, data: &Path, config: &Path) -> Option<Self> {
+        let mut arguments = vec![
+            format!("--path={}", data.display()),
+            format!("--config-file={}", config.display()),
+        ];
+        arguments.extend(SERVER_LIKE.map(str::to_owned));
+        let mut keeper = library.connect(&arguments)?;
+        let version = keeper
+            .query(b"select version()", "TSVRaw", &[])
+            .map(|answer| String::from_utf8_lossy(answer.bytes()).trim().to_owned())
+            .ok()?;
+        Some(Self {
+            library,
+            arguments,
+            keeper: Mutex::new(keeper),
+            sessions: Sessions::default(),
+            running: Mutex::new(HashMap::new()),
+            statements: AtomicUsize::new(0),
+            version,
+        })
+    }
+
+    /// ClickHouse's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn connect(&self) -> Result<Connection, Failure> {
+        self.library.connect(&self.arguments).ok_or_else(|| {
+            Failure::from("the engine refused a connection; engine.log says why".to_owned())
+        })
+    }
+
+    /// Kills the statement of a request whose client went away, until it says that it is finished.
+    pub fn kill(&self, query_id: &str, finished: &AtomicBool) {
+        /// A statement may not have been registered yet when the client leaves; one that does not
+        /// react within this time never will.
+        const LIMIT: Duration = Duration::from_secs(30);
+        let sql = format!(
+            "kill query where Settings['{HANDLE}'] = {} async",
+            literal(query_id)
+        );
+        let start = std::time::Instant::now();
+        while !finished.load(Ordering::Acquire) && start.elapsed() < LIMIT {
+            let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = keeper.query(sql.as_bytes(), DEFAULT_FORMAT, &[]) {
+                tracing::warn!(query_id, error, "failed to kill a statement whose client left");
+            }
+            drop(keeper);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The engine's own id of the statement that a client knows as `query_id`.
+    fn own_id(&self, query_id: &str) -> Option<String> {
+        let sql = format!(
+            "select query_id from system.processes where Settings['{HANDLE}'] = {} limit 1",
+            literal(query_id)
+        );
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = keeper.query(sql.as_bytes(), "TSVRaw", &[]).ok()?;
+        let id = String::from_utf8_lossy(answer.bytes()).trim().to_owned();
+        (!id.is_empty()).then_some(id)
+    }
+}
+
+/// Runs a request and answers it.
+pub fn run(core: &Core, query_id: &str, request: Request, body: BodyReader, mut reply: Reply, finished: &AtomicBool) {
+    reply.pack(request.answer, request.native_answer);
+    if request.wait_end {
+        reply.wait_for_the_end();
+    }
+    let outcome = registered(core, query_id, request, body, &mut reply);
+    finished.store(true, Ordering::Release);
+    let sent = match outcome {
+        Ok(()) => reply.finish(),
+        Err(Stop::Failed(mut failure)) => {
+            if !failure.text.contains("(version ") {
+                failure.text = format!("{} (version {})", failure.text, core.version);
+            }
+            reply.fail(&failure)
+        }
+        Err(Stop::Gone) => Ok(()),
+    };
+    if sent.is_err() {
+        tracing::debug!(query_id, "the client went away before its answer");
+    }
+}
+
+/// Why a request ended early.
+enum Stop {
+    Failed(Failure),
+    Gone,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(refusal: String) -> Self {
+        Self::Failed(refusal.into())
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// A body that cannot be read: broken compression, or a client that left.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        let message = format!("Cannot read the request body: {error}");
+        Self::Failed(Failure::new(CANNOT_READ_FROM_SOCKET, message))
+    }
+}
+
+/// Runs a request under its query id, which no other running one may have.
+fn registered(
+    core: &Core,
+    query_id: &str,
+    request: Request,
+    body: BodyReader,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
+    let running = || core.running.lock().unwrap_or_else(PoisonError::into_inner);
+    if running().insert(query_id.to_owned(), ()).is_some() {
+        let message = format!("Query with id = {query_id} is already running");
+        return Err(Failure::new(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message).into());
+    }
+    let outcome = parsed(core, query_id, request, body, reply);
+    running().remove(query_id);
+    outcome
+}
+
+/// Finds out what statement it is and gives it a connection.
+fn parsed(
+    core: &Core,
+    query_id: &str,
+    mut request: Request,
+    body: BodyReader,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
+    request.read_only |= request.settings.iter().any(|(n, v)| n == "readonly" && v != "0");
+    let mut body = unpack(body, request.body, request.native_body)?;
+    let mut externals = Vec::new();
+    let mut text = std::mem::take(&mut request.query).into_bytes();
+    if let Some(boundary) = request.boundary.take() {
+        let whole = read_up_to(&mut body, MAX_STATEMENT)?;
+        for field in form(&whole, &boundary)? {
+            if field.file {
+                externals.push(field);
+                continue;
+            }
+            let value = String::from_utf8(field.data)
+                .map_err(|_| Failure::new(BAD_ARGUMENTS, "A form field is no UTF-8 text"))?;
+            if field.name == "query" {
+                text.extend_from_slice(value.as_bytes());
+            } else {
+                request.field(field.name, value)?;
+            }
+        }
+        body = Box::new(io::empty());
+    }
+    if !text.is_empty() {
+        text.push(b'\n');
+    }
+    let statement = understand(&mut text, &mut body)?;
+    if let (Some(_), true) = (&request.session, request.read_only) {
+        // `readonly` can be set on a connection but not lowered again, and the session goes on.
+        if !statement.reads {
+            let message = "default: Cannot execute query in readonly mode";
+            return Err(Failure::new(READONLY, message).into());
+        }
+    }
+    let _permit = Permit::take(core, &statement)?;
+    let default_format = request.default_format.clone();
+    let format = statement.format.as_deref().or(default_format.as_deref());
+    reply.set_format(match statement.kind {
+        Kind::Insert { .. } => DEFAULT_FORMAT,
+        _ => format.unwrap_or(DEFAULT_FORMAT),
+    });
+    with_connection(core, query_id, &request, &statement, |connection| {
+        for table in &externals {
+            external(connection, table, &request)?;
+        }
+        if request.read_only && request.session.is_none() {
+            connection.query(b"set readonly = 2", DEFAULT_FORMAT, &[])?;
+        }
+        perform(core, connection, &statement, &text, &request, &mut body, reply)
+    })
+}
+
+/// Reads as much of the body as it takes to know the statement: all of it, or an INSERT's head.
+fn understand(text: &mut Vec<u8>, body: &mut dyn Read) -> Result<Statement, Stop> {
+    let mut limit = HEAD;
+    loop {
+        // The URL alone may say it all, and its INSERT's data may be large or slow to come.
+        let known = statement::read(text, false);
+        if let Some(Ok(found @ Statement { kind: Kind::Insert { .. }, .. })) = known {
+            return Ok(found);
+        }
+        let before = text.len();
+        body.take(limit as u64).read_to_end(text)?;
+        if text.len() > MAX_STATEMENT {
+            let message = format!(
+                "The statement is longer than {MAX_STATEMENT} bytes; send data after INSERT … FORMAT"
+            );
+            return Err(Failure::new(QUERY_IS_TOO_LARGE, message).into());
+        }
+        if text.len() - before < limit {
+            let statement = statement::read(text, true)
+                .unwrap_or(Ok(Statement { kind: Kind::Other, format: None, reads: false }));
+            return Ok(statement.map_err(refusal)?);
+        }
+        limit = limit.saturating_mul(2);
+    }
+}
+
+fn refusal(refused: Refused) -> Failure {
+    match refused {
+        Refused::SeveralStatements => {
+            Failure::new(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
+        }
+        Refused::IntoOutfile => {
+            Failure::new(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
+        }
+        Refused::FromInfile => Failure::new(
+            UNKNOWN_TYPE_OF_QUERY,
+            "Query has infile and was send directly to server",
+        ),
+        Refused::DataForInput => Failure::new(
+            NOT_IMPLEMENTED,
+            "The embedded engine has no input(): insert into a temporary table of a session, then INSERT … SELECT from it",
+        ),
+    }
+}
+
+fn read_up_to(body: &mut dyn Read, limit: usize) -> Result<Vec<u8>, Stop> {
+    let mut whole = Vec::new();
+    body.take(limit as u64 + 1).read_to_end(&mut whole)?;
+    if whole.len() > limit {
+        let message = format!("The form is longer than {limit} bytes");
+        return Err(Failure::new(QUERY_IS_TOO_LARGE, message).into());
+    }
+    Ok(whole)
+}
+
+/// A place among the running statements.
+struct Permit<'a>(&'a AtomicUsize);
+
+impl<'a> Permit<'a> {
+    fn take(core: &'a Core, statement: &Statement) -> Result<Self, Failure> {
+        let running = core.statements.fetch_add(1, Ordering::AcqRel);
+        let permit = Self(&core.statements);
+        if running >= MAX_STATEMENTS && statement.kind != Kind::Kill {
+            let message = format!(
+                "Too many simultaneous queries. Maximum: {MAX_STATEMENTS}, try again later"
+            );
+            return Err(Failure::new(TOO_MANY_SIMULTANEOUS_QUERIES, message));
+        }
+        Ok(permit)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Gives a connection with the request's database and settings: a new one, or its session's, which
+/// afterwards has its own again.
+fn with_connection(
+    core: &Core,
+    query_id: &str,
+    request: &Request,
+    statement: &Statement,
+    work: impl FnOnce(&mut Connection) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let settings = settings(query_id, request, statement)?;
+    let Some(session) = &request.session else {
+        let mut connection = core.connect()?;
+        prepare(&mut connection, request, &settings)?;
+        return work(&mut connection);
+    };
+    let mut connection = match core.sessions.take(&session.id, session.must_exist)? {
+        Taken::Known(connection) => connection,
+        Taken::New => core.connect().inspect_err(|_| core.sessions.forget(&session.id))?,
+    };
+    let outcome = in_session(&mut connection, request, &settings, work);
+    core.sessions.give_back(&session.id, connection, session.timeout);
+    outcome
+}
+
+/// Runs with the request's database and settings and puts the session's back.
+fn in_session(
+    connection: &mut Connection,
+    request: &Request,
+    settings: &[(String, String)],
+    work: impl FnOnce(&mut Connection) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let names: Vec<String> = settings.iter().map(|(name, _)| literal(name)).collect();
+    let remembered = format!(
+        "select name, if(changed, value, '') , changed from system.settings where name in ({}) format JSONCompactEachRow",
+        names.join(", ")
+    );
+    let before = connection.query(remembered.as_bytes(), "JSONCompactEachRow", &[])?;
+    let before = String::from_utf8_lossy(before.bytes()).into_owned();
+    let database = connection.query(b"select currentDatabase()", "TSVRaw", &[])?;
+    let database = String::from_utf8_lossy(database.bytes()).trim_end().to_owned();
+    let mut set_by_client = false;
+    let outcome = prepare(connection, request, settings).and_then(|()| {
+        set_by_client = true;
+        work(connection)
+    });
+    let mut restore = Vec::new();
+    for line in before.lines() {
+        if let Ok((name, value, changed)) = serde_json::from_str::<(String, String, u8)>(line) {
+            restore.push(match changed {
+                0 => format!("{name} = DEFAULT"),
+                _ => format!("{name} = {}", literal(&value)),
+            });
+        }
+    }
+    if !restore.is_empty() && set_by_client {
+        connection.query(format!("set {}", restore.join(", ")).as_bytes(), DEFAULT_FORMAT, &[])?;
+    }
+    if request.database.is_some() {
+        connection.query(format!("use {}", name(&database)).as_bytes(), DEFAULT_FORMAT, &[])?;
+    }
+    outcome
+}
+
+/// The settings of a request: the client's, and what marks its statement.
+fn settings(
+    query_id: &str,
+    request: &Request,
+    statement: &Statement,
+) -> Result<Vec<(String, String)>, Failure> {
+    for (setting, _) in &request.settings {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
+        if setting.is_empty() || !setting.bytes().all(plain) {
+            return Err(Failure::new(UNKNOWN_SETTING, format!("Unknown setting '{setting}'")));
+        }
+    }
+    let has = |wanted: &str| request.settings.iter().any(|(setting, _)| setting == wanted);
+    let mut settings = vec![(HANDLE.to_owned(), query_id.to_owned())];
+    if !has("log_comment") {
+        settings.push(("log_comment".to_owned(), query_id.to_owned()));
+    }
+    let format = statement.format.as_deref().or(request.default_format.as_deref());
+    let whole = matches!(statement.kind, Kind::Select { .. })
+        && matches!(streaming(statement, format, request), Streaming::No);
+    if whole && !has("max_result_bytes") {
+        settings.push(("max_result_bytes".to_owned(), WHOLE.to_string()));
+    }
+    let ours = |name: &str| name == HANDLE || (name == "readonly" && request.session.is_some());
+    settings.extend(request.settings.iter().filter(|(name, _)| !ours(name)).cloned());
+    // It forbids setting what comes after it.
+    settings.sort_by_key(|(name, _)| name == "readonly");
+    Ok(settings)
+}
+
+fn prepare(
+    connection: &mut Connection,
+    request: &Request,
+    settings: &[(String, String)],
+) -> Result<(), Stop> {
+    if let Some(database) = request.database.as_deref().filter(|name| !name.is_empty()) {
+        connection.query(format!("use {}", name(database)).as_bytes(), DEFAULT_FORMAT, &[])?;
+    }
+    let assignments: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("{name} = {}", literal(value)))
+        .collect();
+    let set = format!("set {}", assignments.join(", "));
+    connection.query(set.as_bytes(), DEFAULT_FORMAT, &[])?;
+    Ok(())
+}
+
+/// An external table of a form: a temporary table of this connection.
+fn external(
+    connection: &mut Connection,
+    field: &super::request::Field,
+    request: &Request,
+) -> Result<(), Stop> {
+    let of = |what: &str| {
+        let wanted = format!("{}_{what}", field.name);
+        request.externals.iter().find(|(n, _)| *n == wanted).map(|(_, v)| v.as_str())
+    };
+    let columns = match (of("structure"), of("types")) {
+        (Some(structure), _) => structure.to_owned(),
+        (None, Some(types)) => types
+            .split(',')
+            .enumerate()
+            .map(|(at, kind)| format!("_{} {kind}", at + 1))
+            .collect::<Vec<_>>()
+            .join(", "),
+        (None, None) => {
+            let message = format!("External table {} has neither structure nor types", field.name);
+            return Err(Failure::new(BAD_ARGUMENTS, message).into());
+        }
+    };
+    let table = name(&field.name);
+    let create = format!("create or replace temporary table {table} ({columns})");
+    connection.query(create.as_bytes(), DEFAULT_FORMAT, &[])?;
+    let format = of("format").unwrap_or(DEFAULT_FORMAT);
+    let mut insert = connection.insert(format!("insert into {table}").as_bytes(), format, &[])?;
+    insert.append(&field.data)?;
+    insert.finish()?;
+    Ok(())
+}
+
+/// Runs the statement.
+fn perform(
+    core: &Core,
+    connection: &mut Connection,
+    statement: &Statement,
+    text: &[u8],
+    request: &Request,
+    body: &mut dyn Read,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
+    let format = statement.format.as_deref().or(request.default_format.as_deref());
+    let parameters = request.parameters.as_slice();
+    match statement.kind {
+        Kind::Insert { head, data } => {
+            let format = format.unwrap_or("Values");
+            let mut insert = connection.insert(&text[..head], format, parameters)?;
+            if data < text.len() {
+                insert.append(&text[data..])?;
+            }
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                let length = fill(body, &mut chunk)?;
+                if length == 0 {
+                    break;
+                }
+                insert.append(&chunk[..length])?;
+            }
+            reply.count(insert.finish()?);
+            Ok(())
+        }
+        Kind::Select { .. } => {
+            let streaming = streaming(statement, format, request);
+            let format = format.unwrap_or(DEFAULT_FORMAT);
+            if streaming == Streaming::No {
+                reply.wait_for_the_end();
+                let answer = connection.query(text, format, parameters)?;
+                reply.count(answer.counts());
+                return Ok(reply.write(answer.bytes())?);
+            }
+            let mut stream = connection.stream(text, format, parameters)?;
+            let mut header = None;
+            while let Some(chunk) = stream.next()? {
+                reply.count(chunk.counts());
+                let bytes = chunk.bytes();
+                match &header {
+                    None => {
+                        let length = streaming.header(bytes);
+                        header = Some(bytes[..length].to_vec());
+                        reply.write(bytes)?;
+                    }
+                    Some(header) => match bytes.strip_prefix(header.as_slice()) {
+                        Some(rest) => reply.write(rest)?,
+                        None => return Err("a chunk without the header of the first".to_owned().into()),
+                    },
+                }
+            }
+            Ok(())
+        }
+        Kind::Kill => {
+            let text = statement::killable(text, |id| core.own_id(id));
+            let answer = connection.query(&text, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
+            Ok(reply.write(answer.bytes())?)
+        }
+        Kind::Other => {
+            let answer = connection.query(text, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
+            reply.count(answer.counts());
+            Ok(reply.write(answer.bytes())?)
+        }
+    }
+}
+
+/// Reads until the buffer is full or the body ends.
+fn fill(body: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match body.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// How the chunks of an answer add up to the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streaming {
+    /// They don't: something stands around or between the rows.
+    No,
+    /// One after the other.
+    Rows,
+    /// Each begins with the same lines.
+    Lines(usize),
+    /// Each begins with the number of columns, their names and, with `types`, their types.
+    Columns { types: bool },
+}
+
+impl Streaming {
+    /// The length of what every chunk begins with.
+    fn header(self, chunk: &[u8]) -> usize {
+        match self {
+            Self::No | Self::Rows => 0,
+            Self::Lines(lines) => {
+                let ends = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+                ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(chunk.len())
+            }
+            Self::Columns { types } => columns_header(chunk, types).unwrap_or(chunk.len()),
+        }
+    }
+}
+
+fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> Streaming {
+    let extremes = request.settings.iter().any(|(name, _)| name == "extremes");
+    if extremes || statement.kind != (Kind::Select { totals: false }) {
+        return Streaming::No;
+    }
+    match format.unwrap_or(DEFAULT_FORMAT) {
+        "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "CSV" | "JSONEachRow"
+        | "JSONLines" | "NDJSON" | "JSONCompactEachRow" | "JSONStringsEachRow"
+        | "JSONCompactStringsEachRow" | "RowBinary" | "Native" | "LineAsString" | "RawBLOB"
+        | "MsgPack" | "Null" => Streaming::Rows,
+        "TabSeparatedWithNames" | "TSVWithNames" | "JSONCompactEachRowWithNames" => {
+            Streaming::Lines(1)
+        }
+        "TabSeparatedWithNamesAndTypes" | "TSVWithNamesAndTypes"
+        | "JSONCompactEachRowWithNamesAndTypes" => Streaming::Lines(2),
+        "RowBinaryWithNames" => Streaming::Columns { types: false },
+        "RowBinaryWithNamesAndTypes" => Streaming::Columns { types: true },
+        _ => Streaming::No,
+    }
+}
+
+/// The length of the header of RowBinaryWithNames[AndTypes].
+fn columns_header(chunk: &[u8], types: bool) -> Option<usize> {
+    let (columns, mut at) = varint(chunk, 0)?;
+    for _ in 0..if types { 2 * columns } else { columns } {
+        let (length, after) = varint(chunk, at)?;
+        at = after.checked_add(length)?;
+    }
+    (at <= chunk.len()).then_some(at)
+}
+
+/// A variable-length number and where it ends.
+fn varint(chunk: &[u8], mut at: usize) -> Option<(usize, usize)> {
+    let (mut value, mut shift) = (0usize, 0);
+    loop {
+        let byte = *chunk.get(at)?;
+        at += 1;
+        value |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some((value, at));
+        }
+        shift += 7;
+    }
+}
