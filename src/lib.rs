@@ -4,5 +4,5 @@
 //! declared above it (`tests/house.rs` holds the rule).
 
 pub mod error;
-pub mod engine;
 pub mod event;
+pub mod import;
