@@ -28,6 +28,8 @@ const DAYS: i32 = 8;
 const EVENTS_A_SESSION: u32 = 6;
 /// Visits that a person makes in the whole time, about.
 const SESSIONS_A_PERSON: u32 = 3;
+/// Keeps a visit to some hours: a page takes at most 5 minutes.
+const MOST_PAGES: u32 = 60;
 const SECOND: i64 = 1_000_000;
 
 /// A site with its teams.
@@ -46,6 +48,7 @@ pub struct SiteTeam {
     pub name: String,
     /// An IANA name.
     pub timezone: String,
+    /// The host of its pages; `docs.` and `account.` are before the others'.
     pub host: String,
     /// About how many events there are in the whole time.
     pub events: u32,
@@ -323,7 +326,33 @@ struct Visitors {
     seed: u64,
     team: SiteTeam,
     timezone: TimeZone,
+    hosts: Hosts,
     persons: Vec<Person>,
+}
+
+/// The hosts of a site.
+struct Hosts {
+    pages: String,
+    docs: String,
+    account: String,
+}
+
+impl Hosts {
+    fn new(host: &str) -> Self {
+        Self {
+            pages: host.to_owned(),
+            docs: format!("docs.{host}"),
+            account: format!("account.{host}"),
+        }
+    }
+
+    fn of(&self, path: &str) -> &String {
+        match path {
+            "/docs" | "/docs/getting-started" | "/docs/api" => &self.docs,
+            "/login" | "/account" | "/checkout" => &self.account,
+            _ => &self.pages,
+        }
+    }
 }
 
 impl Visitors {
@@ -357,6 +386,7 @@ impl Visitors {
             seed,
             team: team.clone(),
             timezone,
+            hosts: Hosts::new(&team.host),
             persons,
         })
     }
@@ -402,6 +432,7 @@ impl Visitors {
         let session_id = random.session_id(start).to_string();
         let mut session = Session {
             team: &self.team,
+            hosts: &self.hosts,
             person,
             source,
             session_id,
@@ -451,6 +482,7 @@ impl Visitors {
 /// A visit that goes on.
 struct Session<'a> {
     team: &'a SiteTeam,
+    hosts: &'a Hosts,
     person: &'a Person,
     source: &'static Source,
     session_id: String,
@@ -474,7 +506,7 @@ impl Session<'_> {
         if is_bounce {
             return;
         }
-        loop {
+        for _ in 0..MOST_PAGES {
             for _ in 0..random.below(4) {
                 self.wait(random, 1, 40);
                 events.push(self.event(random, "$autocapture"));
@@ -484,7 +516,7 @@ impl Session<'_> {
                 let name = random.by_rank(CUSTOM_EVENTS);
                 events.push(self.event(random, name));
             }
-            // One visit in four ends after each page, and 60 pages end all.
+            // One visit in four ends after each page.
             if random.chance(25) {
                 return;
             }
@@ -514,7 +546,7 @@ impl Session<'_> {
             person_id: self.person.id,
             session_id: self.session_id.clone(),
             timestamp: self.at,
-            host: self.team.host.clone(),
+            host: self.hosts.of(self.path).clone(),
             pathname: self.path.to_owned(),
             device_type: machine.device_type.to_owned(),
             browser: machine.browser.to_owned(),

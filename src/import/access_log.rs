@@ -4,11 +4,8 @@
 //! ends, so that lines are only nearly in order of time, while sessions need the exact order. A
 //! page view takes 44 bytes plus its share of the distinct paths, queries and persons.
 //!
-//! Ids are names, so that importing a file twice, or a longer version of it, gives the same events:
-//! - a person is the version-5 UUID of `address "\n" user-agent`;
-//! - a session is a UUIDv7 of its start (see [`session_id`]);
-//! - an event is the version-5 UUID of `team "\n" line`; the n-th repetition of the same line is
-//!   the version-5 UUID, within that, of n.
+//! A session that goes on in another file is two sessions: the second file cannot know where the
+//! first one's began. Logs that belong together are imported together, through standard input.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,17 +16,13 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::event::{Event, PAGEVIEW};
 
+use super::ids::{event_of_line, event_of_repeated_line, person_of_client};
 use super::input::{Line, Lines};
 use super::log_line::{self, LogLine};
 use super::page_view::{NotAPage, fill_campaign, page_view, referring_domain};
 use super::report::ImportReport;
 use super::sessions::{OpenSession, session_id};
 use super::user_agent::Clients;
-
-/// Names persons by address and user agent. Chosen at random; changing it renames everybody.
-pub const PERSON_NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_55a6_8b0e_4f0e_9a53_4e8c_1f27_0d61);
-/// Names events by team and line. Chosen at random; changing it imports every log a second time.
-pub const EVENT_NAMESPACE: Uuid = Uuid::from_u128(0x2f6b_9d04_61c7_4b8a_b5f9_d3a0_7ce1_94b8);
 
 /// No request line is longer than a server's limit of some kilobytes; a line of a megabyte is no log.
 const LINE_LIMIT_BYTES: usize = 1024 * 1024;
@@ -184,10 +177,10 @@ impl AccessLog {
             (None, Some(host)) => self.hosts.index_of(&host.to_ascii_lowercase()),
             (None, None) => self.hosts.index_of(&target.host.to_ascii_lowercase()),
         };
-        let person = person_id(line.address, line.user_agent.as_deref().unwrap_or_default());
+        let person = person_of_client(line.address, line.user_agent.as_deref().unwrap_or_default());
         let person = self.persons.insert_full(person, client).0;
         self.views.push(View {
-            uuid: event_id(self.team_id, text),
+            uuid: event_of_line(self.team_id, text),
             time_seconds,
             person: index(person),
             session: 0,
@@ -215,9 +208,7 @@ impl AccessLog {
             let mut seen: HashMap<Uuid, u32> = HashMap::new();
             for view in second {
                 let repetition = seen.entry(view.uuid).or_default();
-                if *repetition > 0 {
-                    view.uuid = Uuid::new_v5(&view.uuid, &repetition.to_be_bytes());
-                }
+                view.uuid = event_of_repeated_line(view.uuid, *repetition);
                 *repetition += 1;
             }
         }
@@ -289,15 +280,6 @@ impl AccessLog {
     }
 }
 
-fn person_id(address: &[u8], user_agent: &[u8]) -> Uuid {
-    Uuid::new_v5(&PERSON_NAMESPACE, &[address, b"\n", user_agent].concat())
-}
-
-fn event_id(team_id: i64, line: &[u8]) -> Uuid {
-    let team = team_id.to_string();
-    Uuid::new_v5(&EVENT_NAMESPACE, &[team.as_bytes(), b"\n", line].concat())
-}
-
 /// Distinct byte strings, each kept once.
 #[derive(Debug, Default)]
 struct Names(IndexSet<Box<[u8]>>);
@@ -364,9 +346,9 @@ mod tests {
         );
         let log = read(&text);
         let events: Vec<Event> = log.events().collect();
-        let person = Uuid::new_v5(&PERSON_NAMESPACE, format!("1.2.3.4\n{BROWSER}").as_bytes());
+        let person = person_of_client(b"1.2.3.4", BROWSER.as_bytes());
         let expected = Event {
-            uuid: Uuid::new_v5(&EVENT_NAMESPACE, format!("7\n{text}").as_bytes()),
+            uuid: event_of_line(7, text.as_bytes()),
             event: "$pageview".into(),
             team_id: 7,
             distinct_id: person.to_string(),
@@ -385,12 +367,6 @@ mod tests {
             ..Event::default()
         };
         assert_eq!(events, [expected]);
-        // Pinned: other ids would import every log a second time.
-        assert_eq!(person.to_string(), "e344d698-2b49-5106-9c39-803cb571a99f");
-        assert_eq!(
-            events[0].uuid.to_string(),
-            "3383c467-a451-5632-86af-9f12da24c041"
-        );
     }
 
     #[test]

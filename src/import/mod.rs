@@ -5,6 +5,7 @@
 //! are functions of the input, so that the same file imported twice names the same events.
 
 mod access_log;
+mod ids;
 mod input;
 mod json_lines;
 mod log_line;
@@ -13,9 +14,8 @@ mod report;
 mod sessions;
 mod user_agent;
 
-pub use access_log::{
-    AccessLog, AccessLogOptions, EVENT_NAMESPACE, PERSON_NAMESPACE, read_access_log,
-};
+pub use access_log::{AccessLog, AccessLogOptions, read_access_log};
+pub use ids::{DISTINCT_ID_NAMESPACE, EVENT_NAMESPACE, PERSON_NAMESPACE};
 pub use input::{Input, open};
-pub use json_lines::{DISTINCT_ID_NAMESPACE, JsonLines};
+pub use json_lines::JsonLines;
 pub use report::{ImportReport, UnreadableLine};
