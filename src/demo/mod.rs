@@ -1,0 +1,3 @@
+//! What `prefill demo` shows.
+
+pub mod site;

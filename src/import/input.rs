@@ -1,0 +1,289 @@
+//! The bytes of an import: a file or standard input, plain or gzip, cut into lines.
+//!
+//! Gzip is known by its first two bytes, not by a name, and may consist of several members, as log
+//! rotation that appends leaves it. A line has a limit, so that a binary file without a line
+//! break cannot fill the memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+/// The first bytes of a gzip file (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Larger reads than `BufReader`'s own 8 KiB save system calls.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// An open file, or standard input.
+pub struct Input {
+    reader: Box<dyn Read + Send>,
+    /// The size of the file as it lies on the disk; none for standard input and pipes.
+    pub size_bytes: Option<u64>,
+    /// How to call it in a message.
+    pub name: String,
+}
+
+/// Opens a file, or standard input for `-`.
+///
+/// # Errors
+///
+/// [`Misuse`](crate::error::Class::Misuse) when there is no such file or it is a directory, [`Operator`](crate::error::Class::Operator)
+/// when it may not be read.
+pub fn open(path: &Path) -> Result<Input> {
+    if path.as_os_str() == "-" {
+        return Ok(Input {
+            reader: Box::new(io::stdin()),
+            size_bytes: None,
+            name: "standard input".to_owned(),
+        });
+    }
+    let name = path.display().to_string();
+    let doing = || format!("failed to open {name}");
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::misuse(doing())
+            .caused_by(source)
+            .hint("name an existing file, or - for standard input"),
+        io::ErrorKind::PermissionDenied => Error::operator(doing())
+            .caused_by(source)
+            .hint("give this user the right to read it, or pipe it to standard input (-)"),
+        _ => Error::operator(doing()).caused_by(source),
+    })?;
+    let metadata = file
+        .metadata()
+        .map_err(|source| Error::operator(doing()).caused_by(source))?;
+    if metadata.is_dir() {
+        return Err(Error::misuse(doing()).caused_by("it is a directory").hint(
+            "import its files one by one, or pipe them: cat DIRECTORY/* | prefill import … -",
+        ));
+    }
+    Ok(Input {
+        reader: Box::new(file),
+        size_bytes: metadata.is_file().then_some(metadata.len()),
+        name,
+    })
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// One line without its line break.
+pub(super) enum Line<'a> {
+    Text(&'a [u8]),
+    /// Longer than the limit: its beginning.
+    TooLong(&'a [u8]),
+}
+
+/// The lines of an input, decompressed if need be.
+pub(super) struct Lines<R: Read> {
+    text: Text<R>,
+    limit_bytes: usize,
+    line: Vec<u8>,
+    number: u64,
+}
+
+type Source<R> = BufReader<Counted<Chain<Cursor<Vec<u8>>, R>>>;
+
+enum Text<R: Read> {
+    Plain(Source<R>),
+    Gzip(BufReader<MultiGzDecoder<Source<R>>>),
+}
+
+impl<R: Read> Lines<R> {
+    /// Looks at the first bytes of `input`; a line longer than `limit_bytes` is skipped.
+    pub fn new(mut input: R, limit_bytes: usize) -> Result<Self> {
+        let mut magic = Vec::new();
+        (&mut input)
+            .take(GZIP_MAGIC.len() as u64)
+            .read_to_end(&mut magic)
+            .map_err(|source| read_error(source, 0))?;
+        let is_gzip = magic == GZIP_MAGIC;
+        let counted = Counted {
+            inner: Cursor::new(magic).chain(input),
+            read_bytes: 0,
+        };
+        let source = BufReader::with_capacity(BUFFER_BYTES, counted);
+        let text = if is_gzip {
+            Text::Gzip(BufReader::with_capacity(
+                BUFFER_BYTES,
+                MultiGzDecoder::new(source),
+            ))
+        } else {
+            Text::Plain(source)
+        };
+        Ok(Self {
+            text,
+            limit_bytes,
+            line: Vec::new(),
+            number: 0,
+        })
+    }
+
+    /// The next line and its number, counted from 1.
+    pub fn next(&mut self) -> Result<Option<(u64, Line<'_>)>> {
+        let number = self.number + 1;
+        let fail = |source| read_error(source, number);
+        let text = self.text.as_buf_read();
+        self.line.clear();
+        // One byte more for the line break.
+        let limit = self.limit_bytes as u64 + 1;
+        let read = (&mut *text)
+            .take(limit)
+            .read_until(b'\n', &mut self.line)
+            .map_err(fail)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number = number;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            if self.line.last() == Some(&b'\r') {
+                self.line.pop();
+            }
+        } else if self.line.len() > self.limit_bytes {
+            text.skip_until(b'\n').map_err(fail)?;
+            return Ok(Some((number, Line::TooLong(&self.line))));
+        }
+        Ok(Some((number, Line::Text(&self.line))))
+    }
+
+    /// How much of the input was read, in its own bytes: compressed ones, if it is compressed.
+    pub fn read_bytes(&self) -> u64 {
+        match &self.text {
+            Text::Plain(source) => source.get_ref().read_bytes,
+            Text::Gzip(text) => text.get_ref().get_ref().get_ref().read_bytes,
+        }
+    }
+}
+
+impl<R: Read> Text<R> {
+    fn as_buf_read(&mut self) -> &mut dyn BufRead {
+        match self {
+            Self::Plain(text) => text,
+            Self::Gzip(text) => text,
+        }
+    }
+}
+
+fn read_error(source: io::Error, line: u64) -> Error {
+    let doing = format!("failed to read line {line}");
+    match source.kind() {
+        // What flate2 says of a damaged and of a cut off file.
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            Error::misuse(doing)
+                .caused_by(source)
+                .hint("the compressed file is damaged or cut off: check it with gzip -t")
+        }
+        _ => Error::operator(doing).caused_by(source),
+    }
+}
+
+/// Counts what is read through it.
+struct Counted<R> {
+    inner: R,
+    read_bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.read_bytes += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use crate::error::Class;
+
+    use super::*;
+
+    fn lines_of(input: &[u8], limit_bytes: usize) -> Vec<String> {
+        let mut lines = Lines::new(input, limit_bytes).expect("readable");
+        let mut all = Vec::new();
+        while let Some((number, line)) = lines.next().expect("readable") {
+            all.push(match line {
+                Line::Text(text) => format!("{number}:{}", String::from_utf8_lossy(text)),
+                Line::TooLong(start) => format!("{number}>{}", String::from_utf8_lossy(start)),
+            });
+        }
+        assert_eq!(lines.read_bytes(), input.len() as u64);
+        all
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn lines_end_with_either_line_break_or_the_end_of_the_input() {
+        assert_eq!(
+            lines_of(b"a\r\n\nb\rc\nd", 10),
+            ["1:a", "2:", "3:b\rc", "4:d"]
+        );
+        assert_eq!(lines_of(b"", 10), [""; 0]);
+        assert_eq!(lines_of(b"\n", 10), ["1:"]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_skipped_and_the_next_is_read() {
+        assert_eq!(
+            lines_of(b"1234\n12345\n1234567890\n1\n12345", 4),
+            ["1:1234", "2>12345", "3>12345", "4:1", "5>12345"]
+        );
+    }
+
+    #[test]
+    fn gzip_is_known_by_its_first_bytes_and_may_have_several_members() {
+        let mut members = gzip(b"a\nb");
+        members.extend(gzip(b"c\nd\n"));
+        assert_eq!(lines_of(&members, 10), ["1:a", "2:bc", "3:d"]);
+        assert_eq!(lines_of(b"\x1f", 10), ["1:\x1f"]);
+    }
+
+    #[test]
+    fn a_gzip_file_that_is_cut_off_is_an_error_and_not_a_short_file() {
+        let whole = gzip(b"a\nb\n");
+        let mut lines = Lines::new(&whole[..whole.len() - 6], 10).expect("readable");
+        let error = loop {
+            match lines.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("a cut off file ended without an error"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.class(), Class::Misuse);
+        assert!(
+            error
+                .next_step()
+                .is_some_and(|hint| hint.contains("gzip -t"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_named_with_the_next_step() {
+        let missing = open(Path::new("/no/such/file"))
+            .err()
+            .expect("no such file");
+        assert_eq!(missing.class(), Class::Misuse);
+        assert!(
+            missing
+                .chain()
+                .starts_with("failed to open /no/such/file: ")
+        );
+        let directory = open(Path::new("/")).err().expect("a directory");
+        assert_eq!(directory.chain(), "failed to open /: it is a directory");
+    }
+}

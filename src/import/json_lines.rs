@@ -1,0 +1,655 @@
+//! JSON lines: one event a line, in the shape of the events contract or of a PostHog export.
+//!
+//! A line of the contract has the names of [`Event`]'s fields as keys. A line with `properties` is
+//! one of PostHog's, `{uuid, event, distinct_id, timestamp, properties}`; its properties may be an
+//! object or, as ClickHouse exports them, a string that holds one. Nothing is guessed: a value of
+//! the wrong type makes its line unreadable, a field that the contract hasn't is counted by name
+//! (PostHog's other properties are not: every event has dozens), and a line of another team than
+//! the one asked for is refused.
+//!
+//! Times are text, RFC 3339 or `YYYY-MM-DD hh:mm:ss[.ffffff]` in UTC, or numbers since 1970: seconds,
+//! or milliseconds from 10^11 on, which as seconds would be the year 5138.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Number, Value};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, PAGEVIEW};
+
+use super::ids::{event_of_line, event_of_repeated_line, person_of_distinct_id};
+use super::input::{Line, Lines};
+use super::report::ImportReport;
+
+/// PostHog takes events of up to some megabytes.
+const LINE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+/// The kind of event that a page view is in an app.
+const SCREEN: &str = "$screen";
+/// From here on a number is milliseconds.
+const MILLISECONDS_FROM: f64 = 1e11;
+/// 2106-01-01T00:00:00Z in microseconds: `DateTime` columns end soon after.
+const TIME_LIMIT: i64 = 4_291_747_200_000_000;
+
+/// What can be wrong with a line.
+type Reason = String;
+
+/// Reads events from JSON lines, one at a time.
+///
+/// Lines that can't be read are counted and left out. An item is an error when reading fails, and,
+/// at the end, when not one of the lines could be read.
+pub struct JsonLines<R: Read> {
+    lines: Lines<R>,
+    team_id: Option<i64>,
+    report: ImportReport,
+    uuids: HashSet<Uuid>,
+    persons: HashSet<Uuid>,
+    sessions: HashSet<String>,
+    /// How often a line without a uuid came, by the uuid that it got first.
+    repetitions: HashMap<Uuid, u32>,
+    is_over: bool,
+}
+
+impl<R: Read> JsonLines<R> {
+    /// `team_id` is the team of lines that name none; lines of another team are refused.
+    pub fn new(input: R, team_id: Option<i64>) -> Result<Self> {
+        Ok(Self {
+            lines: Lines::new(input, LINE_LIMIT_BYTES)?,
+            team_id,
+            report: ImportReport::default(),
+            uuids: HashSet::new(),
+            persons: HashSet::new(),
+            sessions: HashSet::new(),
+            repetitions: HashMap::new(),
+            is_over: false,
+        })
+    }
+
+    /// What was read so far, and what was left out and why.
+    pub fn report(&self) -> &ImportReport {
+        &self.report
+    }
+
+    /// How much of the input was read, in its own bytes, for a progress bar.
+    pub fn read_bytes(&self) -> u64 {
+        self.lines.read_bytes()
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>> {
+        while let Some((number, line)) = self.lines.next()? {
+            self.report.lines += 1;
+            let text = match line {
+                Line::Text(text) if number == 1 => {
+                    // Some editors put a byte order mark there.
+                    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+                }
+                Line::Text(text) => text,
+                Line::TooLong(start) => {
+                    let reason = "longer than 16 MiB";
+                    self.report.add_unreadable(number, reason, start);
+                    continue;
+                }
+            };
+            if text.iter().all(u8::is_ascii_whitespace) {
+                self.report.blank += 1;
+                continue;
+            }
+            let mut event = match read_event(text, self.team_id, &mut self.report) {
+                Ok(event) => event,
+                Err(reason) => {
+                    self.report.add_unreadable(number, reason, text);
+                    continue;
+                }
+            };
+            if event.uuid.is_nil() {
+                let first = event_of_line(event.team_id, text);
+                let before = self.repetitions.entry(first).or_default();
+                event.uuid = event_of_repeated_line(first, *before);
+                *before += 1;
+            }
+            if !self.uuids.insert(event.uuid) {
+                self.report.duplicates += 1;
+                continue;
+            }
+            let is_page_view = event.event == PAGEVIEW || event.event == SCREEN;
+            self.report.add_event(event.timestamp, is_page_view);
+            self.report.without_session += u64::from(event.session_id.is_empty());
+            if self.persons.insert(event.person_id) {
+                self.report.persons += 1;
+            }
+            if !event.session_id.is_empty() && !self.sessions.contains(&event.session_id) {
+                self.sessions.insert(event.session_id.clone());
+                self.report.sessions += 1;
+            }
+            return Ok(Some(event));
+        }
+        if self.report.nothing_was_readable() {
+            return Err(Error::misuse(format!(
+                "not one of {} lines is an event\n{}",
+                self.report.lines,
+                self.report.unreadable_lines()
+            ))
+            .hint("one JSON object a line, with the names of the events contract or of PostHog"));
+        }
+        Ok(None)
+    }
+}
+
+impl<R: Read> Iterator for JsonLines<R> {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.next_event().transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+fn read_event(
+    text: &[u8],
+    team_id: Option<i64>,
+    report: &mut ImportReport,
+) -> Result<Event, Reason> {
+    let fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| format!("no JSON object: {error}"))?;
+    let mut fields = Fields(fields);
+    let mut event = Event {
+        uuid: fields.uuid("uuid")?,
+        event: fields.text("event")?,
+        distinct_id: fields.text("distinct_id")?,
+        person_id: fields.uuid("person_id")?,
+        timestamp: fields.time("timestamp")?,
+        ..Event::default()
+    };
+    let own_team = fields.integer("team_id")?;
+    event.team_id = match (own_team, team_id) {
+        (None, None) => return Err("no team_id: give --team-id".to_owned()),
+        (Some(own), Some(asked)) if own != asked => {
+            report.other_team += 1;
+            return Err(format!("of team {own}, not of team {asked}"));
+        }
+        (Some(team), _) | (None, Some(team)) => team,
+    };
+    if event.event.is_empty() {
+        return Err("no event".to_owned());
+    }
+    if event.person_id.is_nil() {
+        if event.distinct_id.is_empty() {
+            return Err("neither distinct_id nor person_id".to_owned());
+        }
+        event.person_id = person_of_distinct_id(event.team_id, &event.distinct_id);
+    }
+    match fields.properties()? {
+        Some(mut properties) => properties.fill(&mut event, POSTHOG_NAMES)?,
+        None => fields.fill(&mut event, CONTRACT_NAMES)?,
+    }
+    for name in fields.0.keys() {
+        // The table fills it itself, so a line that carries it loses nothing.
+        if name != "inserted_at" {
+            report.add_ignored_field(name);
+        }
+    }
+    Ok(event)
+}
+
+/// What the attributes of an event are called, in the order of [`Fields::fill`].
+struct Names {
+    texts: [&'static str; 20],
+    viewport: [&'static str; 2],
+}
+
+const CONTRACT_NAMES: &Names = &Names {
+    texts: [
+        "session_id",
+        "host",
+        "pathname",
+        "current_url",
+        "device_type",
+        "browser",
+        "os",
+        "referring_domain",
+        "utm_source",
+        "utm_medium",
+        "utm_campaign",
+        "utm_term",
+        "utm_content",
+        "gclid",
+        "gad_source",
+        "fbclid",
+        "country_code",
+        "city_name",
+        "region_code",
+        "region_name",
+    ],
+    viewport: ["viewport_width", "viewport_height"],
+};
+
+const POSTHOG_NAMES: &Names = &Names {
+    texts: [
+        "$session_id",
+        "$host",
+        "$pathname",
+        "$current_url",
+        "$device_type",
+        "$browser",
+        "$os",
+        "$referring_domain",
+        "utm_source",
+        "utm_medium",
+        "utm_campaign",
+        "utm_term",
+        "utm_content",
+        "gclid",
+        "gad_source",
+        "fbclid",
+        "$geoip_country_code",
+        "$geoip_city_name",
+        "$geoip_subdivision_1_code",
+        "$geoip_subdivision_1_name",
+    ],
+    viewport: ["$viewport_width", "$viewport_height"],
+};
+
+/// A JSON object whose fields are taken out one by one; null is as good as missing.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn fill(&mut self, event: &mut Event, names: &Names) -> Result<(), Reason> {
+        let texts = [
+            &mut event.session_id,
+            &mut event.host,
+            &mut event.pathname,
+            &mut event.current_url,
+            &mut event.device_type,
+            &mut event.browser,
+            &mut event.os,
+            &mut event.referring_domain,
+            &mut event.utm_source,
+            &mut event.utm_medium,
+            &mut event.utm_campaign,
+            &mut event.utm_term,
+            &mut event.utm_content,
+            &mut event.gclid,
+            &mut event.gad_source,
+            &mut event.fbclid,
+            &mut event.country_code,
+            &mut event.city_name,
+            &mut event.region_code,
+            &mut event.region_name,
+        ];
+        for (field, name) in texts.into_iter().zip(names.texts) {
+            *field = self.text(name)?;
+        }
+        event.viewport_width = self.integer(names.viewport[0])?.unwrap_or(0);
+        event.viewport_height = self.integer(names.viewport[1])?.unwrap_or(0);
+        Ok(())
+    }
+
+    /// Text; a number is as good as its text (`utm_term=5`). Empty where there is none.
+    fn text(&mut self, name: &str) -> Result<String, Reason> {
+        match self.take(name) {
+            None => Ok(String::new()),
+            Some(Value::String(text)) => Ok(text),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            Some(other) => Err(wrong_type(name, "text", &other)),
+        }
+    }
+
+    /// A whole number, or its text, as ClickHouse quotes those of 64 bits; a fraction (a browser
+    /// that is zoomed has such a viewport) is rounded.
+    fn integer(&mut self, name: &str) -> Result<Option<i64>, Reason> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let number = match &value {
+            Value::Number(number) => number
+                .as_i64()
+                .or_else(|| number.as_f64().and_then(rounded)),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        number
+            .map(Some)
+            .ok_or_else(|| wrong_type(name, "a whole number", &value))
+    }
+
+    /// Nil where there is none.
+    fn uuid(&mut self, name: &str) -> Result<Uuid, Reason> {
+        match self.take(name) {
+            None => Ok(Uuid::nil()),
+            Some(Value::String(text)) if text.is_empty() => Ok(Uuid::nil()),
+            Some(value) => value
+                .as_str()
+                .and_then(|text| Uuid::try_parse(text).ok())
+                .ok_or_else(|| wrong_type(name, "a UUID", &value)),
+        }
+    }
+
+    /// Microseconds since 1970.
+    fn time(&mut self, name: &str) -> Result<i64, Reason> {
+        let value = self.take(name).ok_or_else(|| format!("no {name}"))?;
+        let micros = match &value {
+            Value::String(text) => time_of_text(text),
+            Value::Number(number) => time_of_number(number),
+            _ => None,
+        };
+        let micros = micros.ok_or_else(|| wrong_type(name, "a time", &value))?;
+        if (0..TIME_LIMIT).contains(&micros) {
+            Ok(micros)
+        } else {
+            Err(format!("{name} is not between 1970 and 2105: {value}"))
+        }
+    }
+
+    fn properties(&mut self) -> Result<Option<Self>, Reason> {
+        match self.take("properties") {
+            None => Ok(None),
+            Some(Value::Object(properties)) => Ok(Some(Self(properties))),
+            Some(Value::String(text)) => serde_json::from_str(&text)
+                .map(|properties| Some(Self(properties)))
+                .map_err(|error| format!("properties hold no JSON object: {error}")),
+            Some(other) => Err(wrong_type("properties", "an object", &other)),
+        }
+    }
+}
+
+fn wrong_type(name: &str, expected: &str, found: &Value) -> Reason {
+    // The line itself is shown beside the reason, so a long value needs no second telling.
+    let found: String = found.to_string().chars().take(40).collect();
+    format!("{name} is not {expected}: {found}")
+}
+
+/// The nearest whole number; the ends of the range stand for what is beyond them.
+fn rounded(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "as documented")]
+    number.is_finite().then(|| number.round() as i64)
+}
+
+fn time_of_text(text: &str) -> Option<i64> {
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Some(timestamp.as_microsecond());
+    }
+    // A date alone is a day, not a time.
+    if text.len() < "2026-05-01 10:00".len() {
+        return None;
+    }
+    let local: DateTime = text.parse().ok()?;
+    let utc = local.to_zoned(TimeZone::UTC).ok()?;
+    Some(utc.timestamp().as_microsecond())
+}
+
+fn time_of_number(number: &Number) -> Option<i64> {
+    let as_double = number.as_f64()?;
+    let unit_micros: i32 = if as_double > MILLISECONDS_FROM {
+        1_000
+    } else {
+        1_000_000
+    };
+    match number.as_i64() {
+        Some(whole) => whole.checked_mul(i64::from(unit_micros)),
+        None => rounded(as_double * f64::from(unit_micros)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// 2026-05-01T10:00:00Z
+    const TEN: i64 = 1_777_629_600_000_000;
+
+    fn read(text: &str, team_id: Option<i64>) -> (Vec<Event>, ImportReport) {
+        let mut lines = JsonLines::new(text.as_bytes(), team_id).expect("readable");
+        let events = lines.by_ref().collect::<Result<_>>().expect("an event");
+        (events, lines.report().clone())
+    }
+
+    /// The reason for which the only other line of an input is unreadable.
+    fn reason(bad: &Value) -> String {
+        let good = json!({"event": "a", "distinct_id": "b", "timestamp": 1, "team_id": 7});
+        let (events, report) = read(&format!("{good}\n{bad}"), Some(7));
+        assert_eq!((events.len(), report.unreadable), (1, 1), "{bad}");
+        report.first_unreadable[0].reason.clone()
+    }
+
+    #[test]
+    fn a_line_of_the_contract_is_read_field_by_field() {
+        let line = json!({
+            "uuid": "00000000-0000-0000-0000-000000000001", "event": "$pageview", "team_id": 7,
+            "distinct_id": "jo", "person_id": "00000000-0000-0000-0000-000000000002",
+            "session_id": "s", "timestamp": "2026-05-01 10:00:00.123456", "host": "a.com",
+            "pathname": "/p", "current_url": "https://a.com/p?q", "device_type": "Desktop",
+            "browser": "Chrome", "os": "Linux", "viewport_width": 1280, "viewport_height": "720",
+            "referring_domain": "b.com", "utm_source": "s1", "utm_medium": "s2",
+            "utm_campaign": "s3", "utm_term": 5, "utm_content": null, "gclid": "g",
+            "gad_source": "1", "fbclid": "f", "country_code": "IN", "city_name": "Pune",
+            "region_code": "MH", "region_name": "Maharashtra", "inserted_at": 1, "mood": "good",
+        });
+        let (events, report) = read(&line.to_string(), None);
+        let expected = Event {
+            uuid: Uuid::from_u128(1),
+            event: "$pageview".into(),
+            team_id: 7,
+            distinct_id: "jo".into(),
+            person_id: Uuid::from_u128(2),
+            session_id: "s".into(),
+            timestamp: TEN + 123_456,
+            host: "a.com".into(),
+            pathname: "/p".into(),
+            current_url: "https://a.com/p?q".into(),
+            device_type: "Desktop".into(),
+            browser: "Chrome".into(),
+            os: "Linux".into(),
+            viewport_width: 1280,
+            viewport_height: 720,
+            referring_domain: "b.com".into(),
+            utm_source: "s1".into(),
+            utm_medium: "s2".into(),
+            utm_campaign: "s3".into(),
+            utm_term: "5".into(),
+            utm_content: String::new(),
+            gclid: "g".into(),
+            gad_source: "1".into(),
+            fbclid: "f".into(),
+            country_code: "IN".into(),
+            city_name: "Pune".into(),
+            region_code: "MH".into(),
+            region_name: "Maharashtra".into(),
+        };
+        assert_eq!(events, [expected]);
+        assert_eq!(report.ignored_fields, [("mood".to_owned(), 1)].into());
+        assert_eq!(
+            (report.page_views, report.sessions, report.persons),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            (report.time_from, report.time_until),
+            (Some(TEN + 123_456), Some(TEN + 123_457))
+        );
+    }
+
+    #[test]
+    fn a_posthog_export_is_read_whether_its_properties_are_an_object_or_text() {
+        let properties = json!({
+            "$host": "a.com", "$pathname": "/p", "$current_url": "https://a.com/p",
+            "$device_type": "Mobile", "$browser": "Chrome", "$os": "Android",
+            "$viewport_width": 412.5, "$viewport_height": 915, "$referring_domain": "$direct",
+            "utm_source": "x", "gclid": null, "$geoip_country_code": "NO",
+            "$geoip_city_name": "Oslo", "$geoip_subdivision_1_code": 3,
+            "$geoip_subdivision_1_name": "Oslo County", "$session_id": "s", "$lib": "web",
+        });
+        let line = |properties: Value| {
+            json!({
+                "uuid": "00000000-0000-0000-0000-000000000001", "event": "$pageview",
+                "distinct_id": "jo", "timestamp": "2026-05-01T12:00:00.5+02:00",
+                "properties": properties, "created_at": "x",
+            })
+        };
+        let text = json!(properties.to_string());
+        let (as_object, report) = read(&line(properties).to_string(), Some(7));
+        let (as_text, _) = read(&line(text).to_string(), Some(7));
+        assert_eq!(as_object, as_text);
+        let event = &as_object[0];
+        assert_eq!(event.timestamp, TEN + 500_000);
+        assert_eq!((event.viewport_width, event.viewport_height), (413, 915));
+        assert_eq!(
+            (&*event.region_code, &*event.region_name),
+            ("3", "Oslo County")
+        );
+        assert_eq!(
+            (&*event.session_id, &*event.host, &*event.gclid),
+            ("s", "a.com", "")
+        );
+        assert_eq!(event.person_id.get_version_num(), 5);
+        assert_eq!(report.ignored_fields, [("created_at".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn times_are_text_in_utc_or_numbers_since_1970() {
+        let time = |value: Value| Fields(Map::from_iter([("t".to_owned(), value)])).time("t");
+        for same in [
+            json!("2026-05-01T10:00:00Z"),
+            json!("2026-05-01T10:00:00+00:00"),
+            json!("2026-05-01 10:00:00"),
+            json!("2026-05-01T10:00:00"),
+            json!("2026-05-01 10:00"),
+            json!("2026-05-01 15:30:00+05:30"),
+            json!(1_777_629_600),
+            json!(1_777_629_600.0),
+            json!(1_777_629_600_000_i64),
+            json!(1_777_629_600_000.0),
+        ] {
+            assert_eq!(time(same.clone()), Ok(TEN), "{same}");
+        }
+        assert_eq!(
+            time(json!("2026-05-01 10:00:00.123456789")),
+            Ok(TEN + 123_456)
+        );
+        assert_eq!(time(json!(1_777_629_600.25)), Ok(TEN + 250_000));
+        assert_eq!(time(json!(1_777_629_600_000.5)), Ok(TEN + 500));
+        assert_eq!(time(json!(0)), Ok(0));
+        for wrong in [
+            json!("2026-05-01"),
+            json!("soon"),
+            json!(""),
+            json!(true),
+            json!([1]),
+        ] {
+            assert!(
+                time(wrong.clone()).is_err_and(|reason| reason.contains("not a time")),
+                "{wrong}"
+            );
+        }
+        for outside in [
+            json!(-1),
+            json!("1969-12-31 23:59:59"),
+            json!("2106-01-01 00:00:00"),
+            json!(1e14),
+        ] {
+            assert!(
+                time(outside.clone()).is_err_and(|reason| reason.contains("1970")),
+                "{outside}"
+            );
+        }
+        assert_eq!(time(Value::Null), Err("no t".to_owned()));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_says_why() {
+        let line = |name: &str, value: Value| {
+            let mut line = json!({"event": "a", "distinct_id": "b", "timestamp": 1});
+            line[name] = value;
+            reason(&line)
+        };
+        assert_eq!(line("team_id", json!(8)), "of team 8, not of team 7");
+        assert_eq!(
+            line("team_id", json!("x")),
+            "team_id is not a whole number: \"x\""
+        );
+        assert_eq!(line("uuid", json!("x")), "uuid is not a UUID: \"x\"");
+        assert_eq!(line("host", json!(["x"])), "host is not text: [\"x\"]");
+        assert_eq!(line("event", Value::Null), "no event");
+        assert_eq!(
+            line("distinct_id", json!("")),
+            "neither distinct_id nor person_id"
+        );
+        assert_eq!(
+            line("properties", json!(3)),
+            "properties is not an object: 3"
+        );
+        assert!(line("properties", json!("{")).starts_with("properties hold no JSON object"));
+        assert!(reason(&json!([1])).starts_with("no JSON object: "));
+        assert!(reason(&json!({})).starts_with("no timestamp"));
+    }
+
+    #[test]
+    fn events_that_name_no_uuid_keep_theirs_when_imported_again() {
+        let line = json!({"event": "a", "distinct_id": "b", "timestamp": 1}).to_string();
+        let other = json!({"event": "a", "distinct_id": "b", "timestamp": 2}).to_string();
+        let (once, _) = read(&format!("{line}\n\n{line}\r\n{other}"), Some(7));
+        let (longer, report) = read(
+            &format!("\u{feff}{line}\n{line}\n{other}\n{line}\n"),
+            Some(7),
+        );
+        let uuids = |events: &[Event]| -> Vec<Uuid> { events.iter().map(|e| e.uuid).collect() };
+        assert_eq!(uuids(&longer)[..3], uuids(&once));
+        let distinct: HashSet<Uuid> = uuids(&longer).into_iter().collect();
+        assert_eq!((distinct.len(), report.duplicates), (4, 0));
+        assert_eq!((report.without_session, report.persons), (4, 1));
+        assert_ne!(uuids(&once)[0], uuids(&read(&line, Some(8)).0)[0]);
+    }
+
+    #[test]
+    fn an_event_that_comes_twice_is_kept_once() {
+        let line = json!({
+            "uuid": "00000000-0000-0000-0000-000000000001", "event": "a", "distinct_id": "b",
+            "timestamp": 1,
+        });
+        let (events, report) = read(&format!("{line}\n{line}\n"), Some(7));
+        assert_eq!((events.len(), report.duplicates, report.events), (1, 1, 1));
+    }
+
+    #[test]
+    fn an_input_without_any_event_is_an_error_and_an_empty_one_is_not() {
+        let (events, report) = read(" \n", Some(7));
+        assert_eq!((events.len(), report.blank), (0, 1));
+        let mut lines = JsonLines::new(&b"hello\nworld"[..], None).expect("readable");
+        let error = lines.next().expect("an item").expect_err("no JSON");
+        assert_eq!(error.class(), crate::error::Class::Misuse);
+        assert!(
+            error
+                .to_string()
+                .starts_with("not one of 2 lines is an event\nline 1: no JSON")
+        );
+        assert!(lines.next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut lines = JsonLines::new(&text[..], Some(7)).expect("readable");
+            while let Some(Ok(_)) = lines.next() {}
+        }
+
+        #[test]
+        fn no_number_makes_a_time_panic(seconds: f64, whole: i64) {
+            for value in [json!(seconds), json!(whole)] {
+                let _ = Fields(Map::from_iter([("t".to_owned(), value)])).time("t");
+            }
+        }
+    }
+}
