@@ -73,6 +73,13 @@ impl Error {
         self
     }
 
+    /// Without the next step, where it was made for another caller.
+    #[must_use]
+    pub fn without_next_step(mut self) -> Self {
+        self.hint = None;
+        self
+    }
+
     /// Says what a caller was doing when this error came up, keeping class and hint.
     #[must_use]
     pub fn while_doing(self, doing: impl Into<String>) -> Self {

@@ -1,1 +1,7 @@
-fn main(){}
+//! The `prefill` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prefill::cli::main()
+}

@@ -116,12 +116,12 @@ impl Tables {
             // Qualified, so that an alias of the same name does not hide the column.
             text = with_names(&text, &[(column, &format!("e.{name}")), (&format!("plain_{column}"), name)]);
         }
-        let mut names: Vec<(&str, &dyn Display)> = more
+        let mut names: Vec<(&str, &(dyn Display + Sync))> = more
             .iter()
-            .map(|(place, name)| (*place, *name as &dyn Display))
+            .map(|(place, name)| (*place, *name as &(dyn Display + Sync)))
             .collect();
         names.extend([
-            ("events", &self.events as &dyn Display),
+            ("events", &self.events as &(dyn Display + Sync)),
             ("stats", &self.stats),
             ("bounces", &self.bounces),
         ]);

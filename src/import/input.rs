@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// The first bytes of a gzip file (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Larger reads than `BufReader`'s own 8 KiB save system calls.
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -149,7 +151,12 @@ impl<R: Read> Lines<R> {
             text.skip_until(b'\n').map_err(fail)?;
             return Ok(Some((number, Line::TooLong(&self.line))));
         }
-        Ok(Some((number, Line::Text(&self.line))))
+        let line = &self.line[..];
+        let line = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(line) if number == 1 => line,
+            _ => line,
+        };
+        Ok(Some((number, Line::Text(line))))
     }
 
     /// How much of the input was read, in its own bytes: compressed ones, if it is compressed.
@@ -232,6 +239,10 @@ mod tests {
         assert_eq!(
             lines_of(b"a\r\n\nb\rc\nd", 10),
             ["1:a", "2:", "3:b\rc", "4:d"]
+        );
+        assert_eq!(
+            lines_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb", 10),
+            ["1:a", "2:\u{feff}b"]
         );
         assert_eq!(lines_of(b"", 10), [""; 0]);
         assert_eq!(lines_of(b"\n", 10), ["1:"]);

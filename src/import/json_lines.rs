@@ -83,10 +83,6 @@ impl<R: Read> JsonLines<R> {
         while let Some((number, line)) = self.lines.next()? {
             self.report.lines += 1;
             let text = match line {
-                Line::Text(text) if number == 1 => {
-                    // Some editors put a byte order mark there.
-                    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-                }
                 Line::Text(text) => text,
                 Line::TooLong(start) => {
                     let reason = "longer than 16 MiB";

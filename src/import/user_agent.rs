@@ -1,10 +1,10 @@
 //! Browser, system and device of a user agent, and whether it is a robot.
 //!
 //! Names come from `ua-parser`, the Rust library of the ua-parser organisation (0.2.2 of
-//! 2026-03-19), over the rules of its uap-core, which lie beside this file as `user_agents.json`;
-//! `user_agents.py` renews them. Considered and left: woothee (last release and last robots
-//! 2021-10-31), isbot (0.1.3 of 2022), uaparser (without data, too, and last
-//! released 2024-06-11). They are then called what PostHog calls them.
+//! 2026-03-19), over the rules of its uap-core, which lie beside this file as `user_agents.json`
+//! (`user_agents.py` renews them); then they become what PostHog calls the same. Considered and
+//! left: woothee (last release, and last robots, of 2021-10-31), isbot (0.1.3, robots of 2022) and
+//! uaparser (no rules of its own either, last release of 2024-06-11).
 //!
 //! A robot is what isn't a person at a browser, as analytics products commonly have it: crawlers and
 //! previewers, HTTP libraries and command line tools, feed readers, monitors, headless browsers,

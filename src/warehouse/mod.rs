@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(15);
 const GONE: Duration = Duration::from_secs(30);
 
 /// A warehouse that this process can use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Warehouse {
     engine: Engine,
     config: crate::config::Warehouse,
@@ -37,6 +37,12 @@ pub struct Warehouse {
 #[derive(Row, Deserialize)]
 struct Count {
     count: u64,
+}
+
+impl std::fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Warehouse").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+    }
 }
 
 impl Warehouse {

@@ -63,7 +63,7 @@ impl fmt::Display for Name {
 
 /// Puts names into the places that a statement of ours leaves for them, written `{name}`;
 /// `{name:Type}` is a parameter and stays for ClickHouse to bind.
-pub fn with_names(statement: &str, names: &[(&str, &dyn fmt::Display)]) -> String {
+pub fn with_names(statement: &str, names: &[(&str, &(dyn fmt::Display + Sync))]) -> String {
     names.iter().fold(statement.to_owned(), |text, (place, name)| {
         text.replace(&format!("{{{place}}}"), &name.to_string())
     })

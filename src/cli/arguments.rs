@@ -1,0 +1,269 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use crate::calendar::{Day, TeamId};
+use crate::request::Asked;
+
+/// Keeps the pre-aggregated web analytics tables of ClickHouse filled, by itself.
+#[derive(Debug, Parser)]
+#[command(name = "prefill", version, about, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed (or validate found a difference, or health a problem), 2 misused.")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What goes with every command.
+#[derive(Clone, Debug, Args)]
+pub struct Everywhere {
+    /// Where everything of this installation lies [default: prefill in the user's data directory]
+    #[arg(long, global = true, env = "PREFILL_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The configuration [default: prefill.toml in the data directory, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How log lines on standard error look
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Answer in JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Notice teams that turn the setting on, fill their days and keep them filled, until stopped
+    Serve,
+    /// List the teams that have the setting on, with their coverage
+    List,
+    /// Add, change or list teams
+    #[command(subcommand)]
+    Team(Team),
+    /// Turn the setting on: prefill fills the team's last days
+    Enable(OneTeam),
+    /// Turn the setting off: nothing is filled any more, nothing is deleted
+    Disable(OneTeam),
+    /// Fill a range of days now; what is filled is left alone
+    Backfill(Backfill),
+    /// Compare the tables with the raw events, day by day; exit code 1 when they differ
+    Validate(Validate),
+    /// Delete a range of a team's days from the tables, and turn its setting off
+    Cleanup(Cleanup),
+    /// Show what was asked for lately, or one task and its days
+    Status(Status),
+    /// Check every team that has the setting on; exit code 1 when something is wrong
+    Health,
+    /// Numbers over the last days
+    Metrics(Metrics),
+    /// Bring events in
+    #[command(subcommand)]
+    Import(Import),
+    /// Run a statement on the warehouse
+    Query(Query),
+    /// Make the tables and the ledger, or say what is wrong with those that are there
+    Migrate,
+    /// Make a synthetic site, turn the setting on and watch
+    Demo(Demo),
+    /// Serve the embedded ClickHouse over HTTP, or fetch its library
+    Engine(Engine),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Team {
+    /// Add a team
+    Add(TeamAdd),
+    /// Change a team
+    Set(TeamSet),
+    /// List all teams
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct OneTeam {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+}
+
+#[derive(Debug, Args)]
+pub struct TeamAdd {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    #[arg(long)]
+    pub name: String,
+    #[arg(long, default_value = "")]
+    pub organization: String,
+    /// An IANA name, such as Asia/Kolkata
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub timezone: String,
+    /// The team's own number of days
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub backfill_days: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["name", "organization", "timezone", "backfill_days"])]
+pub struct TeamSet {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    #[arg(long)]
+    pub name: Option<String>,
+    #[arg(long)]
+    pub organization: Option<String>,
+    /// An IANA name, such as Asia/Kolkata; the team's days are filled again in it
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// The team's own number of days
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub backfill_days: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Backfill {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    /// Today and that many days before it [default: the team's own, else 7]
+    #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
+    pub days: Option<i64>,
+    /// The first day, YYYY-MM-DD in the team's time zone
+    #[arg(long, value_name = "DATE")]
+    pub date_start: Option<Day>,
+    /// The day after the last one, YYYY-MM-DD [default: tomorrow]
+    #[arg(long, value_name = "DATE")]
+    pub date_end: Option<Day>,
+    /// Only ask for it, print the task's id and leave the work to prefill serve
+    #[arg(long = "async")]
+    pub background: bool,
+    /// Say what would be filled: days, rows, bytes and time
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Fill again what is filled; readers see the old rows until the new ones are verified
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl Backfill {
+    pub fn asked(&self) -> Asked {
+        Asked { days: self.days, date_start: self.date_start, date_end: self.date_end }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Validate {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    /// Today and that many days before it
+    #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
+    pub days: Option<i64>,
+    /// The first day, YYYY-MM-DD in the team's time zone [default: all days the team should have]
+    #[arg(long, value_name = "DATE")]
+    pub date_start: Option<Day>,
+    /// The day after the last one, YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    pub date_end: Option<Day>,
+}
+
+#[derive(Debug, Args)]
+pub struct Cleanup {
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    /// The first day, YYYY-MM-DD in the team's time zone
+    #[arg(long, value_name = "DATE")]
+    pub date_start: Day,
+    /// The day after the last one, YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    pub date_end: Day,
+    /// Say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The task's id, as backfill --async prints it
+    pub task: Option<Uuid>,
+}
+
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// Today and that many days before it
+    #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true)]
+    pub days: i64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Page views from a web server's log in the common or combined format
+    AccessLog(ImportAccessLog),
+    /// One event a line, in the shape of the events contract or of PostHog's exports
+    Jsonl(ImportJsonl),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportAccessLog {
+    /// The log, plain or gzip; - for standard input
+    pub file: PathBuf,
+    #[arg(long, value_name = "N")]
+    pub team_id: TeamId,
+    /// The site's host, where the log does not say it
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Keep the page views of robots
+    #[arg(long)]
+    pub include_bots: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportJsonl {
+    /// The events, plain or gzip; - for standard input
+    pub file: PathBuf,
+    /// The team of events that name none
+    #[arg(long, value_name = "N")]
+    pub team_id: Option<TeamId>,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The statement
+    pub sql: String,
+    /// How to answer, such as TSV, CSVWithNames or Vertical [default: a table, or JSON with --json]
+    #[arg(long)]
+    pub format: Option<String>,
+    /// Gives the statement the parameter {team_id:Int64}
+    #[arg(long, value_name = "N")]
+    pub team_id: Option<TeamId>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Go on serving when everything was shown, until Ctrl-C
+    #[arg(long)]
+    pub serve: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Engine {
+    /// The port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Fetch the library into the user's cache and end
+    #[arg(long, conflicts_with_all = ["port", "until_unused"])]
+    pub fetch: bool,
+    /// Stop when no other command uses it
+    #[arg(long, hide = true)]
+    pub until_unused: bool,
+}

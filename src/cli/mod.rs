@@ -1,0 +1,126 @@
+//! The command line: words in, tables or JSON out. Data goes to standard output, everything else to
+//! standard error; an error is printed once, here, with its next step.
+
+mod arguments;
+mod commands;
+mod output;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::arguments::{Arguments, Command, Everywhere, LogFormat};
+use crate::config::{Config, default_data_dir};
+use crate::error::{Class, Context, Error, Result};
+use crate::service::Place;
+
+/// How a command ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// It did what it should, and what it found is bad: exit code 1.
+    Badly,
+}
+
+/// What every command gets.
+struct Surroundings {
+    place: Place,
+    config: Config,
+    json: bool,
+    /// Ctrl-C or SIGTERM: stop in good order.
+    stop: CancellationToken,
+}
+
+/// Runs the program; the exit code is 0 when done, 1 when failed, 2 when misused.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(&arguments);
+    let json = arguments.everywhere.json;
+    match run(arguments) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Badly) => ExitCode::from(1),
+        Err(error) => {
+            output::error(&error, json);
+            ExitCode::from(if error.class() == Class::Misuse { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .classed(Class::Operator, || "failed to start".to_owned())?;
+    let ended = runtime.block_on(async {
+        let stop = stop_on_signals()?;
+        let context = context(&arguments.everywhere, stop)?;
+        commands::run(context, arguments.command).await
+    });
+    // A blocked read of standard input must not keep the program from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundings> {
+    let data_dir: PathBuf = match &everywhere.data_dir {
+        Some(dir) if dir.as_os_str().is_empty() => {
+            return Err(Error::misuse("the data directory is empty text").hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"));
+        }
+        Some(dir) => std::path::absolute(dir)
+            .classed(Class::Misuse, || format!("{} is no path", dir.display()))?,
+        None => default_data_dir()?,
+    };
+    let config = Config::load(everywhere.config.as_deref(), &data_dir)?;
+    Ok(Surroundings {
+        place: Place { data_dir, program: None },
+        config,
+        json: everywhere.json,
+        stop,
+    })
+}
+
+/// The first Ctrl-C or SIGTERM asks for an orderly end, the second one ends at once.
+fn stop_on_signals() -> Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).classed(Class::Operator, || "failed to listen for signals".to_owned());
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        for code in [None, Some(130)] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if let Some(code) = code {
+                std::process::exit(code);
+            }
+            told.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Commands say only what went wrong; a service says what it does.
+fn log_to_stderr(arguments: &Arguments) {
+    let usual = match arguments.command {
+        Command::Serve | Command::Engine(_) => "info",
+        _ => "warn",
+    };
+    // sqlx and hyper have nothing to say to an operator that our own lines do not.
+    let filter = EnvFilter::try_from_env("PREFILL_LOG").unwrap_or_else(|_| EnvFilter::new(format!("off,prefill={usual}")));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    match arguments.everywhere.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
