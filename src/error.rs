@@ -107,10 +107,11 @@ impl Error {
         let mut cause = self.source();
         while let Some(error) = cause {
             let next = error.to_string();
-            // Some libraries repeat their cause in their own text; say it once.
-            if !text.contains(next.trim()) {
+            // Some libraries write several lines, and repeat their cause in their own text.
+            let next = next.split_whitespace().collect::<Vec<_>>().join(" ");
+            if !text.contains(&next) {
                 text.push_str(": ");
-                text.push_str(next.trim());
+                text.push_str(&next);
             }
             cause = error.source();
         }

@@ -72,7 +72,7 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
     let desire = match desire(team, config, now) {
         Ok(desire) => desire,
         Err(error) => {
-            warn!(team_id = team.id.0, error = error.chain(), "skipping the team: {}", error.chain());
+            warn!(team_id = team.id.0, error = error.chain(), "skipping the team");
             return Ok(());
         }
     };

@@ -218,7 +218,7 @@ async fn notice(prefill: Prefill, work: Arc<Notify>, stop: CancellationToken) ->
         let rest = match noticed.await {
             Ok(()) => WATCH_EVERY,
             Err(error) => {
-                warn!(error = error.chain(), "could not look at the teams; trying again: {}", error.chain());
+                warn!(error = error.chain(), "could not look at the teams; trying again");
                 REST
             }
         };
@@ -235,7 +235,7 @@ async fn keep_fresh(prefill: Prefill, work: Arc<Notify>, stop: CancellationToken
         match prefill.look_for_late_events().await {
             Ok(0) => {}
             Ok(_) => work.notify_waiters(),
-            Err(error) => warn!(error = error.chain(), "could not look for late events; trying again: {}", error.chain()),
+            Err(error) => warn!(error = error.chain(), "could not look for late events; trying again"),
         }
         pause(prefill.config.service.freshness_every(), &stop).await;
     }
@@ -254,7 +254,7 @@ async fn keep_alive(prefill: Prefill, stop: CancellationToken) -> Result<()> {
             Ok(()) => {}
             Err(error) if !dead => {
                 dead = true;
-                error!(error = error.chain(), "the warehouse does not answer: {}", error.chain());
+                error!(error = error.chain(), "the warehouse does not answer");
             }
             Err(_) => {}
         }
@@ -273,7 +273,7 @@ async fn keep_working(worker: Worker, work: Arc<Notify>, stop: CancellationToken
             }
             Ok(Step::Filled | Step::Failed) => continue,
             Err(error) => {
-                warn!(error = error.chain(), "a worker could not go on; trying again: {}", error.chain());
+                warn!(error = error.chain(), "a worker could not go on; trying again");
                 REST
             }
         };

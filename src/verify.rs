@@ -15,27 +15,22 @@ use crate::warehouse::Warehouse;
 use crate::warehouse::name::Name;
 
 /// What the raw events say of a slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Raw {
-    #[serde(skip_serializing)]
     team_id: i64,
     pub sessions: u64,
     pub page_views: u64,
-    #[serde(skip_serializing)]
     pub sessions_uniq: u64,
     pub persons: u64,
     pub bounces: u64,
     pub duration_seconds: i64,
-    #[serde(skip_serializing)]
     pub events: u64,
-    #[serde(skip_serializing)]
     pub checksum: i64,
 }
 
 /// What the stats rollup says of a slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Stats {
-    #[serde(skip_serializing)]
     team_id: i64,
     pub rows: i64,
     pub persons: u64,
@@ -44,9 +39,8 @@ pub struct Stats {
 }
 
 /// What the bounces rollup says of a slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Bounces {
-    #[serde(skip_serializing)]
     team_id: i64,
     pub rows: i64,
     pub persons: u64,
@@ -58,11 +52,41 @@ pub struct Bounces {
 }
 
 /// Raw events against rollup, for one slice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub raw: Raw,
     pub stats: Stats,
     pub bounces: Bounces,
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (raw, stats, bounces) = (&self.raw, &self.stats, &self.bounces);
+        serde_json::json!({
+            "raw": {
+                "page_views": raw.page_views,
+                "sessions": raw.sessions,
+                "persons": raw.persons,
+                "bounces": raw.bounces,
+                "duration_seconds": raw.duration_seconds,
+            },
+            "stats": {
+                "rows": stats.rows,
+                "page_views": stats.page_views,
+                "sessions": stats.sessions_uniq,
+                "persons": stats.persons,
+            },
+            "bounces": {
+                "rows": bounces.rows,
+                "page_views": bounces.page_views,
+                "sessions": bounces.sessions,
+                "persons": bounces.persons,
+                "bounces": bounces.bounces,
+                "duration_seconds": bounces.duration_seconds,
+            },
+        })
+        .serialize(serializer)
+    }
 }
 
 /// One value that differs.

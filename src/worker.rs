@@ -92,7 +92,7 @@ impl Worker {
     pub async fn expire(&self) -> Result<()> {
         for (id, comment) in self.ledger.expired().await? {
             if let Err(error) = self.warehouse.kill(&comment).await {
-                warn!(error = error.chain(), "not taking over a dead worker's claim yet: {}", error.chain());
+                warn!(error = error.chain(), "not taking over a dead worker's claim yet");
                 continue;
             }
             let slices = self.ledger.expire(&id).await?;
@@ -125,7 +125,7 @@ impl Worker {
                 if error.class() == Class::Lost && self.ledger.hold_on(claim, UNDO).await? {
                     // Whoever waits for this day waits for this to be over.
                     if let Err(error) = fill.undo().await {
-                        warn!(error = error.chain(), "what the fill had written stays until the next try: {}", error.chain());
+                        warn!(error = error.chain(), "what the fill had written stays until the next try");
                     }
                 }
                 for slice in &claim.slices {
@@ -145,7 +145,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(error) if error.class() == Class::Lost => return error,
                 // The lease is longer than the wait for one write; the next round tries again.
-                Err(error) => warn!(error = error.chain(), "could not renew a claim: {}", error.chain()),
+                Err(error) => warn!(error = error.chain(), "could not renew a claim"),
             }
         }
     }
@@ -233,14 +233,14 @@ impl Worker {
             error!(
                 team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "failed",
                 error = outcome.error.as_deref().unwrap_or_default(),
-                "failed to fill team {}, {}: {}", slice.team_id, slice.day, error.chain()
+                "failed to fill team {}, {}", slice.team_id, slice.day
             );
         } else if outcome.error.is_some() {
             warn!(
                 team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "retry",
                 wait_ms = u64::try_from(outcome.wait.as_millis()).unwrap_or(u64::MAX), pieces = outcome.pieces,
                 error = outcome.error.as_deref().unwrap_or_default(),
-                "trying team {}, {} again: {}", slice.team_id, slice.day, error.chain()
+                "trying team {}, {} again", slice.team_id, slice.day
             );
         }
         self.ledger.give_back(claim, slice, &outcome).await
