@@ -1,0 +1,223 @@
+//! What the stories share: an installation in a directory of its own, with a real engine.
+
+#![allow(dead_code)] // each story uses its part
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prefill::calendar::{Day, Days, TeamId, Zone};
+use prefill::config::Config;
+use prefill::event::{Event, PAGEVIEW};
+use prefill::ledger::NewTeam;
+use prefill::load::Load;
+use prefill::request::{self, Asked, Target};
+use prefill::service::{Place, Prefill};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_prefill"))
+}
+
+/// One installation, gone at the end.
+pub struct World {
+    pub prefill: Prefill,
+    pub dir: TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub async fn with(mut config: Config) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        // A failed try is tried again soon: the tests wait for it.
+        config.service.backoff_ms = config.service.backoff_ms.min(50);
+        let prefill = Prefill::open(&place(&dir), config).await.expect("an installation");
+        Self { prefill, dir }
+    }
+
+    /// The same installation, as another process would open it.
+    pub async fn again(&self) -> Prefill {
+        Prefill::open(&place(&self.dir), self.prefill.config.clone())
+            .await
+            .expect("the installation")
+    }
+
+    /// Adds a team with the setting off.
+    pub async fn team(&self, id: i64, zone: &str) -> TeamId {
+        let team = NewTeam {
+            id: TeamId(id),
+            name: format!("Team {id}"),
+            organization: "Org".to_owned(),
+            zone: Zone::get(zone).expect("a zone"),
+            backfill_days: None,
+        };
+        self.prefill.ledger.add_team(&team).await.expect("added");
+        team.id
+    }
+
+    /// Turns the setting on, as `prefill enable` does.
+    pub async fn enable(&self, team: TeamId) {
+        self.prefill.ledger.set_enabled(team, true).await.expect("enabled");
+        self.prefill.reconcile(team).await.expect("reconciled");
+    }
+
+    /// Brings events into the source.
+    pub async fn insert(&self, events: &[Event]) -> u64 {
+        let mut load = Load::begin(&self.prefill, self.dir.path(), || ()).await.expect("begun");
+        for event in events {
+            load.add(event).await.expect("added");
+        }
+        load.end().await.expect("loaded").added
+    }
+
+    /// The days `[from, until)` of a team.
+    pub async fn target(&self, team: TeamId, from: &str, until: &str) -> Target {
+        let asked = Asked {
+            days: None,
+            date_start: Some(from.parse().expect("a date")),
+            date_end: Some(until.parse().expect("a date")),
+        };
+        request::target(&self.prefill.ledger, &self.prefill.config, team, asked, Timestamp::now())
+            .await
+            .expect("a target")
+    }
+
+    /// Fills `[from, until)` of a team to the end; the run's status.
+    pub async fn fill(&self, team: TeamId, from: &str, until: &str, force: bool) -> &'static str {
+        let target = self.target(team, from, until).await;
+        let run = self.prefill.backfill(&target, force).await.expect("asked");
+        let stop = CancellationToken::new();
+        tokio::time::timeout(Duration::from_secs(120), self.prefill.finish(run, &stop))
+            .await
+            .expect("done in time")
+            .expect("finished");
+        self.prefill.ledger.progress(run).await.expect("progress").status()
+    }
+
+    /// Whether every day of `[from, until)` equals the raw events; the differences otherwise.
+    pub async fn differences(&self, team: TeamId, from: &str, until: &str) -> Vec<String> {
+        let target = self.target(team, from, until).await;
+        let validation = self.prefill.validate(&target).await.expect("validated");
+        validation
+            .days
+            .iter()
+            .filter(|day| !day.clean)
+            .map(|day| format!("{}: {}", day.day, day.verdict.describe()))
+            .collect()
+    }
+
+    /// A statement's answer as tab-separated values.
+    pub async fn query(&self, sql: &str) -> String {
+        let answer = self
+            .prefill
+            .warehouse
+            .statement(sql, "test")
+            .bytes("TSV", "ask")
+            .await
+            .expect("an answer");
+        String::from_utf8(answer).expect("text").trim_end().to_owned()
+    }
+
+    /// Everything that readers can see of both tables, merged and in order: equal when the tables are.
+    pub async fn tables(&self) -> String {
+        let mut text = String::new();
+        for (table, measures) in [
+            (prefill::rollup::STATS, ""),
+            (
+                prefill::rollup::BOUNCES,
+                ", sumMerge(bounces_count_state), sumMerge(total_session_duration_state), sumMerge(total_session_count_state)",
+            ),
+        ] {
+            text += &self
+                .query(&format!(
+                    "select * except (persons_uniq_state, sessions_uniq_state, pageviews_count_state{}), \
+                     uniqMerge(persons_uniq_state), uniqMerge(sessions_uniq_state), sumMerge(pageviews_count_state){measures} \
+                     from {table} group by all order by all",
+                    if measures.is_empty() {
+                        ""
+                    } else {
+                        ", bounces_count_state, total_session_duration_state, total_session_count_state"
+                    }
+                ))
+                .await;
+            text += "\n--\n";
+        }
+        text
+    }
+
+    /// Runs the program on this installation.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program ran")
+    }
+
+    /// The program on this installation, about to run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .arg("--data-dir")
+            .arg(self.dir.path())
+            .args(arguments)
+            .env_remove("WEB_ANALYTICS_BACKFILL_DAYS")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+fn place(dir: &TempDir) -> Place {
+    Place { data_dir: dir.path().to_path_buf(), program: Some(program()) }
+}
+
+/// An instant.
+pub fn at(text: &str) -> Timestamp {
+    text.parse().expect("an instant")
+}
+
+/// A range of days.
+pub fn days(from: &str, until: &str) -> Days {
+    let day = |text: &str| text.parse::<Day>().expect("a date");
+    Days::new(day(from), day(until)).expect("a range")
+}
+
+/// A page view, told by what matters; the rest follows from it.
+pub fn page_view(team: TeamId, person: u128, session: &str, when: &str, path: &str) -> Event {
+    let timestamp = at(when).as_microsecond();
+    Event {
+        uuid: Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{team}{person}{session}{when}{path}").as_bytes()),
+        event: PAGEVIEW.to_owned(),
+        team_id: team.0,
+        distinct_id: person.to_string(),
+        person_id: Uuid::from_u128(person),
+        session_id: session.to_owned(),
+        timestamp,
+        host: "acme.test".to_owned(),
+        pathname: path.to_owned(),
+        current_url: format!("https://acme.test{path}"),
+        device_type: "Desktop".to_owned(),
+        browser: "Firefox".to_owned(),
+        os: "Linux".to_owned(),
+        viewport_width: 1280,
+        viewport_height: 720,
+        referring_domain: "$direct".to_owned(),
+        country_code: "IN".to_owned(),
+        ..Event::default()
+    }
+}
+
+/// Looks again until something is there, up to a limit.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration, mut look: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
