@@ -48,6 +48,8 @@ pub mod request;
 
 pub mod report;
 
+pub mod output;
+
 pub mod demo;
 
 pub mod cli;

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::arguments::{
     Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query, Status, Team, TeamAdd, TeamSet, Validate,
 };
-use super::output::{self, Rows, line, note, number};
 use super::{Ended, Surroundings};
 use crate::calendar::{TeamId, Zone};
 use crate::demo;
@@ -22,6 +21,7 @@ use crate::event::Event;
 use crate::import::{self, AccessLogOptions, ImportReport, JsonLines};
 use crate::ledger::{Ledger, NewTeam, Progress, Slice, TeamChange};
 use crate::load::{Load, Loaded};
+use crate::output::{self, Rows, line, note, number};
 use crate::reconcile;
 use crate::report::{self, DayVerdict};
 use crate::request::{self, Asked, Target};
@@ -740,8 +740,8 @@ async fn migrate(to: Surroundings) -> Result<Ended> {
 }
 
 async fn demo_site(to: Surroundings, asked: Demo) -> Result<Ended> {
-    demo::run(&to.place, &to.config, to.json, asked.serve, &to.stop).await?;
-    Ok(Ended::Well)
+    let well = demo::run(&to.place, &to.config, to.json, asked.serve, &to.stop).await?;
+    Ok(if well { Ended::Well } else { Ended::Badly })
 }
 
 async fn engine_process(to: Surroundings, asked: Engine) -> Result<Ended> {

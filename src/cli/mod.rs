@@ -3,7 +3,6 @@
 
 mod arguments;
 mod commands;
-mod output;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -16,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::arguments::{Arguments, Command, Everywhere, LogFormat};
 use crate::config::{Config, default_data_dir};
 use crate::error::{Class, Context, Error, Result};
+use crate::output;
 use crate::service::Place;
 
 /// How a command ended, when it did not fail.

@@ -81,10 +81,14 @@ impl Rows {
         self.table.add_row(cells);
     }
 
+    /// The table as text.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.table.lines().map(|text| text.trim_end().to_owned())
+    }
+
+    /// To standard output: the rows are the answer.
     pub fn print(&self) {
-        for text in self.table.lines() {
-            line(text.trim_end());
-        }
+        self.lines().for_each(line);
     }
 }
 
