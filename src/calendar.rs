@@ -107,11 +107,17 @@ impl Days {
     /// [`Class::Misuse`] when the range is empty or ends before it starts.
     pub fn new(from: Day, until: Day) -> Result<Self> {
         if from >= until {
-            let what = if from == until { "is empty" } else { "ends before it starts" };
-            return Err(Error::misuse(format!("the range {from} to {until} {what}")).hint(format!(
-                "--date-end is exclusive: for {from} alone pass --date-end {}",
-                from.plus(1)
-            )));
+            let what = if from == until {
+                "is empty"
+            } else {
+                "ends before it starts"
+            };
+            return Err(
+                Error::misuse(format!("the range {from} to {until} {what}")).hint(format!(
+                    "--date-end is exclusive: for {from} alone pass --date-end {}",
+                    from.plus(1)
+                )),
+            );
         }
         Ok(Self { from, until })
     }
@@ -153,16 +159,17 @@ pub struct Zone {
 impl Zone {
     /// UTC.
     pub fn utc() -> Self {
-        Self { zone: TimeZone::UTC }
+        Self {
+            zone: TimeZone::UTC,
+        }
     }
 
     /// # Errors
     ///
     /// [`Class::Misuse`] when no such zone is known.
     pub fn get(name: &str) -> Result<Self> {
-        let zone = TimeZone::get(name).classed(Class::Misuse, || {
-            format!("there is no time zone {name:?}")
-        });
+        let zone = TimeZone::get(name)
+            .classed(Class::Misuse, || format!("there is no time zone {name:?}"));
         let zone = zone.map_err(|error| {
             error.hint("use an IANA name, such as Asia/Kolkata, America/St_Johns or UTC")
         })?;
@@ -188,7 +195,11 @@ impl Zone {
     fn midnight(&self, day: Day) -> Timestamp {
         // jiff's "compatible" rule: an instant in a gap moves forward by the gap's length, which
         // from midnight is not always the jump itself (a gap from 23:30 to 00:30 gives 01:00).
-        match self.zone.to_ambiguous_timestamp(day.0.at(0, 0, 0, 0)).offset() {
+        match self
+            .zone
+            .to_ambiguous_timestamp(day.0.at(0, 0, 0, 0))
+            .offset()
+        {
             jiff::tz::AmbiguousOffset::Gap { .. } => {
                 let later = self
                     .zone
@@ -236,11 +247,31 @@ mod tests {
             ("Asia/Kolkata", "2026-05-01", "2026-04-30T18:30:00Z", 1440),
             ("Asia/Kathmandu", "2026-05-01", "2026-04-30T18:15:00Z", 1440),
             ("Asia/Tehran", "2026-05-01", "2026-04-30T20:30:00Z", 1440),
-            ("America/St_Johns", "2026-03-08", "2026-03-08T03:30:00Z", 1380),
-            ("America/St_Johns", "2026-11-01", "2026-11-01T02:30:00Z", 1500),
+            (
+                "America/St_Johns",
+                "2026-03-08",
+                "2026-03-08T03:30:00Z",
+                1380,
+            ),
+            (
+                "America/St_Johns",
+                "2026-11-01",
+                "2026-11-01T02:30:00Z",
+                1500,
+            ),
             ("Pacific/Apia", "2026-05-01", "2026-04-30T11:00:00Z", 1440),
-            ("Pacific/Pago_Pago", "2026-05-01", "2026-05-01T11:00:00Z", 1440),
-            ("Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00:00Z", 1470),
+            (
+                "Pacific/Pago_Pago",
+                "2026-05-01",
+                "2026-05-01T11:00:00Z",
+                1440,
+            ),
+            (
+                "Australia/Lord_Howe",
+                "2026-04-05",
+                "2026-04-04T13:00:00Z",
+                1470,
+            ),
             // Midnight does not exist: the day begins at one o'clock.
             ("Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00Z", 1380),
             // Midnight comes twice: the day begins with the first.
@@ -262,7 +293,14 @@ mod tests {
     fn an_unknown_zone_or_date_is_refused_with_what_to_write_instead() {
         let error = Zone::get("Mars/Olympus").expect_err("no such zone");
         assert!(error.next_step().expect("a hint").contains("Asia/Kolkata"));
-        for text in ["2026-02-30", "yesterday", "2026-5-1", "2026-05-01T10:00", "", "1969-01-01"] {
+        for text in [
+            "2026-02-30",
+            "yesterday",
+            "2026-5-1",
+            "2026-05-01T10:00",
+            "",
+            "1969-01-01",
+        ] {
             assert!(text.parse::<Day>().is_err(), "{text}");
         }
     }

@@ -163,8 +163,10 @@ impl Config {
         };
         if let Ok(text) = std::env::var(BACKFILL_DAYS_VARIABLE) {
             config.backfill_days = text.trim().parse().map_err(|_| {
-                Error::misuse(format!("{BACKFILL_DAYS_VARIABLE}={text:?} is no number of days"))
-                    .hint("set it to a whole number from 1 to max_backfill_days (30), or unset it")
+                Error::misuse(format!(
+                    "{BACKFILL_DAYS_VARIABLE}={text:?} is no number of days"
+                ))
+                .hint("set it to a whole number from 1 to max_backfill_days (30), or unset it")
             })?;
         }
         config.check()?;
@@ -174,17 +176,47 @@ impl Config {
     fn check(&self) -> Result<()> {
         let service = &self.service;
         for (name, value, least, most) in [
-            ("max_backfill_days", u64::from(self.max_backfill_days), 1, 36_500),
+            (
+                "max_backfill_days",
+                u64::from(self.max_backfill_days),
+                1,
+                36_500,
+            ),
             ("service.workers", u64::from(service.workers), 1, 64),
             ("service.attempts", u64::from(service.attempts), 1, 100),
             ("service.backoff_ms", service.backoff_ms, 1, 3_600_000),
             ("service.lease_ms", service.lease_ms, 1_000, 3_600_000),
-            ("service.reconcile_ms", service.reconcile_ms, 100, 86_400_000),
-            ("service.freshness_ms", service.freshness_ms, 100, 86_400_000),
+            (
+                "service.reconcile_ms",
+                service.reconcile_ms,
+                100,
+                86_400_000,
+            ),
+            (
+                "service.freshness_ms",
+                service.freshness_ms,
+                100,
+                86_400_000,
+            ),
             ("service.batch", u64::from(service.batch), 1, 10_000),
-            ("warehouse.max_threads", u64::from(self.warehouse.max_threads), 1, 1024),
-            ("warehouse.max_memory_usage", self.warehouse.max_memory_usage, 64 << 20, u64::MAX),
-            ("warehouse.max_execution_time", self.warehouse.max_execution_time, 1, 604_800),
+            (
+                "warehouse.max_threads",
+                u64::from(self.warehouse.max_threads),
+                1,
+                1024,
+            ),
+            (
+                "warehouse.max_memory_usage",
+                self.warehouse.max_memory_usage,
+                64 << 20,
+                u64::MAX,
+            ),
+            (
+                "warehouse.max_execution_time",
+                self.warehouse.max_execution_time,
+                1,
+                604_800,
+            ),
         ] {
             if value < least || value > most {
                 return Err(Error::misuse(format!(
@@ -242,7 +274,10 @@ mod tests {
         for asked in [0, -1, 31, i64::MAX] {
             let error = config.days(asked, "--days").expect_err("out of range");
             assert_eq!(error.class(), Class::Misuse);
-            assert!(error.to_string().contains(&format!("--days {asked}")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("--days {asked}")),
+                "{error}"
+            );
             assert!(error.next_step().is_some());
         }
     }
@@ -262,6 +297,9 @@ mod tests {
             assert!(error.chain().contains(names), "{}", error.chain());
         }
         std::fs::write(&file, "backfill_days = 60\nmax_backfill_days = 90").expect("written");
-        assert_eq!(Config::load(None, dir.path()).expect("valid").backfill_days, 60);
+        assert_eq!(
+            Config::load(None, dir.path()).expect("valid").backfill_days,
+            60
+        );
     }
 }

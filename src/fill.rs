@@ -142,9 +142,20 @@ impl Fill<'_> {
             return Ok(Vec::new());
         };
         self.alive().await?;
-        self.run_sql(sql::CREATE_SESSIONS, &[("sessions", &scratch.sessions)], &batch, "create the sessions table")
-            .await?;
-        let pieces = self.claim.slices.iter().map(|slice| slice.pieces).max().unwrap_or(1);
+        self.run_sql(
+            sql::CREATE_SESSIONS,
+            &[("sessions", &scratch.sessions)],
+            &batch,
+            "create the sessions table",
+        )
+        .await?;
+        let pieces = self
+            .claim
+            .slices
+            .iter()
+            .map(|slice| slice.pieces)
+            .max()
+            .unwrap_or(1);
         for piece in 0..pieces {
             self.collect(&batch, scratch, pieces, piece).await?;
         }
@@ -174,12 +185,20 @@ impl Fill<'_> {
         // Events that reach the warehouse while this runs belong to the next fill, for the check too.
         let now = self
             .warehouse
-            .statement("select toUnixTimestamp64Micro(now64(6, 'UTC')) as value", &comment)
+            .statement(
+                "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
+                &comment,
+            )
             .rows::<Number>("read the warehouse's clock")
             .await?;
         let as_of_us = now.first().map_or(0, |now| now.value);
         Ok(Some(Batch {
-            teams: self.claim.slices.iter().map(|slice| slice.team_id).collect(),
+            teams: self
+                .claim
+                .slices
+                .iter()
+                .map(|slice| slice.team_id)
+                .collect(),
             bounds: first.bounds,
             partition: first.partition,
             left: self
@@ -199,19 +218,33 @@ impl Fill<'_> {
         self.ledger.renew(self.claim, self.lease).await
     }
 
-    async fn run_sql(&self, text: &str, names: &[(&str, &Name)], batch: &Batch, doing: &str) -> Result<()> {
+    async fn run_sql(
+        &self,
+        text: &str,
+        names: &[(&str, &Name)],
+        batch: &Batch,
+        doing: &str,
+    ) -> Result<()> {
         self.warehouse
             .statement(&self.tables.render(text, names), &batch.comment)
             .run(doing)
             .await
     }
 
-    async fn collect(&self, batch: &Batch, scratch: &Scratch, pieces: i64, piece: i64) -> Result<()> {
+    async fn collect(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+        pieces: i64,
+        piece: i64,
+    ) -> Result<()> {
         self.alive().await?;
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
             .statement(
-                &self.tables.render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
+                &self
+                    .tables
+                    .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
                 &batch.comment,
             )
             .param("teams", ids)
@@ -225,7 +258,11 @@ impl Fill<'_> {
     }
 
     /// Takes the teams without a session out of the batch, unless that is known to be all.
-    async fn take_out_incomplete(&self, batch: &mut Batch, scratch: &Scratch) -> Result<Vec<(Claimed, Filled)>> {
+    async fn take_out_incomplete(
+        &self,
+        batch: &mut Batch,
+        scratch: &Scratch,
+    ) -> Result<Vec<(Claimed, Filled)>> {
         let text = with_names(
             "select team_id, count() as sessions from {sessions} group by team_id",
             &[("sessions", &scratch.sessions)],
@@ -239,7 +276,8 @@ impl Fill<'_> {
             .map(|row| (row.team_id, row.sessions))
             .collect();
         let has_sessions = |slice: &Claimed| {
-            u64::try_from(slice.team_id.0).is_ok_and(|team| found.get(&team).is_some_and(|sessions| *sessions > 0))
+            u64::try_from(slice.team_id.0)
+                .is_ok_and(|team| found.get(&team).is_some_and(|sessions| *sessions > 0))
         };
         if batch.slices.iter().all(has_sessions) || self.source_is_complete(batch).await? {
             return Ok(Vec::new());
@@ -265,7 +303,10 @@ impl Fill<'_> {
             .warehouse
             .statement(&self.tables.render(sql::COMPLETE, &[]), &batch.comment)
             .param("complete_us", complete_us)
-            .param("lag_us", i64::try_from(SOURCE_LAG.as_micros()).unwrap_or(i64::MAX))
+            .param(
+                "lag_us",
+                i64::try_from(SOURCE_LAG.as_micros()).unwrap_or(i64::MAX),
+            )
             .rows::<u8>("ask whether the source is complete")
             .await?;
         Ok(rows.first() == Some(&1))
@@ -276,7 +317,8 @@ impl Fill<'_> {
         if existing.there == 0 {
             self.alive().await?;
             self.wrote_directly.store(true, Ordering::SeqCst);
-            self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces).await?;
+            self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
+                .await?;
             return verify::verdicts(
                 self.warehouse,
                 self.tables,
@@ -289,15 +331,20 @@ impl Fill<'_> {
         for _ in 0..RESTARTS {
             if let Some(verdicts) = self.replace(batch, scratch).await? {
                 if existing.elsewhere == 1 {
-                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.stats).await?;
-                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.bounces).await?;
+                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.stats)
+                        .await?;
+                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.bounces)
+                        .await?;
                 }
                 return Ok(verdicts);
             }
         }
         Err(Error::new(
             Class::Later,
-            format!("somebody else kept writing to partition {} while it was refilled", batch.partition),
+            format!(
+                "somebody else kept writing to partition {} while it was refilled",
+                batch.partition
+            ),
         ))
     }
 
@@ -312,14 +359,27 @@ impl Fill<'_> {
             .param("partition", batch.partition)
             .rows::<Existing>("look for rows that are there")
             .await?;
-        rows.into_iter()
-            .next()
-            .ok_or_else(|| Error::new(Class::Later, "the warehouse gave no answer about rows that are there"))
+        rows.into_iter().next().ok_or_else(|| {
+            Error::new(
+                Class::Later,
+                "the warehouse gave no answer about rows that are there",
+            )
+        })
     }
 
     /// Writes the batch's sessions into both rollups, or copies of them.
-    async fn insert(&self, batch: &Batch, scratch: &Scratch, stats: &Name, bounces: &Name) -> Result<()> {
-        let names = [("sessions", &scratch.sessions), ("stats", stats), ("bounces", bounces)];
+    async fn insert(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+        stats: &Name,
+        bounces: &Name,
+    ) -> Result<()> {
+        let names = [
+            ("sessions", &scratch.sessions),
+            ("stats", stats),
+            ("bounces", bounces),
+        ];
         for (statement, doing) in [
             (sql::WRITE_STATS, "write the stats rollup"),
             (sql::WRITE_BOUNCES, "write the bounces rollup"),
@@ -337,7 +397,11 @@ impl Fill<'_> {
 
     /// Refills the batch in a copy of the partition and puts that in its place. `None` when
     /// somebody wrote to the partition meanwhile; a verdict that is not clean publishes nothing.
-    async fn replace(&self, batch: &Batch, scratch: &Scratch) -> Result<Option<BTreeMap<TeamId, Verdict>>> {
+    async fn replace(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+    ) -> Result<Option<BTreeMap<TeamId, Verdict>>> {
         self.alive().await?;
         let rollups = [
             (STATS, &self.tables.stats, &scratch.stats),
@@ -353,7 +417,11 @@ impl Fill<'_> {
             ] {
                 let text = with_names(
                     statement,
-                    &[("copy", copy), ("table", table), ("partition", &batch.partition)],
+                    &[
+                        ("copy", copy),
+                        ("table", table),
+                        ("partition", &batch.partition),
+                    ],
                 );
                 self.warehouse
                     .statement(&text, &batch.comment)
@@ -362,9 +430,16 @@ impl Fill<'_> {
             }
             self.delete(sql::DELETE_ROWS, batch, copy).await?;
         }
-        self.insert(batch, scratch, &scratch.stats, &scratch.bounces).await?;
-        let verdicts =
-            verify::verdicts(self.warehouse, self.tables, &batch.scope(), &scratch.stats, &scratch.bounces).await?;
+        self.insert(batch, scratch, &scratch.stats, &scratch.bounces)
+            .await?;
+        let verdicts = verify::verdicts(
+            self.warehouse,
+            self.tables,
+            &batch.scope(),
+            &scratch.stats,
+            &scratch.bounces,
+        )
+        .await?;
         if !verdicts.values().all(Verdict::is_clean) {
             return Ok(Some(verdicts));
         }
@@ -377,7 +452,11 @@ impl Fill<'_> {
             self.alive().await?;
             let text = with_names(
                 "alter table {table} replace partition {partition} from {copy}",
-                &[("copy", copy), ("table", table), ("partition", &batch.partition)],
+                &[
+                    ("copy", copy),
+                    ("table", table),
+                    ("partition", &batch.partition),
+                ],
             );
             self.warehouse
                 .statement(&text, &batch.comment)
@@ -397,9 +476,12 @@ impl Fill<'_> {
             .param("partition", batch.partition.to_string())
             .rows::<Version>("look at the partition")
             .await?;
-        rows.into_iter()
-            .next()
-            .ok_or_else(|| Error::new(Class::Later, "the warehouse gave no answer about the partition"))
+        rows.into_iter().next().ok_or_else(|| {
+            Error::new(
+                Class::Later,
+                "the warehouse gave no answer about the partition",
+            )
+        })
     }
 
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {
@@ -438,10 +520,18 @@ impl Fill<'_> {
             && let Some(batch) = self.batch().await?
         {
             for table in [&self.tables.stats, &self.tables.bounces] {
-                delete_rows(self.warehouse, table, &batch.teams, batch.bounds, &batch.comment).await?;
+                delete_rows(
+                    self.warehouse,
+                    table,
+                    &batch.teams,
+                    batch.bounds,
+                    &batch.comment,
+                )
+                .await?;
             }
         }
-        self.drop_scratch(&Scratch::new(self.tables, self.claim)?).await
+        self.drop_scratch(&Scratch::new(self.tables, self.claim)?)
+            .await
     }
 }
 
@@ -469,7 +559,10 @@ pub async fn delete_rows(
 
 fn unsigned(teams: &[TeamId]) -> Vec<u64> {
     // A negative id matches nothing: the rollups' team_id has no sign.
-    teams.iter().filter_map(|team| u64::try_from(team.0).ok()).collect()
+    teams
+        .iter()
+        .filter_map(|team| u64::try_from(team.0).ok())
+        .collect()
 }
 
 fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {

@@ -56,7 +56,10 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
         return Ok(0);
     }
     let now = warehouse
-        .statement("select toUnixTimestamp64Micro(now64(6, 'UTC')) as value", COMMENT)
+        .statement(
+            "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
+            COMMENT,
+        )
         .rows::<Now>("read the warehouse's clock")
         .await?
         .first()
@@ -80,7 +83,10 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
     let mut suspects: BTreeSet<(TeamId, Day)> = BTreeSet::new();
     for row in started {
         let team = TeamId(row.team_id);
-        if let (Some(zone), Ok(instant)) = (zones.get(&team), Timestamp::from_microsecond(row.started_us)) {
+        if let (Some(zone), Ok(instant)) = (
+            zones.get(&team),
+            Timestamp::from_microsecond(row.started_us),
+        ) {
             suspects.insert((team, Day::of(instant, zone)));
         }
     }
@@ -94,7 +100,10 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
             (Some(receipt), State::Filled) => {
                 let scope = Scope {
                     teams: &[team],
-                    bounds: Bounds { from: slice.bucket, until: slice.until },
+                    bounds: Bounds {
+                        from: slice.bucket,
+                        until: slice.until,
+                    },
                     as_of_us: now,
                     comment: COMMENT,
                 };

@@ -58,7 +58,11 @@ impl<'a> Load<'a> {
     /// # Errors
     ///
     /// When the data directory or the warehouse fails.
-    pub async fn begin(prefill: &'a Prefill, data_dir: &Path, waiting: impl FnOnce()) -> Result<Self> {
+    pub async fn begin(
+        prefill: &'a Prefill,
+        data_dir: &Path,
+        waiting: impl FnOnce(),
+    ) -> Result<Self> {
         let turn = take_turn(data_dir, waiting).await?;
         let (database, _) = prefill.tables.stats.parts();
         let left: Vec<Found> = prefill
@@ -74,13 +78,25 @@ impl<'a> Load<'a> {
         for Found { name } in left {
             drop_table(prefill, &prefill.tables.own(&name)?).await?;
         }
-        let table = prefill.tables.own(&format!("{PREFIX}{}", Uuid::new_v4().simple()))?;
+        let table = prefill
+            .tables
+            .own(&format!("{PREFIX}{}", Uuid::new_v4().simple()))?;
         prefill
             .warehouse
-            .statement(&with_names(event::CREATE_TABLE, &[("table", &table)]), COMMENT)
+            .statement(
+                &with_names(event::CREATE_TABLE, &[("table", &table)]),
+                COMMENT,
+            )
             .run("create a table for the import")
             .await?;
-        Ok(Self { prefill, table, insert: None, in_batch: 0, events: 0, _turn: turn })
+        Ok(Self {
+            prefill,
+            table,
+            insert: None,
+            in_batch: 0,
+            events: 0,
+            _turn: turn,
+        })
     }
 
     /// Takes an event.
@@ -144,8 +160,17 @@ impl<'a> Load<'a> {
         // A service that runs looks at the days at once.
         let now = jiff::Timestamp::now().as_microsecond();
         self.prefill.ledger.set_mark(IMPORTED, now).await?;
-        let loaded = Loaded { events: self.events, added, known: self.events.saturating_sub(added) };
-        info!(events = loaded.events, added = loaded.added, known = loaded.known, "imported events");
+        let loaded = Loaded {
+            events: self.events,
+            added,
+            known: self.events.saturating_sub(added),
+        };
+        info!(
+            events = loaded.events,
+            added = loaded.added,
+            known = loaded.known,
+            "imported events"
+        );
         Ok(loaded)
     }
 
@@ -163,7 +188,10 @@ impl<'a> Load<'a> {
 async fn drop_table(prefill: &Prefill, table: &Name) -> Result<()> {
     prefill
         .warehouse
-        .statement(&with_names("drop table if exists {table} sync", &[("table", table)]), COMMENT)
+        .statement(
+            &with_names("drop table if exists {table} sync", &[("table", table)]),
+            COMMENT,
+        )
         .run("drop the table of an import")
         .await
 }

@@ -19,8 +19,9 @@ pub fn line(text: impl AsRef<str>) {
 
 /// Prints an answer as JSON.
 pub fn json(answer: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(answer)
-        .classed(Class::Never, || "failed to write the answer as JSON".to_owned())?;
+    let text = serde_json::to_string_pretty(answer).classed(Class::Never, || {
+        "failed to write the answer as JSON".to_owned()
+    })?;
     line(text);
     Ok(())
 }
@@ -59,7 +60,9 @@ impl Rows {
         table.load_style(presets::NOTHING);
         let numbers = heading.iter().map(|name| name.starts_with('#')).collect();
         let mut rows = Self { table, numbers };
-        let cells = heading.iter().map(|name| name.trim_start_matches('#').to_uppercase());
+        let cells = heading
+            .iter()
+            .map(|name| name.trim_start_matches('#').to_uppercase());
         let cells: Vec<Cell> = rows.cells(cells.collect());
         rows.table.set_header(cells);
         rows
@@ -70,7 +73,11 @@ impl Rows {
             .into_iter()
             .zip(&self.numbers)
             .map(|(text, number)| {
-                let alignment = if *number { CellAlignment::Right } else { CellAlignment::Left };
+                let alignment = if *number {
+                    CellAlignment::Right
+                } else {
+                    CellAlignment::Left
+                };
                 Cell::new(text).set_alignment(alignment)
             })
             .collect()
@@ -98,7 +105,7 @@ pub fn number(value: impl TryInto<i128>) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -114,7 +121,8 @@ pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(total, target);
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -127,7 +135,9 @@ pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
 /// [`Class::Misuse`] when there is no terminal to ask on.
 pub fn confirm(question: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Error::misuse("there is no terminal to ask on").hint("pass --yes to go on without being asked, or --dry-run to see what would be deleted"));
+        return Err(Error::misuse("there is no terminal to ask on").hint(
+            "pass --yes to go on without being asked, or --dry-run to see what would be deleted",
+        ));
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();

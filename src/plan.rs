@@ -145,7 +145,11 @@ mod tests {
     #[test]
     fn today_is_the_team_s_own() {
         let now = at("2026-05-08T20:00:00Z");
-        let east = plan(&[desire(1, "Asia/Kolkata", "2026-05-08T20:00:00Z", 1)], &BTreeMap::new(), now);
+        let east = plan(
+            &[desire(1, "Asia/Kolkata", "2026-05-08T20:00:00Z", 1)],
+            &BTreeMap::new(),
+            now,
+        );
         assert_eq!(wants(&east), ["2026-05-09", "2026-05-08"]);
     }
 
@@ -155,9 +159,17 @@ mod tests {
         for text in ["2026-05-06", "2026-05-07"] {
             actual.insert((TeamId(7), day(text)), filled("UTC"));
         }
-        let cleaned = Actual { state: State::Cleaned, has_data: false, ..filled("UTC") };
+        let cleaned = Actual {
+            state: State::Cleaned,
+            has_data: false,
+            ..filled("UTC")
+        };
         actual.insert((TeamId(7), day("2026-05-08")), cleaned);
-        let changes = plan(&[desire(7, "UTC", "2026-05-08T12:00:00Z", 2)], &actual, at("2026-05-08T13:00:00Z"));
+        let changes = plan(
+            &[desire(7, "UTC", "2026-05-08T12:00:00Z", 2)],
+            &actual,
+            at("2026-05-08T13:00:00Z"),
+        );
         assert_eq!(changes, []);
     }
 
@@ -165,10 +177,19 @@ mod tests {
     fn a_team_that_moves_to_another_zone_has_its_days_done_again() {
         let actual = BTreeMap::from([((TeamId(7), day("2026-05-08")), filled("UTC"))]);
         let moved = desire(7, "Asia/Kolkata", "2026-05-08T12:00:00Z", 0);
-        let changes = plan(std::slice::from_ref(&moved), &actual, at("2026-05-08T13:00:00Z"));
+        let changes = plan(
+            std::slice::from_ref(&moved),
+            &actual,
+            at("2026-05-08T13:00:00Z"),
+        );
         assert_eq!(
             changes,
-            [Change::Again(TeamId(7), day("2026-05-08"), moved.zone, Reason::ZoneChanged)]
+            [Change::Again(
+                TeamId(7),
+                day("2026-05-08"),
+                moved.zone,
+                Reason::ZoneChanged
+            )]
         );
     }
 
@@ -185,7 +206,11 @@ mod tests {
             ((TeamId(7), day("2026-01-02")), wanted(false)),
             ((TeamId(7), day("2026-05-08")), filled("UTC")),
         ]);
-        let changes = plan(&[desire(7, "UTC", "2026-05-08T12:00:00Z", 0)], &actual, at("2026-05-08T13:00:00Z"));
+        let changes = plan(
+            &[desire(7, "UTC", "2026-05-08T12:00:00Z", 0)],
+            &actual,
+            at("2026-05-08T13:00:00Z"),
+        );
         assert_eq!(changes, [Change::Release(TeamId(7), day("2026-01-01"))]);
     }
 

@@ -51,7 +51,12 @@ pub async fn all(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<()>
 /// # Errors
 ///
 /// As [`all`].
-pub async fn some(ledger: &Ledger, config: &Config, teams: &[TeamId], now: Timestamp) -> Result<()> {
+pub async fn some(
+    ledger: &Ledger,
+    config: &Config,
+    teams: &[TeamId],
+    now: Timestamp,
+) -> Result<()> {
     for id in teams {
         match ledger.find_team(*id).await? {
             Some(team) => one(ledger, config, &team, now).await?,
@@ -65,14 +70,22 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
     if !team.enabled {
         let held = ledger.keep(team.id, true).await?;
         if held > 0 {
-            info!(team_id = team.id.0, slices = held, "the setting is off: holding the team's slices");
+            info!(
+                team_id = team.id.0,
+                slices = held,
+                "the setting is off: holding the team's slices"
+            );
         }
         return Ok(());
     }
     let desire = match desire(team, config, now) {
         Ok(desire) => desire,
         Err(error) => {
-            warn!(team_id = team.id.0, error = error.chain(), "skipping the team");
+            warn!(
+                team_id = team.id.0,
+                error = error.chain(),
+                "skipping the team"
+            );
             return Ok(());
         }
     };
@@ -94,7 +107,15 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
         );
     }
     let slices = ledger.slices(team.id).await?;
-    apply(ledger, &plan(std::slice::from_ref(&desire), &actual(team.id, &slices), now)).await
+    apply(
+        ledger,
+        &plan(
+            std::slice::from_ref(&desire),
+            &actual(team.id, &slices),
+            now,
+        ),
+    )
+    .await
 }
 
 fn actual(team: TeamId, slices: &BTreeMap<Day, Slice>) -> BTreeMap<(TeamId, Day), Actual> {

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Bounds, Day, Days, TeamId};
+use crate::config::Config;
 use crate::error::Result;
 use crate::ledger::{Ledger, Slice, State, Team};
-use crate::config::Config;
 use crate::reconcile;
 use crate::request::Target;
 use crate::rollup::sql;
@@ -79,14 +79,23 @@ pub struct TeamCoverage {
 }
 
 /// A team's wanted days: its window, and what was asked for beyond it.
-fn wanted_days(team: &Team, slices: &BTreeMap<Day, Slice>, config: &Config, now: Timestamp) -> Result<BTreeSet<Day>> {
+fn wanted_days(
+    team: &Team,
+    slices: &BTreeMap<Day, Slice>,
+    config: &Config,
+    now: Timestamp,
+) -> Result<BTreeSet<Day>> {
     let desire = reconcile::desire(team, config, now)?;
     let window = desire.window(now);
     Ok(window
         .newest_first()
         .filter(|day| desire.zone.bounds(*day).is_some())
         .chain(slices.keys().copied())
-        .filter(|day| slices.get(day).is_none_or(|slice| slice.state != State::Cleaned))
+        .filter(|day| {
+            slices
+                .get(day)
+                .is_none_or(|slice| slice.state != State::Cleaned)
+        })
         .collect())
 }
 
@@ -97,7 +106,12 @@ fn wanted_days(team: &Team, slices: &BTreeMap<Day, Slice>, config: &Config, now:
 /// When the ledger fails.
 pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
     let mut list = Vec::new();
-    for team in ledger.teams().await?.into_iter().filter(|team| team.enabled) {
+    for team in ledger
+        .teams()
+        .await?
+        .into_iter()
+        .filter(|team| team.enabled)
+    {
         let slices = ledger.slices(team.id).await?;
         let mut coverage = Coverage::default();
         let mut problem = None;
@@ -108,11 +122,23 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
         let state = match problem {
             Some(problem) => problem,
             None if coverage.failed > 0 => "failed".to_owned(),
-            None if coverage.filled == coverage.wanted && coverage.stale == 0 => "filled".to_owned(),
-            None if coverage.filled + coverage.waiting >= coverage.wanted && coverage.running == 0 && coverage.stale == 0 => "waiting".to_owned(),
+            None if coverage.filled == coverage.wanted && coverage.stale == 0 => {
+                "filled".to_owned()
+            }
+            None if coverage.filled + coverage.waiting >= coverage.wanted
+                && coverage.running == 0
+                && coverage.stale == 0 =>
+            {
+                "waiting".to_owned()
+            }
             None => "filling".to_owned(),
         };
-        let filled = || slices.values().filter(|slice| slice.has_data()).map(|slice| slice.day);
+        let filled = || {
+            slices
+                .values()
+                .filter(|slice| slice.has_data())
+                .map(|slice| slice.day)
+        };
         list.push(TeamCoverage {
             newest_day: filled().max(),
             oldest_day: filled().min(),
@@ -150,8 +176,14 @@ impl Validation {
 
     /// The JSON that callers rely on.
     pub fn json(&self, target: &Target) -> serde_json::Value {
-        let sum = |of: fn(&Verdict) -> i64| self.days.iter().map(|day| of(&day.verdict)).sum::<i64>();
-        let raw = |of: fn(&Raw) -> u64| self.days.iter().map(|day| of(&day.verdict.raw)).sum::<u64>();
+        let sum =
+            |of: fn(&Verdict) -> i64| self.days.iter().map(|day| of(&day.verdict)).sum::<i64>();
+        let raw = |of: fn(&Raw) -> u64| {
+            self.days
+                .iter()
+                .map(|day| of(&day.verdict.raw))
+                .sum::<u64>()
+        };
         serde_json::json!({
             "status": if self.is_clean() { "passed" } else { "failed" },
             "team_id": target.team.id,
@@ -261,10 +293,16 @@ impl Prefill {
                 as_of_us: i64::MAX / 2,
                 comment: COMMENT,
             };
-            let verdict = verify::verdicts(&self.warehouse, &self.tables, &scope, &self.tables.stats, &self.tables.bounces)
-                .await?
-                .remove(&target.team.id)
-                .unwrap_or_default();
+            let verdict = verify::verdicts(
+                &self.warehouse,
+                &self.tables,
+                &scope,
+                &self.tables.stats,
+                &self.tables.bounces,
+            )
+            .await?
+            .remove(&target.team.id)
+            .unwrap_or_default();
             days.push(DayVerdict {
                 day,
                 state: slices.get(&day).map(|slice| slice.state),
@@ -283,7 +321,10 @@ impl Prefill {
     /// When the ledger fails.
     pub async fn wanted_range(&self, target: &Target, now: Timestamp) -> Result<Option<Days>> {
         let slices = self.ledger.slices(target.team.id).await?;
-        let filled = slices.values().filter(|slice| slice.has_data()).map(|slice| slice.day);
+        let filled = slices
+            .values()
+            .filter(|slice| slice.has_data())
+            .map(|slice| slice.day);
         let mut days: BTreeSet<Day> = filled.collect();
         if target.team.enabled {
             days.extend(wanted_days(&target.team, &slices, &self.config, now)?);
@@ -295,10 +336,17 @@ impl Prefill {
     }
 
     /// Rows by team and bucket, of one rollup.
-    async fn rows_by_bucket(&self, table: &crate::warehouse::name::Name, teams: &[TeamId]) -> Result<BTreeMap<(TeamId, i64), u64>> {
+    async fn rows_by_bucket(
+        &self,
+        table: &crate::warehouse::name::Name,
+        teams: &[TeamId],
+    ) -> Result<BTreeMap<(TeamId, i64), u64>> {
         let rows: Vec<BucketRows> = self
             .warehouse
-            .statement(&with_names(sql::ROWS_BY_BUCKET, &[("table", table)]), COMMENT)
+            .statement(
+                &with_names(sql::ROWS_BY_BUCKET, &[("table", table)]),
+                COMMENT,
+            )
             .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
             .rows("count the rows of the rollups")
             .await?;
@@ -314,7 +362,13 @@ impl Prefill {
     ///
     /// When the ledger or the warehouse fails.
     pub async fn health(&self, now: Timestamp) -> Result<Health> {
-        let teams: Vec<Team> = self.ledger.teams().await?.into_iter().filter(|team| team.enabled).collect();
+        let teams: Vec<Team> = self
+            .ledger
+            .teams()
+            .await?
+            .into_iter()
+            .filter(|team| team.enabled)
+            .collect();
         let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
         let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
         let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
@@ -328,7 +382,11 @@ impl Prefill {
             recommendations: Vec::new(),
         };
         for team in teams {
-            let has_rows = |rows: &BTreeMap<(TeamId, i64), u64>| rows.range((team.id, i64::MIN)..=(team.id, i64::MAX)).next().is_some();
+            let has_rows = |rows: &BTreeMap<(TeamId, i64), u64>| {
+                rows.range((team.id, i64::MIN)..=(team.id, i64::MAX))
+                    .next()
+                    .is_some()
+            };
             let has_data = has_rows(&stats) && has_rows(&bounces);
             health.teams_with_data += usize::from(has_data);
             match self.trouble(&team, &stats, &bounces, now).await? {
@@ -380,7 +438,12 @@ impl Prefill {
         let slices = self.ledger.slices(team.id).await?;
         let days = match wanted_days(team, &slices, &self.config, now) {
             Ok(days) => days,
-            Err(error) => return Ok(Some(Trouble { days: BTreeSet::new(), issue: error.chain() })),
+            Err(error) => {
+                return Ok(Some(Trouble {
+                    days: BTreeSet::new(),
+                    issue: error.chain(),
+                }));
+            }
         };
         let zone = team.zone()?;
         let mut lost = BTreeSet::new();
@@ -389,25 +452,41 @@ impl Prefill {
         for day in days {
             let slice = slices.get(&day);
             let bounds = match slice {
-                Some(slice) => Some(Bounds { from: slice.bucket, until: slice.until }),
+                Some(slice) => Some(Bounds {
+                    from: slice.bucket,
+                    until: slice.until,
+                }),
                 None => zone.bounds(day),
             };
             let Some(bounds) = bounds else { continue };
             let key = (team.id, bounds.from.as_second());
             match slice {
                 Some(slice) if slice.has_data() => {
-                    let expects_rows = slice.receipt.as_ref().is_some_and(|receipt| receipt.sessions > 0);
+                    let expects_rows = slice
+                        .receipt
+                        .as_ref()
+                        .is_some_and(|receipt| receipt.sessions > 0);
                     // While it is being refilled its rows may be on their way.
-                    if expects_rows && slice.state == State::Filled && !(stats.contains_key(&key) && bounces.contains_key(&key)) {
+                    if expects_rows
+                        && slice.state == State::Filled
+                        && !(stats.contains_key(&key) && bounces.contains_key(&key))
+                    {
                         lost.insert(day);
                     }
                 }
                 slice => {
-                    let scope = Scope { teams: &[team.id], bounds, as_of_us: i64::MAX / 2, comment: COMMENT };
+                    let scope = Scope {
+                        teams: &[team.id],
+                        bounds,
+                        as_of_us: i64::MAX / 2,
+                        comment: COMMENT,
+                    };
                     let raw = verify::raw(&self.warehouse, &self.tables, &scope).await?;
                     if raw.get(&team.id).is_some_and(|raw| raw.sessions > 0) {
                         match slice.filter(|slice| slice.state == State::Failed) {
-                            Some(slice) => drop(failed.insert(day, slice.error.clone().unwrap_or_default())),
+                            Some(slice) => {
+                                drop(failed.insert(day, slice.error.clone().unwrap_or_default()))
+                            }
                             None => drop(unfilled.insert(day)),
                         }
                     }
@@ -416,19 +495,31 @@ impl Prefill {
         }
         let mut issues = Vec::new();
         if let Some((day, error)) = failed.last_key_value() {
-            issues.push(format!("{} failed, the newest {day}: {error}", days_are(failed.len())));
+            issues.push(format!(
+                "{} failed, the newest {day}: {error}",
+                days_are(failed.len())
+            ));
         }
         if !lost.is_empty() {
-            issues.push(format!("{} filled and have no rows any more", days_are(lost.len())));
+            issues.push(format!(
+                "{} filled and have no rows any more",
+                days_are(lost.len())
+            ));
         }
         if !unfilled.is_empty() {
-            issues.push(format!("{} not filled yet and have raw events", days_are(unfilled.len())));
+            issues.push(format!(
+                "{} not filled yet and have raw events",
+                days_are(unfilled.len())
+            ));
         }
         if issues.is_empty() {
             return Ok(None);
         }
         let days = failed.into_keys().chain(lost).chain(unfilled).collect();
-        Ok(Some(Trouble { days, issue: issues.join("; ") }))
+        Ok(Some(Trouble {
+            days,
+            issue: issues.join("; "),
+        }))
     }
 
     /// Numbers over today and the days before it.
@@ -437,11 +528,20 @@ impl Prefill {
     ///
     /// When the ledger or the warehouse fails.
     pub async fn metrics(&self, period_days: i64, now: Timestamp) -> Result<Metrics> {
-        let teams: Vec<Team> = self.ledger.teams().await?.into_iter().filter(|team| team.enabled).collect();
+        let teams: Vec<Team> = self
+            .ledger
+            .teams()
+            .await?
+            .into_iter()
+            .filter(|team| team.enabled)
+            .collect();
         let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
         let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
         let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
-        let mut values = MetricValues { total_teams_enabled: teams.len(), ..MetricValues::default() };
+        let mut values = MetricValues {
+            total_teams_enabled: teams.len(),
+            ..MetricValues::default()
+        };
         let mut all = Coverage::default();
         for team in &teams {
             let slices = self.ledger.slices(team.id).await?;
@@ -450,12 +550,16 @@ impl Prefill {
             let period = Days::new(today.plus(-period_days), today.plus(1))?;
             let mut coverage = Coverage::default();
             let mut has_data = false;
-            for day in wanted_days(team, &slices, &self.config, now)?.into_iter().filter(|day| period.contains(*day)) {
+            for day in wanted_days(team, &slices, &self.config, now)?
+                .into_iter()
+                .filter(|day| period.contains(*day))
+            {
                 let slice = slices.get(&day);
                 coverage.count(slice);
                 if let Some(slice) = slice {
                     let key = (team.id, slice.bucket.as_second());
-                    let rows = |of: &BTreeMap<(TeamId, i64), u64>| of.get(&key).copied().unwrap_or(0);
+                    let rows =
+                        |of: &BTreeMap<(TeamId, i64), u64>| of.get(&key).copied().unwrap_or(0);
                     values.total_stats_rows += rows(&stats);
                     values.total_bounces_rows += rows(&bounces);
                     has_data |= rows(&stats) > 0;
@@ -471,12 +575,20 @@ impl Prefill {
         values.slices_failed = all.failed;
         values.slices_running = all.running;
         values.slices_waiting_for_events = all.waiting;
-        Ok(Metrics { timestamp: now, period_days, metrics: values })
+        Ok(Metrics {
+            timestamp: now,
+            period_days,
+            metrics: values,
+        })
     }
 }
 
 fn days_are(count: usize) -> String {
-    if count == 1 { "1 day is".to_owned() } else { format!("{count} days are") }
+    if count == 1 {
+        "1 day is".to_owned()
+    } else {
+        format!("{count} days are")
+    }
 }
 
 #[cfg(test)]
@@ -486,9 +598,17 @@ mod tests {
     #[test]
     fn f40_coverage_is_at_most_100_and_nothing_wanted_is_covered() {
         assert!((Coverage::default().percentage() - 100.0).abs() < f64::EPSILON);
-        let most = Coverage { wanted: 1_000, filled: 999, ..Coverage::default() };
+        let most = Coverage {
+            wanted: 1_000,
+            filled: 999,
+            ..Coverage::default()
+        };
         assert!((most.percentage() - 99.9).abs() < f64::EPSILON);
-        let nearly = Coverage { wanted: 100_000, filled: 99_999, ..Coverage::default() };
+        let nearly = Coverage {
+            wanted: 100_000,
+            filled: 99_999,
+            ..Coverage::default()
+        };
         assert!(nearly.percentage() < 100.0, "{}", nearly.percentage());
     }
 }

@@ -45,7 +45,13 @@ pub struct Target {
 ///
 /// [`Class::Misuse`] when the team is unknown or has no valid zone, the number of days is out of
 /// range, or the range is empty, backwards or in the future.
-pub async fn target(ledger: &Ledger, config: &Config, team: TeamId, asked: Asked, now: Timestamp) -> Result<Target> {
+pub async fn target(
+    ledger: &Ledger,
+    config: &Config,
+    team: TeamId,
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Target> {
     let team = ledger.team(team).await?;
     let zone = team.zone()?;
     let today = Day::of(now, &zone);
@@ -60,8 +66,10 @@ pub async fn target(ledger: &Ledger, config: &Config, team: TeamId, asked: Asked
         }
         (Some(start), end) => {
             if start > today {
-                return Err(Error::misuse(format!("--date-start {start} is in the future: it is {today} in {zone}"))
-                    .hint("only days that have begun can be filled"));
+                return Err(Error::misuse(format!(
+                    "--date-start {start} is in the future: it is {today} in {zone}"
+                ))
+                .hint("only days that have begun can be filled"));
             }
             let days = Days::new(start, end.unwrap_or(today.plus(1)))?;
             if days.until > today.plus(1) {
@@ -69,16 +77,26 @@ pub async fn target(ledger: &Ledger, config: &Config, team: TeamId, asked: Asked
                     "--date-end {} is in the future: it is {today} in {zone}",
                     days.until
                 ))
-                .hint(format!("--date-end is exclusive: pass {} to end with today", today.plus(1))));
+                .hint(format!(
+                    "--date-end is exclusive: pass {} to end with today",
+                    today.plus(1)
+                )));
             }
             (days, days.count())
         }
         (None, Some(end)) => {
-            return Err(Error::misuse(format!("--date-end {end} needs a --date-start"))
-                .hint("pass --date-start YYYY-MM-DD too, or --days N for the latest days"));
+            return Err(
+                Error::misuse(format!("--date-end {end} needs a --date-start"))
+                    .hint("pass --date-start YYYY-MM-DD too, or --days N for the latest days"),
+            );
         }
     };
-    Ok(Target { team, zone, days, backfill_days })
+    Ok(Target {
+        team,
+        zone,
+        days,
+        backfill_days,
+    })
 }
 
 /// Refuses a team that has the setting off.
@@ -139,7 +157,11 @@ impl Prefill {
         self.reconcile(target.team.id).await?;
         // What events have reached since it was filled is not filled any more.
         self.look_for_late_events().await?;
-        let reason = if force { Reason::Forced } else { Reason::Request };
+        let reason = if force {
+            Reason::Forced
+        } else {
+            Reason::Request
+        };
         let run = self
             .ledger
             .request(target.team.id, target.days, &target.zone, reason, None)
@@ -160,10 +182,18 @@ impl Prefill {
     pub async fn estimate(&self, target: &Target, force: bool) -> Result<Estimate> {
         must_be_enabled(&target.team)?;
         let slices = self.ledger.slices(target.team.id).await?;
-        let mut estimate = Estimate { slices: Vec::new(), rows: 0, bytes: 0, seconds: None };
+        let mut estimate = Estimate {
+            slices: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            seconds: None,
+        };
         for day in target.days.newest_first() {
             let state = slices.get(&day).map(|slice| slice.state);
-            let (Some(bounds), true) = (target.zone.bounds(day), force || state != Some(State::Filled)) else {
+            let (Some(bounds), true) = (
+                target.zone.bounds(day),
+                force || state != Some(State::Filled),
+            ) else {
                 continue;
             };
             let rows = self.count_events(target.team.id, bounds).await?;
@@ -184,13 +214,20 @@ impl Prefill {
         let width = width.first().map_or(0.0, |width| width.bytes);
         estimate.bytes = (width * estimate.rows as f64) as u64;
         // A day costs something even when it is empty, so the pace is by the day and by the event.
-        let receipts: Vec<_> = slices.values().filter_map(|slice| slice.receipt.as_ref()).collect();
-        let (elapsed, events) = receipts
-            .iter()
-            .fold((0, 0), |(elapsed, events), receipt| (elapsed + receipt.elapsed_ms, events + receipt.events));
+        let receipts: Vec<_> = slices
+            .values()
+            .filter_map(|slice| slice.receipt.as_ref())
+            .collect();
+        let (elapsed, events) = receipts.iter().fold((0, 0), |(elapsed, events), receipt| {
+            (elapsed + receipt.elapsed_ms, events + receipt.events)
+        });
         if !receipts.is_empty() {
             let by_day = elapsed as f64 / receipts.len() as f64 * estimate.slices.len() as f64;
-            let by_event = if events > 0 { elapsed as f64 / events as f64 * estimate.rows as f64 } else { 0.0 };
+            let by_event = if events > 0 {
+                elapsed as f64 / events as f64 * estimate.rows as f64
+            } else {
+                0.0
+            };
             estimate.seconds = Some(by_day.max(by_event) / 1_000.0);
         }
         Ok(estimate)
@@ -231,8 +268,14 @@ impl Prefill {
         let newest: Vec<Day> = target.days.newest_first().collect();
         let oldest = newest.iter().rev().copied().collect();
         match (bounds(oldest), bounds(newest)) {
-            (Some(first), Some(last)) => Ok(Bounds { from: first.from, until: last.until }),
-            _ => Err(Error::misuse(format!("the zone {} has no day in {}", target.zone, target.days))),
+            (Some(first), Some(last)) => Ok(Bounds {
+                from: first.from,
+                until: last.until,
+            }),
+            _ => Err(Error::misuse(format!(
+                "the zone {} has no day in {}",
+                target.zone, target.days
+            ))),
         }
     }
 
@@ -257,7 +300,10 @@ impl Prefill {
             counts.push(rows.first().map_or(0, |row| row.rows));
         }
         let slices = self.ledger.slices(target.team.id).await?;
-        let slices = slices.values().filter(|slice| target.days.contains(slice.day)).count();
+        let slices = slices
+            .values()
+            .filter(|slice| target.days.contains(slice.day))
+            .count();
         Ok(Cleanup {
             stats_rows: counts.first().copied().unwrap_or(0),
             bounces_rows: counts.get(1).copied().unwrap_or(0),
@@ -300,11 +346,16 @@ impl Prefill {
         partitions.dedup();
         let deadline = tokio::time::Instant::now() + STOP_WITHIN;
         for partition in &partitions {
-            while !self.ledger.hold(*partition, owner, HOLD).await? || self.ledger.runs_in(*partition).await? {
+            while !self.ledger.hold(*partition, owner, HOLD).await?
+                || self.ledger.runs_in(*partition).await?
+            {
                 if tokio::time::Instant::now() > deadline {
                     return Err(Error::new(
                         Class::Later,
-                        format!("fills of partition {partition} did not stop within {} s", STOP_WITHIN.as_secs()),
+                        format!(
+                            "fills of partition {partition} did not stop within {} s",
+                            STOP_WITHIN.as_secs()
+                        ),
                     )
                     .hint("run the same cleanup again; prefill status shows what is running"));
                 }

@@ -18,10 +18,33 @@ pub const BOUNCES: &str = "web_pre_aggregated_bounces";
 
 /// The columns of the `events` contract that prefill reads.
 const SOURCE_COLUMNS: &[&str] = &[
-    "uuid", "event", "team_id", "person_id", "session_id", "timestamp", "inserted_at", "host",
-    "pathname", "device_type", "browser", "os", "viewport_width", "viewport_height",
-    "referring_domain", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
-    "gclid", "gad_source", "fbclid", "country_code", "city_name", "region_code", "region_name",
+    "uuid",
+    "event",
+    "team_id",
+    "person_id",
+    "session_id",
+    "timestamp",
+    "inserted_at",
+    "host",
+    "pathname",
+    "device_type",
+    "browser",
+    "os",
+    "viewport_width",
+    "viewport_height",
+    "referring_domain",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "gclid",
+    "gad_source",
+    "fbclid",
+    "country_code",
+    "city_name",
+    "region_code",
+    "region_name",
 ];
 
 /// The columns of the contract that only importers write.
@@ -61,9 +84,18 @@ const STATS_COLUMNS: &[(&str, &str)] = &[("pathname", "String")];
 
 const BOUNCES_COLUMNS: &[(&str, &str)] = &[
     ("bounces_count_state", "AggregateFunction(sum, UInt64)"),
-    ("total_session_duration_state", "AggregateFunction(sum, Int64)"),
-    ("total_session_count_state", "AggregateFunction(sum, UInt64)"),
+    (
+        "total_session_duration_state",
+        "AggregateFunction(sum, Int64)",
+    ),
+    (
+        "total_session_count_state",
+        "AggregateFunction(sum, UInt64)",
+    ),
 ];
+
+/// A column that has to be there, and its type where that matters.
+pub type Required = (String, Option<&'static str>);
 
 /// The tables of one warehouse under their names there.
 #[derive(Clone, Debug)]
@@ -84,9 +116,17 @@ impl Tables {
         let database = &config.warehouse.database;
         let mapped = &config.source.columns;
         let contract = || SOURCE_COLUMNS.iter().chain(WRITTEN_COLUMNS);
-        if let Some(unknown) = mapped.keys().find(|name| !contract().any(|column| column == name)) {
-            return Err(Error::misuse(format!("[source.columns] names {unknown:?}, which is no column of the events contract"))
-                .hint(format!("its columns are {}", contract().copied().collect::<Vec<_>>().join(", "))));
+        if let Some(unknown) = mapped
+            .keys()
+            .find(|name| !contract().any(|column| column == name))
+        {
+            return Err(Error::misuse(format!(
+                "[source.columns] names {unknown:?}, which is no column of the events contract"
+            ))
+            .hint(format!(
+                "its columns are {}",
+                contract().copied().collect::<Vec<_>>().join(", ")
+            )));
         }
         let columns = contract()
             .map(|column| {
@@ -114,7 +154,13 @@ impl Tables {
         let mut text = statement.replace("{source}", include_str!("rollup/sql/source.sql"));
         for (column, name) in &self.columns {
             // Qualified, so that an alias of the same name does not hide the column.
-            text = with_names(&text, &[(column, &format!("e.{name}")), (&format!("plain_{column}"), name)]);
+            text = with_names(
+                &text,
+                &[
+                    (column, &format!("e.{name}")),
+                    (&format!("plain_{column}"), name),
+                ],
+            );
         }
         let mut names: Vec<(&str, &(dyn Display + Sync))> = more
             .iter()
@@ -130,7 +176,7 @@ impl Tables {
 
     /// Every table that a fill touches, with the columns (and, where they matter, their types) that
     /// it has to have.
-    pub fn required(&self) -> Vec<(&Name, Vec<(String, Option<&'static str>)>)> {
+    pub fn required(&self) -> Vec<(&Name, Vec<Required>)> {
         let target = |own: &'static [(&str, &str)]| {
             SHARED_COLUMNS
                 .iter()

@@ -34,7 +34,11 @@ struct Engine {
 /// # Errors
 ///
 /// [`Class::Operator`] naming the table and the columns that are missing or of another type.
-pub async fn prepare(warehouse: &Warehouse, tables: &Tables, config: &Config) -> Result<Vec<Prepared>> {
+pub async fn prepare(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    config: &Config,
+) -> Result<Vec<Prepared>> {
     let database = with_names(
         "create database if not exists {database}",
         &[("database", &Name::new(&config.warehouse.database)?)],
@@ -52,7 +56,10 @@ pub async fn prepare(warehouse: &Warehouse, tables: &Tables, config: &Config) ->
     ] {
         let created = columns(warehouse, table).await?.is_empty();
         if created {
-            let text = with_names(create, &[("table", table), ("stats", table), ("bounces", table)]);
+            let text = with_names(
+                create,
+                &[("table", table), ("stats", table), ("bounces", table)],
+            );
             warehouse
                 .statement(&text, "prefill:migrate")
                 .run(&format!("create the table {table}"))
@@ -87,11 +94,12 @@ async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
         for (name, kind) in required {
             match there.iter().find(|column| column.name == name) {
                 None => wrong.push(format!("{table} has no column {name}")),
-                Some(column) if kind.is_some_and(|kind| !same_type(kind, &column.kind)) => wrong.push(format!(
-                    "{table}.{name} is {} and should be {}",
-                    column.kind,
-                    kind.unwrap_or_default()
-                )),
+                Some(column) if kind.is_some_and(|kind| !same_type(kind, &column.kind)) => wrong
+                    .push(format!(
+                        "{table}.{name} is {} and should be {}",
+                        column.kind,
+                        kind.unwrap_or_default()
+                    )),
                 Some(_) => {}
             }
         }
@@ -107,16 +115,23 @@ async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
             .param("table", name)
             .rows("look at a table's partitions")
             .await?;
-        let key = engine.first().map_or("", |engine| engine.partition_key.as_str());
+        let key = engine
+            .first()
+            .map_or("", |engine| engine.partition_key.as_str());
         if key != "toYYYYMMDD(period_bucket)" {
-            wrong.push(format!("{table} is partitioned by {key:?} and should be by toYYYYMMDD(period_bucket)"));
+            wrong.push(format!(
+                "{table} is partitioned by {key:?} and should be by toYYYYMMDD(period_bucket)"
+            ));
         }
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Error::new(Class::Operator, format!("the warehouse's tables do not fit: {}", wrong.join("; ")))
-        .hint("map the columns under [source.columns], name another table, or mend the tables"))
+    Err(Error::new(
+        Class::Operator,
+        format!("the warehouse's tables do not fit: {}", wrong.join("; ")),
+    )
+    .hint("map the columns under [source.columns], name another table, or mend the tables"))
 }
 
 /// Types that are written differently and hold the same.
@@ -129,7 +144,10 @@ fn same_type(wanted: &str, there: &str) -> bool {
         }
     };
     let (wanted, there) = (plain(wanted), plain(there));
-    wanted == there || (wanted.starts_with("DateTime(") && there.starts_with("DateTime") && !there.starts_with("DateTime64"))
+    wanted == there
+        || (wanted.starts_with("DateTime(")
+            && there.starts_with("DateTime")
+            && !there.starts_with("DateTime64"))
 }
 
 #[cfg(test)]
@@ -140,8 +158,14 @@ mod tests {
     fn types_that_hold_the_same_are_taken_and_others_are_not() {
         assert!(same_type("String", "LowCardinality(String)"));
         assert!(same_type("DateTime('UTC')", "DateTime"));
-        assert!(same_type("AggregateFunction(uniq, UUID)", "AggregateFunction(uniq, UUID)"));
-        assert!(!same_type("AggregateFunction(uniq, UUID)", "AggregateFunction(uniq, String)"));
+        assert!(same_type(
+            "AggregateFunction(uniq, UUID)",
+            "AggregateFunction(uniq, UUID)"
+        ));
+        assert!(!same_type(
+            "AggregateFunction(uniq, UUID)",
+            "AggregateFunction(uniq, String)"
+        ));
         assert!(!same_type("DateTime('UTC')", "DateTime64(3)"));
         assert!(!same_type("Int64", "String"));
     }

@@ -50,9 +50,12 @@ pub struct Place {
 /// [`Class::Operator`] when the data directory cannot be made or written.
 pub async fn open_ledger(data_dir: &Path) -> Result<Ledger> {
     std::fs::create_dir_all(data_dir).map_err(|error| {
-        Error::operator(format!("failed to make the data directory {}", data_dir.display()))
-            .caused_by(error)
-            .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory that you can write")
+        Error::operator(format!(
+            "failed to make the data directory {}",
+            data_dir.display()
+        ))
+        .caused_by(error)
+        .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory that you can write")
     })?;
     Ledger::open(data_dir).await
 }
@@ -159,7 +162,11 @@ impl Prefill {
         loops.spawn(keep_fresh(self.clone(), Arc::clone(&work), stop.clone()));
         loops.spawn(keep_alive(self.clone(), stop.clone()));
         for _ in 0..self.config.service.workers {
-            loops.spawn(keep_working(self.worker(None), Arc::clone(&work), stop.clone()));
+            loops.spawn(keep_working(
+                self.worker(None),
+                Arc::clone(&work),
+                stop.clone(),
+            ));
         }
         info!(
             data_dir = %self.data_dir.display(),
@@ -175,7 +182,9 @@ impl Prefill {
 
     fn lock(&self) -> Result<File> {
         let path = self.data_dir.join("serve.lock");
-        let file = File::create(&path).classed(Class::Operator, || format!("failed to make {}", path.display()))?;
+        let file = File::create(&path).classed(Class::Operator, || {
+            format!("failed to make {}", path.display())
+        })?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Error::misuse(format!(
@@ -199,7 +208,8 @@ async fn notice(prefill: Prefill, work: Arc<Notify>, stop: CancellationToken) ->
         let noticed = async {
             if watch.changed().await? {
                 if let Some((last, teams)) = prefill.ledger.signals().await? {
-                    reconcile::some(&prefill.ledger, &prefill.config, &teams, Timestamp::now()).await?;
+                    reconcile::some(&prefill.ledger, &prefill.config, &teams, Timestamp::now())
+                        .await?;
                     prefill.ledger.forget_signals(last).await?;
                 }
                 let imported = prefill.ledger.mark(IMPORTED).await?;
@@ -218,7 +228,10 @@ async fn notice(prefill: Prefill, work: Arc<Notify>, stop: CancellationToken) ->
         let rest = match noticed.await {
             Ok(()) => WATCH_EVERY,
             Err(error) => {
-                warn!(error = error.chain(), "could not look at the teams; trying again");
+                warn!(
+                    error = error.chain(),
+                    "could not look at the teams; trying again"
+                );
                 REST
             }
         };
@@ -235,7 +248,10 @@ async fn keep_fresh(prefill: Prefill, work: Arc<Notify>, stop: CancellationToken
         match prefill.look_for_late_events().await {
             Ok(0) => {}
             Ok(_) => work.notify_waiters(),
-            Err(error) => warn!(error = error.chain(), "could not look for late events; trying again"),
+            Err(error) => warn!(
+                error = error.chain(),
+                "could not look for late events; trying again"
+            ),
         }
         pause(prefill.config.service.freshness_every(), &stop).await;
     }
@@ -273,7 +289,10 @@ async fn keep_working(worker: Worker, work: Arc<Notify>, stop: CancellationToken
             }
             Ok(Step::Filled | Step::Failed) => continue,
             Err(error) => {
-                warn!(error = error.chain(), "a worker could not go on; trying again");
+                warn!(
+                    error = error.chain(),
+                    "a worker could not go on; trying again"
+                );
                 REST
             }
         };
@@ -295,7 +314,9 @@ async fn pause(time: Duration, stop: &CancellationToken) {
 async fn all(mut tasks: JoinSet<Result<()>>) -> Result<()> {
     let mut ended = Ok(());
     while let Some(task) = tasks.join_next().await {
-        let task = task.unwrap_or_else(|panic| Err(Error::new(Class::Never, "a part of the service died").caused_by(panic)));
+        let task = task.unwrap_or_else(|panic| {
+            Err(Error::new(Class::Never, "a part of the service died").caused_by(panic))
+        });
         if ended.is_ok() {
             ended = task;
         }

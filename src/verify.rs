@@ -104,15 +104,43 @@ impl Verdict {
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let (raw, stats, bounces) = (&self.raw, &self.stats, &self.bounces);
         [
-            ("stats page views", number(raw.page_views), number(stats.page_views)),
-            ("stats sessions", number(raw.sessions_uniq), number(stats.sessions_uniq)),
+            (
+                "stats page views",
+                number(raw.page_views),
+                number(stats.page_views),
+            ),
+            (
+                "stats sessions",
+                number(raw.sessions_uniq),
+                number(stats.sessions_uniq),
+            ),
             ("stats persons", number(raw.persons), number(stats.persons)),
-            ("bounces page views", number(raw.page_views), number(bounces.page_views)),
-            ("bounces sessions", number(raw.sessions_uniq), number(bounces.sessions_uniq)),
-            ("bounces persons", number(raw.persons), number(bounces.persons)),
-            ("session count", number(raw.sessions), number(bounces.sessions)),
+            (
+                "bounces page views",
+                number(raw.page_views),
+                number(bounces.page_views),
+            ),
+            (
+                "bounces sessions",
+                number(raw.sessions_uniq),
+                number(bounces.sessions_uniq),
+            ),
+            (
+                "bounces persons",
+                number(raw.persons),
+                number(bounces.persons),
+            ),
+            (
+                "session count",
+                number(raw.sessions),
+                number(bounces.sessions),
+            ),
             ("bounces", number(raw.bounces), number(bounces.bounces)),
-            ("session duration", raw.duration_seconds, bounces.duration_seconds),
+            (
+                "session duration",
+                raw.duration_seconds,
+                bounces.duration_seconds,
+            ),
         ]
         .into_iter()
         .filter(|(_, raw, table)| raw != table)
@@ -161,7 +189,11 @@ impl Scope<'_> {
 /// # Errors
 ///
 /// When the warehouse fails.
-pub async fn raw(warehouse: &Warehouse, tables: &Tables, scope: &Scope<'_>) -> Result<BTreeMap<TeamId, Raw>> {
+pub async fn raw(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<TeamId, Raw>> {
     let rows = warehouse
         .statement(&tables.render(sql::RAW, &[]), scope.comment)
         .param("teams", scope.ids())
@@ -170,7 +202,10 @@ pub async fn raw(warehouse: &Warehouse, tables: &Tables, scope: &Scope<'_>) -> R
         .param("as_of_us", scope.as_of_us)
         .rows::<Raw>("count the raw events")
         .await?;
-    Ok(rows.into_iter().map(|row| (TeamId(row.team_id), row)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (TeamId(row.team_id), row))
+        .collect())
 }
 
 /// The verdicts of some teams on a day, the rollups being in `stats` and `bounces` or in copies of
@@ -195,12 +230,24 @@ pub async fn verdicts(
             .param("from_s", scope.bounds.from.as_second())
             .param("until_s", scope.bounds.until.as_second())
     };
-    let of_stats = from_table(sql::FROM_STATS).rows::<Stats>("read the stats rollup").await?;
-    let of_bounces = from_table(sql::FROM_BOUNCES).rows::<Bounces>("read the bounces rollup").await?;
+    let of_stats = from_table(sql::FROM_STATS)
+        .rows::<Stats>("read the stats rollup")
+        .await?;
+    let of_bounces = from_table(sql::FROM_BOUNCES)
+        .rows::<Bounces>("read the bounces rollup")
+        .await?;
     let mut verdicts: BTreeMap<TeamId, Verdict> = scope
         .teams
         .iter()
-        .map(|team| (*team, Verdict { raw: raw.get(team).copied().unwrap_or_default(), ..Verdict::default() }))
+        .map(|team| {
+            (
+                *team,
+                Verdict {
+                    raw: raw.get(team).copied().unwrap_or_default(),
+                    ..Verdict::default()
+                },
+            )
+        })
         .collect();
     for row in of_stats {
         verdicts.entry(TeamId(row.team_id)).or_default().stats = row;
@@ -218,11 +265,21 @@ mod tests {
     #[test]
     fn f24_zero_rows_beside_a_source_that_has_some_is_a_difference() {
         let verdict = Verdict {
-            raw: Raw { sessions: 3, page_views: 5, sessions_uniq: 3, persons: 2, ..Raw::default() },
+            raw: Raw {
+                sessions: 3,
+                page_views: 5,
+                sessions_uniq: 3,
+                persons: 2,
+                ..Raw::default()
+            },
             ..Verdict::default()
         };
         assert!(!verdict.is_clean());
-        assert!(verdict.describe().contains("stats page views 5 in the raw events and 0 in the table"));
+        assert!(
+            verdict
+                .describe()
+                .contains("stats page views 5 in the raw events and 0 in the table")
+        );
         assert!(Verdict::default().is_clean(), "nothing on either side");
     }
 }

@@ -54,7 +54,11 @@ pub struct Worker {
 /// A name for this process, for people who look at the ledger.
 pub fn owner() -> String {
     let host = rustix::system::uname();
-    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+    format!(
+        "{}:{}",
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 #[derive(Row, Deserialize)]
@@ -92,12 +96,19 @@ impl Worker {
     pub async fn expire(&self) -> Result<()> {
         for (id, comment) in self.ledger.expired().await? {
             if let Err(error) = self.warehouse.kill(&comment).await {
-                warn!(error = error.chain(), "not taking over a dead worker's claim yet");
+                warn!(
+                    error = error.chain(),
+                    "not taking over a dead worker's claim yet"
+                );
                 continue;
             }
             let slices = self.ledger.expire(&id).await?;
             if slices > 0 {
-                warn!(slices, claim = id, "a worker stopped without a word: giving its slices to others");
+                warn!(
+                    slices,
+                    claim = id,
+                    "a worker stopped without a word: giving its slices to others"
+                );
             }
         }
         Ok(())
@@ -125,7 +136,10 @@ impl Worker {
                 if error.class() == Class::Lost && self.ledger.hold_on(claim, UNDO).await? {
                     // Whoever waits for this day waits for this to be over.
                     if let Err(error) = fill.undo().await {
-                        warn!(error = error.chain(), "what the fill had written stays until the next try");
+                        warn!(
+                            error = error.chain(),
+                            "what the fill had written stays until the next try"
+                        );
                     }
                 }
                 for slice in &claim.slices {
@@ -176,7 +190,14 @@ impl Worker {
                     Err(error) if error.class() == Class::Lost => {
                         // The rows are right; whoever has the slice now finds them.
                         warn!(team_id = slice.team_id.0, day = %slice.day, outcome = "lost", "the claim was lost before the fill was recorded");
-                        let lost = Outcome { wait: Duration::ZERO, error: None, failed: false, counts: false, pieces: slice.pieces, waiting_for_events: false };
+                        let lost = Outcome {
+                            wait: Duration::ZERO,
+                            error: None,
+                            failed: false,
+                            counts: false,
+                            pieces: slice.pieces,
+                            waiting_for_events: false,
+                        };
                         self.ledger.give_back(claim, &slice, &lost).await?;
                     }
                     Err(error) => return Err(error),
@@ -185,7 +206,10 @@ impl Worker {
                     debug!(team_id = slice.team_id.0, day = %slice.day, outcome = "waiting", "no events yet");
                     let outcome = Outcome {
                         wait: WAIT_FOR_EVENTS,
-                        error: Some("no events yet, and the source is not known to be complete for the day".to_owned()),
+                        error: Some(
+                            "no events yet, and the source is not known to be complete for the day"
+                                .to_owned(),
+                        ),
                         failed: false,
                         counts: false,
                         pieces: slice.pieces,
@@ -194,8 +218,15 @@ impl Worker {
                     self.ledger.give_back(claim, &slice, &outcome).await?;
                 }
                 Filled::Differs(verdict) => {
-                    let error = Error::new(Class::Later, format!("the tables differ from the raw events: {}", verdict.describe()));
-                    self.give_back(claim, &slice, &error, &CancellationToken::new()).await?;
+                    let error = Error::new(
+                        Class::Later,
+                        format!(
+                            "the tables differ from the raw events: {}",
+                            verdict.describe()
+                        ),
+                    );
+                    self.give_back(claim, &slice, &error, &CancellationToken::new())
+                        .await?;
                 }
             }
         }
@@ -203,7 +234,13 @@ impl Worker {
     }
 
     /// Decides what a failed try means for a slice, by the class of its error.
-    async fn give_back(&self, claim: &Claim, slice: &Claimed, error: &Error, stop: &CancellationToken) -> Result<()> {
+    async fn give_back(
+        &self,
+        claim: &Claim,
+        slice: &Claimed,
+        error: &Error,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let spent = slice.attempts >= i64::from(self.config.service.attempts);
         let wider = slice.pieces.saturating_mul(2);
         let outcome = Outcome {
@@ -218,16 +255,34 @@ impl Worker {
             waiting_for_events: false,
         };
         let outcome = match error.class() {
-            Class::Lost if stop.is_cancelled() => Outcome { error: None, counts: false, ..outcome },
-            Class::Lost => Outcome { wait: self.backoff(slice.attempts), ..outcome },
-            Class::Unreachable => Outcome { wait: WAIT_FOR_WAREHOUSE, counts: false, ..outcome },
-            Class::Narrower if wider <= MOST_PIECES => Outcome { counts: false, pieces: wider, ..outcome },
+            Class::Lost if stop.is_cancelled() => Outcome {
+                error: None,
+                counts: false,
+                ..outcome
+            },
+            Class::Lost => Outcome {
+                wait: self.backoff(slice.attempts),
+                ..outcome
+            },
+            Class::Unreachable => Outcome {
+                wait: WAIT_FOR_WAREHOUSE,
+                counts: false,
+                ..outcome
+            },
+            Class::Narrower if wider <= MOST_PIECES => Outcome {
+                counts: false,
+                pieces: wider,
+                ..outcome
+            },
             Class::Later | Class::Narrower => Outcome {
                 wait: self.backoff(slice.attempts),
                 failed: spent,
                 ..outcome
             },
-            Class::Operator | Class::Misuse | Class::Never => Outcome { failed: true, ..outcome },
+            Class::Operator | Class::Misuse | Class::Never => Outcome {
+                failed: true,
+                ..outcome
+            },
         };
         if outcome.failed {
             error!(
@@ -280,12 +335,18 @@ impl Worker {
             .await?;
         let running = self.ledger.running_claims().await?;
         for TableName { name } in tables {
-            if running.iter().any(|claim| name.contains(&claim.simple().to_string())) {
+            if running
+                .iter()
+                .any(|claim| name.contains(&claim.simple().to_string()))
+            {
                 continue;
             }
             let table = self.tables.own(&name)?;
             self.warehouse
-                .statement(&with_names("drop table if exists {table} sync", &[("table", &table)]), "prefill:sweep")
+                .statement(
+                    &with_names("drop table if exists {table} sync", &[("table", &table)]),
+                    "prefill:sweep",
+                )
                 .run("drop a table that a crash left")
                 .await?;
             info!(table = name, "dropped a table that a crash left");

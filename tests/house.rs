@@ -72,7 +72,10 @@ fn a_module_imports_only_modules_declared_above_it() {
         let first = inside.iter().next().expect("a name").to_string_lossy();
         let module = first.trim_end_matches(".rs").to_owned();
         let Some(place) = order.iter().position(|name| *name == module) else {
-            assert!(matches!(module.as_str(), "lib" | "main"), "{module} is not declared in lib.rs");
+            assert!(
+                matches!(module.as_str(), "lib" | "main"),
+                "{module} is not declared in lib.rs"
+            );
             continue;
         };
         for import in imports(&fs::read_to_string(&path).expect("a source")) {
@@ -81,16 +84,28 @@ fn a_module_imports_only_modules_declared_above_it() {
             };
             checked += 1;
             if other > place {
-                wrong.push(format!("{} imports crate::{import}, which is declared below {module}", inside.display()));
+                wrong.push(format!(
+                    "{} imports crate::{import}, which is declared below {module}",
+                    inside.display()
+                ));
             }
         }
     }
-    assert!(checked > 50, "only {checked} imports were found: does the test still read them?");
+    assert!(
+        checked > 50,
+        "only {checked} imports were found: does the test still read them?"
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn the_test_reads_single_and_grouped_imports() {
-    assert_eq!(imports("use crate::error::{A, B};\nuse crate::{plan, ledger::{X, Y}, day};"), ["error", "plan", "ledger", "day"]);
-    assert_eq!(imports("// crate::comment\nlet x = crate::verify::raw();"), ["verify"]);
+    assert_eq!(
+        imports("use crate::error::{A, B};\nuse crate::{plan, ledger::{X, Y}, day};"),
+        ["error", "plan", "ledger", "day"]
+    );
+    assert_eq!(
+        imports("// crate::comment\nlet x = crate::verify::raw();"),
+        ["verify"]
+    );
 }

@@ -10,8 +10,16 @@ use crate::request::Asked;
 
 /// Keeps the pre-aggregated web analytics tables of ClickHouse filled, by itself.
 #[derive(Debug, Parser)]
-#[command(name = "prefill", version, about, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed (or validate found a difference, or health a problem), 2 misused.")]
+#[command(
+    name = "prefill",
+    version,
+    about,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed (or validate found a difference, or health a problem), 2 misused."
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub everywhere: Everywhere,
@@ -155,7 +163,11 @@ pub struct Backfill {
 
 impl Backfill {
     pub fn asked(&self) -> Asked {
-        Asked { days: self.days, date_start: self.date_start, date_end: self.date_end }
+        Asked {
+            days: self.days,
+            date_start: self.date_start,
+            date_end: self.date_end,
+        }
     }
 }
 
@@ -201,7 +213,12 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct Metrics {
     /// Today and that many days before it
-    #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 7,
+        allow_negative_numbers = true
+    )]
     pub days: i64,
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::arguments::{
-    Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query, Status, Team, TeamAdd, TeamSet, Validate,
+    Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query,
+    Status, Team, TeamAdd, TeamSet, Validate,
 };
 use super::{Ended, Surroundings};
 use crate::calendar::{TeamId, Zone};
@@ -75,9 +76,20 @@ async fn list(to: Surroundings) -> Result<Ended> {
         note("no team has the setting on; run prefill enable --team-id N");
         return Ok(Ended::Well);
     }
-    let mut rows = Rows::new(&["#team", "name", "organization", "time zone", "#coverage", "#days", "oldest", "newest", "state"]);
+    let mut rows = Rows::new(&[
+        "#team",
+        "name",
+        "organization",
+        "time zone",
+        "#coverage",
+        "#days",
+        "oldest",
+        "newest",
+        "state",
+    ]);
     for team in list {
-        let day = |day: Option<crate::calendar::Day>| day.map_or("-".to_owned(), |day| day.to_string());
+        let day =
+            |day: Option<crate::calendar::Day>| day.map_or("-".to_owned(), |day| day.to_string());
         rows.add(vec![
             team.team.id.to_string(),
             team.team.name,
@@ -95,7 +107,8 @@ async fn list(to: Surroundings) -> Result<Ended> {
 }
 
 fn own_days(to: &Surroundings, days: Option<i64>) -> Result<Option<i64>> {
-    days.map(|days| to.config.days(days, "--backfill-days")).transpose()
+    days.map(|days| to.config.days(days, "--backfill-days"))
+        .transpose()
 }
 
 async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
@@ -111,8 +124,14 @@ async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
     if to.json {
         output::json(&ledger.team(team.id).await?)?;
     } else {
-        line(format!("added team {} ({}), time zone {}", team.id, team.name, team.zone));
-        note(format!("hint: prefill enable --team-id {} turns its tables on", team.id));
+        line(format!(
+            "added team {} ({}), time zone {}",
+            team.id, team.name, team.zone
+        ));
+        note(format!(
+            "hint: prefill enable --team-id {} turns its tables on",
+            team.id
+        ));
     }
     Ok(Ended::Well)
 }
@@ -131,9 +150,14 @@ async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
     if to.json {
         output::json(&after)?;
     } else {
-        line(format!("team {} is now {}, time zone {}", after.id, after.name, after.timezone));
+        line(format!(
+            "team {} is now {}, time zone {}",
+            after.id, after.name, after.timezone
+        ));
         if after.timezone != before.timezone && after.enabled {
-            note("its days are other days now and are filled again by prefill serve or prefill backfill");
+            note(
+                "its days are other days now and are filled again by prefill serve or prefill backfill",
+            );
         }
     }
     Ok(Ended::Well)
@@ -149,7 +173,14 @@ async fn team_list(to: Surroundings) -> Result<Ended> {
         note("there are no teams; run prefill team add --team-id N --name NAME");
         return Ok(Ended::Well);
     }
-    let mut rows = Rows::new(&["#team", "name", "organization", "time zone", "setting", "#own days"]);
+    let mut rows = Rows::new(&[
+        "#team",
+        "name",
+        "organization",
+        "time zone",
+        "setting",
+        "#own days",
+    ]);
     for team in teams {
         rows.add(vec![
             team.id.to_string(),
@@ -157,7 +188,8 @@ async fn team_list(to: Surroundings) -> Result<Ended> {
             team.organization,
             team.timezone,
             if team.enabled { "on" } else { "off" }.to_owned(),
-            team.backfill_days.map_or("-".to_owned(), |days| days.to_string()),
+            team.backfill_days
+                .map_or("-".to_owned(), |days| days.to_string()),
         ]);
     }
     rows.print();
@@ -171,20 +203,36 @@ async fn enable(to: Surroundings, team: TeamId, on: bool) -> Result<Ended> {
     reconcile::some(&ledger, &to.config, &[team.id], Timestamp::now()).await?;
     let team = ledger.team(team.id).await?;
     if to.json {
-        output::json(&json!({ "status": "completed", "changed": changed, "team_id": team.id, "team_name": team.name, "enabled": team.enabled }))?;
+        output::json(
+            &json!({ "status": "completed", "changed": changed, "team_id": team.id, "team_name": team.name, "enabled": team.enabled }),
+        )?;
         return Ok(Ended::Well);
     }
     let already = if changed { "" } else { " already" };
-    line(format!("team {} ({}) has the setting {}{already}", team.id, team.name, if on { "on" } else { "off" }));
+    line(format!(
+        "team {} ({}) has the setting {}{already}",
+        team.id,
+        team.name,
+        if on { "on" } else { "off" }
+    ));
     if on && changed {
-        note("a running prefill serve fills its days within seconds; prefill backfill fills them now");
+        note(
+            "a running prefill serve fills its days within seconds; prefill backfill fills them now",
+        );
     }
     Ok(Ended::Well)
 }
 
 async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
     // What is wrong with the request is said before an engine is started for it.
-    let target = request::target(&ledger(&to).await?, &to.config, asked.team_id, asked.asked(), Timestamp::now()).await?;
+    let target = request::target(
+        &ledger(&to).await?,
+        &to.config,
+        asked.team_id,
+        asked.asked(),
+        Timestamp::now(),
+    )
+    .await?;
     request::must_be_enabled(&target.team)?;
     let prefill = open(&to).await?;
     if asked.dry_run {
@@ -219,13 +267,20 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
         } else {
             line(run.to_string());
         }
-        note(format!("{} days to fill; prefill serve fills them, prefill status {run} shows how far it is", progress.days));
+        note(format!(
+            "{} days to fill; prefill serve fills them, prefill status {run} shows how far it is",
+            progress.days
+        ));
         return Ok(Ended::Well);
     }
     let begun = Instant::now();
     watch(&to, &prefill, run).await?;
     let progress = prefill.ledger.progress(run).await?;
-    let status = if to.stop.is_cancelled() && !progress.is_over() { "interrupted" } else { progress.status() };
+    let status = if to.stop.is_cancelled() && !progress.is_over() {
+        "interrupted"
+    } else {
+        progress.status()
+    };
     if to.json {
         output::json(&answer(status, &progress, Some(begun.elapsed())))?;
     } else {
@@ -236,11 +291,19 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
     }
     match status {
         "interrupted" => note("hint: run the same command again to go on; what is filled stays"),
-        "failed" => note("hint: mend the cause and run the same command again: only what failed is done again"),
-        "waiting" => note("hint: these days have no events, and the source may still bring some; prefill serve fills them when they come"),
+        "failed" => note(
+            "hint: mend the cause and run the same command again: only what failed is done again",
+        ),
+        "waiting" => note(
+            "hint: these days have no events, and the source may still bring some; prefill serve fills them when they come",
+        ),
         _ => {}
     }
-    Ok(if matches!(status, "completed" | "waiting") { Ended::Well } else { Ended::Badly })
+    Ok(if matches!(status, "completed" | "waiting") {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
 }
 
 fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
@@ -256,7 +319,12 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
         number(progress.page_views),
         elapsed.as_secs_f64(),
     );
-    for (count, what) in [(there, "filled already"), (progress.waiting, "waiting for events"), (progress.failed, "failed"), (progress.cancelled, "cancelled")] {
+    for (count, what) in [
+        (there, "filled already"),
+        (progress.waiting, "waiting for events"),
+        (progress.failed, "failed"),
+        (progress.cancelled, "cancelled"),
+    ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
@@ -268,7 +336,10 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
 async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
     let days = |progress: &Progress| u64::try_from(progress.days).unwrap_or(0);
     let first = prefill.ledger.progress(run).await?;
-    let bar = output::progress(Some(days(&first)), "{bar:30} {pos}/{len} days  {msg}  {eta} left");
+    let bar = output::progress(
+        Some(days(&first)),
+        "{bar:30} {pos}/{len} days  {msg}  {eta} left",
+    );
     let begun = Instant::now();
     let look = async {
         loop {
@@ -276,8 +347,14 @@ async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
             let progress = prefill.ledger.progress(run).await?;
             let rows = progress.stats_rows + progress.bounces_rows;
             let rate = progress.events as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            bar.set_position(u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0));
-            bar.set_message(format!("{} rows  {} events/s", number(rows), number(rate as i64)));
+            bar.set_position(
+                u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0),
+            );
+            bar.set_message(format!(
+                "{} rows  {} events/s",
+                number(rows),
+                number(rate as i64)
+            ));
         }
     };
     let ended = tokio::select! {
@@ -288,7 +365,12 @@ async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
     ended
 }
 
-async fn dry_run(to: &Surroundings, prefill: &Prefill, target: &Target, force: bool) -> Result<Ended> {
+async fn dry_run(
+    to: &Surroundings,
+    prefill: &Prefill,
+    target: &Target,
+    force: bool,
+) -> Result<Ended> {
     let estimate = prefill.estimate(target, force).await?;
     if to.json {
         output::json(&json!({
@@ -308,12 +390,22 @@ async fn dry_run(to: &Surroundings, prefill: &Prefill, target: &Target, force: b
     }
     let mut rows = Rows::new(&["day", "state now", "#events"]);
     for slice in &estimate.slices {
-        rows.add(vec![slice.day.to_string(), slice.state.map_or("-".to_owned(), |state| state.to_string()), number(slice.rows)]);
+        rows.add(vec![
+            slice.day.to_string(),
+            slice
+                .state
+                .map_or("-".to_owned(), |state| state.to_string()),
+            number(slice.rows),
+        ]);
     }
     if !estimate.slices.is_empty() {
         rows.print();
     }
-    let time = estimate.seconds.map_or("unknown, nothing was filled before".to_owned(), |seconds| format!("about {seconds:.1} s"));
+    let time = estimate
+        .seconds
+        .map_or("unknown, nothing was filled before".to_owned(), |seconds| {
+            format!("about {seconds:.1} s")
+        });
     line(format!(
         "would fill {} of {} days of team {}: {} events, {} of raw data, time {time}",
         estimate.slices.len(),
@@ -327,9 +419,14 @@ async fn dry_run(to: &Surroundings, prefill: &Prefill, target: &Target, force: b
 
 async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
     let now = Timestamp::now();
-    let range = Asked { days: asked.days, date_start: asked.date_start, date_end: asked.date_end };
+    let range = Asked {
+        days: asked.days,
+        date_start: asked.date_start,
+        date_end: asked.date_end,
+    };
     let all = asked.days.is_none() && asked.date_start.is_none() && asked.date_end.is_none();
-    let mut target = request::target(&ledger(&to).await?, &to.config, asked.team_id, range, now).await?;
+    let mut target =
+        request::target(&ledger(&to).await?, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
     if all && let Some(days) = prefill.wanted_range(&target, now).await? {
         target.days = days;
@@ -341,20 +438,43 @@ async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
         print_verdicts(&validation.days);
         let wrong = validation.days.iter().filter(|day| !day.clean).count();
         if wrong == 0 {
-            line(format!("team {}, {}: all {} days equal the raw events", target.team.id, target.days, validation.days.len()));
+            line(format!(
+                "team {}, {}: all {} days equal the raw events",
+                target.team.id,
+                target.days,
+                validation.days.len()
+            ));
         } else {
-            line(format!("team {}, {}: {wrong} of {} days differ from the raw events", target.team.id, target.days, validation.days.len()));
+            line(format!(
+                "team {}, {}: {wrong} of {} days differ from the raw events",
+                target.team.id,
+                target.days,
+                validation.days.len()
+            ));
             note(format!(
                 "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
                 target.team.id, target.days.from, target.days.until
             ));
         }
     }
-    Ok(if validation.is_clean() { Ended::Well } else { Ended::Badly })
+    Ok(if validation.is_clean() {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
 }
 
 fn print_verdicts(days: &[DayVerdict]) {
-    let mut rows = Rows::new(&["day", "state", "#page views", "#sessions", "#persons", "#bounces", "#seconds", "verdict"]);
+    let mut rows = Rows::new(&[
+        "day",
+        "state",
+        "#page views",
+        "#sessions",
+        "#persons",
+        "#bounces",
+        "#seconds",
+        "verdict",
+    ]);
     for day in days {
         let raw = &day.verdict.raw;
         rows.add(vec![
@@ -365,7 +485,11 @@ fn print_verdicts(days: &[DayVerdict]) {
             number(raw.persons),
             number(raw.bounces),
             number(raw.duration_seconds),
-            if day.clean { "equal".to_owned() } else { format!("differs: {}", day.verdict.describe()) },
+            if day.clean {
+                "equal".to_owned()
+            } else {
+                format!("differs: {}", day.verdict.describe())
+            },
         ]);
     }
     if !days.is_empty() {
@@ -374,8 +498,19 @@ fn print_verdicts(days: &[DayVerdict]) {
 }
 
 async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
-    let range = Asked { days: None, date_start: Some(asked.date_start), date_end: Some(asked.date_end) };
-    let target = request::target(&ledger(&to).await?, &to.config, asked.team_id, range, Timestamp::now()).await?;
+    let range = Asked {
+        days: None,
+        date_start: Some(asked.date_start),
+        date_end: Some(asked.date_end),
+    };
+    let target = request::target(
+        &ledger(&to).await?,
+        &to.config,
+        asked.team_id,
+        range,
+        Timestamp::now(),
+    )
+    .await?;
     let prefill = open(&to).await?;
     let would = prefill.count_cleanup(&target).await?;
     let answer = |status: &str, rows: &request::Cleanup| {
@@ -393,7 +528,11 @@ async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     };
     let what = format!(
         "{} + {} rows of team {} ({}), {}",
-        number(would.stats_rows), number(would.bounces_rows), target.team.id, target.team.name, target.days
+        number(would.stats_rows),
+        number(would.bounces_rows),
+        target.team.id,
+        target.team.name,
+        target.days
     );
     if asked.dry_run {
         if to.json {
@@ -413,7 +552,10 @@ async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     } else {
         line(format!(
             "deleted {} + {} rows of team {}, {}; the setting is off",
-            number(deleted.stats_rows), number(deleted.bounces_rows), target.team.id, target.days
+            number(deleted.stats_rows),
+            number(deleted.bounces_rows),
+            target.team.id,
+            target.days
         ));
     }
     Ok(Ended::Well)
@@ -434,19 +576,44 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         .filter(|slice| run.date_start <= slice.day && slice.day < run.date_end)
         .collect();
     if to.json {
-        output::json(&json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices }))?;
+        output::json(
+            &json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices }),
+        )?;
         return Ok(Ended::Well);
     }
     line(format!(
         "{}: team {}, {}..{} ({}), {} of {} days filled",
-        progress.status(), run.team_id, run.date_start, run.date_end, run.reason, progress.filled, progress.days
+        progress.status(),
+        run.team_id,
+        run.date_start,
+        run.date_end,
+        run.reason,
+        progress.filled,
+        progress.days
     ));
-    let mut rows = Rows::new(&["day", "state", "#tries", "#sessions", "#page views", "#ms", "error"]);
+    let mut rows = Rows::new(&[
+        "day",
+        "state",
+        "#tries",
+        "#sessions",
+        "#page views",
+        "#ms",
+        "error",
+    ]);
     for slice in slices {
-        let receipt = |of: fn(&crate::ledger::Receipt) -> i64| slice.receipt.as_ref().map_or("-".to_owned(), |receipt| number(of(receipt)));
+        let receipt = |of: fn(&crate::ledger::Receipt) -> i64| {
+            slice
+                .receipt
+                .as_ref()
+                .map_or("-".to_owned(), |receipt| number(of(receipt)))
+        };
         rows.add(vec![
             slice.day.to_string(),
-            if slice.waiting_for_events { "waiting".to_owned() } else { slice.state.to_string() },
+            if slice.waiting_for_events {
+                "waiting".to_owned()
+            } else {
+                slice.state.to_string()
+            },
             slice.attempts.to_string(),
             receipt(|receipt| receipt.sessions),
             receipt(|receipt| receipt.page_views),
@@ -476,7 +643,9 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
         note("nothing was asked for yet; run prefill enable or prefill backfill");
         return Ok(Ended::Well);
     }
-    let mut rows = Rows::new(&["task", "#team", "from", "until", "reason", "status", "#filled", "#failed"]);
+    let mut rows = Rows::new(&[
+        "task", "#team", "from", "until", "reason", "status", "#filled", "#failed",
+    ]);
     for (run, progress) in tasks {
         rows.add(vec![
             run.id.to_string(),
@@ -503,17 +672,30 @@ async fn health(to: Surroundings) -> Result<Ended> {
             health.status, health.enabled_teams, health.teams_with_data
         ));
         for missing in &health.teams_missing_data {
-            line(format!("team {} ({}) has no data: {}", missing.team_id, missing.team_name, missing.issue));
+            line(format!(
+                "team {} ({}) has no data: {}",
+                missing.team_id, missing.team_name, missing.issue
+            ));
         }
         for gap in &health.data_gaps_detected {
             let days: Vec<String> = gap.days.iter().map(ToString::to_string).collect();
-            line(format!("team {} ({}) has gaps: {} [{}]", gap.team_id, gap.team_name, gap.issue, days.join(", ")));
+            line(format!(
+                "team {} ({}) has gaps: {} [{}]",
+                gap.team_id,
+                gap.team_name,
+                gap.issue,
+                days.join(", ")
+            ));
         }
         for recommendation in &health.recommendations {
             note(format!("hint: {recommendation}"));
         }
     }
-    Ok(if health.status == "healthy" { Ended::Well } else { Ended::Badly })
+    Ok(if health.status == "healthy" {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
 }
 
 async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
@@ -529,15 +711,27 @@ async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
         ("period, days before today", days.to_string()),
         ("teams enabled", number(values.total_teams_enabled)),
         ("of them with data", number(values.active_teams_with_data)),
-        ("rows in web_pre_aggregated_stats", number(values.total_stats_rows)),
-        ("rows in web_pre_aggregated_bounces", number(values.total_bounces_rows)),
-        ("coverage", format!("{:.1} %", values.data_coverage_percentage)),
+        (
+            "rows in web_pre_aggregated_stats",
+            number(values.total_stats_rows),
+        ),
+        (
+            "rows in web_pre_aggregated_bounces",
+            number(values.total_bounces_rows),
+        ),
+        (
+            "coverage",
+            format!("{:.1} %", values.data_coverage_percentage),
+        ),
         ("days wanted", number(values.slices_wanted)),
         ("days filled", number(values.slices_filled)),
         ("of them stale", number(values.slices_stale)),
         ("days running", number(values.slices_running)),
         ("days failed", number(values.slices_failed)),
-        ("days waiting for events", number(values.slices_waiting_for_events)),
+        (
+            "days waiting for events",
+            number(values.slices_waiting_for_events),
+        ),
     ] {
         rows.add(vec![name.to_owned(), value]);
     }
@@ -550,7 +744,11 @@ type Handful = Vec<Event>;
 const HANDFUL: usize = 2_000;
 
 async fn import_access_log(to: Surroundings, asked: ImportAccessLog) -> Result<Ended> {
-    let options = AccessLogOptions { team_id: asked.team_id.0, host: asked.host, include_bots: asked.include_bots };
+    let options = AccessLogOptions {
+        team_id: asked.team_id.0,
+        host: asked.host,
+        include_bots: asked.include_bots,
+    };
     ledger(&to).await?.team(asked.team_id).await?;
     import_with(&to, &asked.file, move |input, progress, send| {
         let log = import::read_access_log(input, &options, progress)?;
@@ -585,7 +783,13 @@ async fn import_jsonl(to: Surroundings, asked: ImportJsonl) -> Result<Ended> {
 async fn import_with(
     to: &Surroundings,
     file: &Path,
-    read: impl FnOnce(import::Input, &mut dyn FnMut(u64), &mut dyn FnMut(Handful) -> Result<()>) -> Result<ImportReport> + Send + 'static,
+    read: impl FnOnce(
+        import::Input,
+        &mut dyn FnMut(u64),
+        &mut dyn FnMut(Handful) -> Result<()>,
+    ) -> Result<ImportReport>
+    + Send
+    + 'static,
 ) -> Result<Ended> {
     let input = import::open(file)?;
     let name = input.name.clone();
@@ -599,7 +803,10 @@ async fn import_with(
     );
     let begun = Instant::now();
     let prefill = open(to).await?;
-    let mut load = Load::begin(&prefill, &to.place.data_dir, || note("another import is under way; waiting for it")).await?;
+    let mut load = Load::begin(&prefill, &to.place.data_dir, || {
+        note("another import is under way; waiting for it")
+    })
+    .await?;
     let (sender, mut handfuls) = mpsc::channel::<Handful>(8);
     let reading_bar = bar.clone();
     let reading = tokio::task::spawn_blocking(move || {
@@ -611,7 +818,11 @@ async fn import_with(
             waited += before.elapsed();
             sent.map_err(|_| Error::new(Class::Lost, "the import was given up"))
         };
-        let report = read(input, &mut |bytes| reading_bar.set_position(bytes), &mut send)?;
+        let report = read(
+            input,
+            &mut |bytes| reading_bar.set_position(bytes),
+            &mut send,
+        )?;
         Ok((report, begun.elapsed().saturating_sub(waited)))
     });
     let mut sent = 0_u64;
@@ -631,7 +842,9 @@ async fn import_with(
     };
     drop(handfuls);
     let read = match loaded {
-        Ok(()) => reading.await.unwrap_or_else(|panic| Err(Error::new(Class::Never, "the reading thread died").caused_by(panic))),
+        Ok(()) => reading.await.unwrap_or_else(|panic| {
+            Err(Error::new(Class::Never, "the reading thread died").caused_by(panic))
+        }),
         Err(error) => Err(error),
     };
     bar.finish_and_clear();
@@ -640,7 +853,9 @@ async fn import_with(
         Err(error) => {
             load.abandon().await?;
             return Err(match error.next_step().map(ToOwned::to_owned) {
-                Some(hint) => error.while_doing(format!("failed to import {name}")).hint(hint),
+                Some(hint) => error
+                    .while_doing(format!("failed to import {name}"))
+                    .hint(hint),
                 None => error.while_doing(format!("failed to import {name}")),
             });
         }
@@ -649,7 +864,14 @@ async fn import_with(
     tell_import(to, &name, &report, loaded, parsing, begun.elapsed())
 }
 
-fn tell_import(to: &Surroundings, name: &str, report: &ImportReport, loaded: Loaded, parsing: Duration, elapsed: Duration) -> Result<Ended> {
+fn tell_import(
+    to: &Surroundings,
+    name: &str,
+    report: &ImportReport,
+    loaded: Loaded,
+    parsing: Duration,
+    elapsed: Duration,
+) -> Result<Ended> {
     if to.json {
         output::json(&json!({
             "status": "completed",
@@ -665,8 +887,13 @@ fn tell_import(to: &Surroundings, name: &str, report: &ImportReport, loaded: Loa
     }
     line(format!(
         "imported {name}: {} lines, {} events added, {} known already, {} sessions, {} persons, in {:.1} s ({:.1} s of it parsing)",
-        number(report.lines), number(loaded.added), number(loaded.known), number(report.sessions), number(report.persons),
-        elapsed.as_secs_f64(), parsing.as_secs_f64()
+        number(report.lines),
+        number(loaded.added),
+        number(loaded.known),
+        number(report.sessions),
+        number(report.persons),
+        elapsed.as_secs_f64(),
+        parsing.as_secs_f64()
     ));
     let left_out: Vec<String> = [
         (report.not_get, "not GET"),
@@ -684,13 +911,23 @@ fn tell_import(to: &Surroundings, name: &str, report: &ImportReport, loaded: Loa
         line(format!("left out: {}", left_out.join(", ")));
     }
     if report.without_session > 0 {
-        note(format!("{} events belong to no session and are in no rollup", number(report.without_session)));
+        note(format!(
+            "{} events belong to no session and are in no rollup",
+            number(report.without_session)
+        ));
     }
     for (field, count) in &report.ignored_fields {
-        note(format!("the field {field} of {} lines is not one of the contract and was ignored", number(*count)));
+        note(format!(
+            "the field {field} of {} lines is not one of the contract and was ignored",
+            number(*count)
+        ));
     }
     if report.unreadable > 0 {
-        note(format!("{} lines could not be read, the first of them:\n{}", number(report.unreadable), report.unreadable_lines()));
+        note(format!(
+            "{} lines could not be read, the first of them:\n{}",
+            number(report.unreadable),
+            report.unreadable_lines()
+        ));
     }
     if report.lines == 0 {
         note("the file is empty");
@@ -725,16 +962,34 @@ async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
 async fn migrate(to: Surroundings) -> Result<Ended> {
     let tables = crate::rollup::Tables::new(&to.config)?;
     let ledger = ledger(&to).await?;
-    let warehouse = crate::warehouse::Warehouse::open(&to.place.data_dir, to.place.program.as_deref(), &to.config).await?;
+    let warehouse = crate::warehouse::Warehouse::open(
+        &to.place.data_dir,
+        to.place.program.as_deref(),
+        &to.config,
+    )
+    .await?;
     let prepared = crate::schema::prepare(&warehouse, &tables, &to.config).await?;
     drop(ledger);
     if to.json {
-        output::json(&json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": prepared }))?;
+        output::json(
+            &json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": prepared }),
+        )?;
         return Ok(Ended::Well);
     }
-    line(format!("{}: the ledger is ready", Ledger::file(&to.place.data_dir).display()));
+    line(format!(
+        "{}: the ledger is ready",
+        Ledger::file(&to.place.data_dir).display()
+    ));
     for table in prepared {
-        line(format!("{}: {}", table.table, if table.created { "created" } else { "there, and fits" }));
+        line(format!(
+            "{}: {}",
+            table.table,
+            if table.created {
+                "created"
+            } else {
+                "there, and fits"
+            }
+        ));
     }
     Ok(Ended::Well)
 }
@@ -748,7 +1003,9 @@ async fn engine_process(to: Surroundings, asked: Engine) -> Result<Ended> {
     if asked.fetch {
         let path = tokio::task::spawn_blocking(engine::fetch)
             .await
-            .unwrap_or_else(|panic| Err(Error::new(Class::Never, "the fetching thread died").caused_by(panic)))?;
+            .unwrap_or_else(|panic| {
+                Err(Error::new(Class::Never, "the fetching thread died").caused_by(panic))
+            })?;
         if to.json {
             output::json(&json!({ "status": "completed", "library": path }))?;
         } else {

@@ -68,7 +68,8 @@ fn run(arguments: Arguments) -> Result<Ended> {
 fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundings> {
     let data_dir: PathBuf = match &everywhere.data_dir {
         Some(dir) if dir.as_os_str().is_empty() => {
-            return Err(Error::misuse("the data directory is empty text").hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"));
+            return Err(Error::misuse("the data directory is empty text")
+                .hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"));
         }
         Some(dir) => std::path::absolute(dir)
             .classed(Class::Misuse, || format!("{} is no path", dir.display()))?,
@@ -76,7 +77,10 @@ fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundi
     };
     let config = Config::load(everywhere.config.as_deref(), &data_dir)?;
     Ok(Surroundings {
-        place: Place { data_dir, program: None },
+        place: Place {
+            data_dir,
+            program: None,
+        },
         config,
         json: everywhere.json,
         stop,
@@ -86,7 +90,11 @@ fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundi
 /// The first Ctrl-C or SIGTERM asks for an orderly end, the second one ends at once.
 fn stop_on_signals() -> Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).classed(Class::Operator, || "failed to listen for signals".to_owned());
+    let listen = |kind| {
+        signal(kind).classed(Class::Operator, || {
+            "failed to listen for signals".to_owned()
+        })
+    };
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let stop = CancellationToken::new();
@@ -113,7 +121,8 @@ fn log_to_stderr(arguments: &Arguments) {
         _ => "warn",
     };
     // sqlx and hyper have nothing to say to an operator that our own lines do not.
-    let filter = EnvFilter::try_from_env("PREFILL_LOG").unwrap_or_else(|_| EnvFilter::new(format!("off,prefill={usual}")));
+    let filter = EnvFilter::try_from_env("PREFILL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("off,prefill={usual}")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

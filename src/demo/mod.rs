@@ -74,8 +74,17 @@ struct Question {
 /// # Errors
 ///
 /// When anything fails that a real installation would fail at too.
-pub async fn run(place: &Place, config: &Config, json: bool, serve: bool, stop: &CancellationToken) -> Result<bool> {
-    let place = Place { data_dir: place.data_dir.join("demo"), ..place.clone() };
+pub async fn run(
+    place: &Place,
+    config: &Config,
+    json: bool,
+    serve: bool,
+    stop: &CancellationToken,
+) -> Result<bool> {
+    let place = Place {
+        data_dir: place.data_dir.join("demo"),
+        ..place.clone()
+    };
     let prefill = Prefill::open(&place, config.clone()).await?;
     let site = Site::demo(Timestamp::now());
     let stage = Stage { json };
@@ -86,17 +95,33 @@ pub async fn run(place: &Place, config: &Config, json: bool, serve: bool, stop: 
     Ok(shown.status == "completed")
 }
 
-async fn show(stage: &Stage, place: &Place, prefill: &Prefill, site: Site, serve: bool, stop: &CancellationToken) -> Result<Shown> {
+async fn show(
+    stage: &Stage,
+    place: &Place,
+    prefill: &Prefill,
+    site: Site,
+    serve: bool,
+    stop: &CancellationToken,
+) -> Result<Shown> {
     stage.heading("1. a site with its visitors");
     let loaded = load(place, prefill, &site, stop).await?;
     stage.say(format!(
         "{} events over 9 days, {} of them new, of {} teams in {} time zones",
-        number(loaded.events), number(loaded.added), site.teams.len(), site.teams.len()
+        number(loaded.events),
+        number(loaded.added),
+        site.teams.len(),
+        site.teams.len()
     ));
-    stage.heading("2. prefill serve runs; the teams turn web_analytics_pre_aggregated_tables_enabled on");
+    stage.heading(
+        "2. prefill serve runs; the teams turn web_analytics_pre_aggregated_tables_enabled on",
+    );
     let stop_serving = stop.child_token();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let mut serving = tokio::spawn(prefill.clone().serve(stop_serving.clone(), || _ = ready.send(())));
+    let mut serving = tokio::spawn(
+        prefill
+            .clone()
+            .serve(stop_serving.clone(), || _ = ready.send(())),
+    );
     tokio::select! {
         _ = is_ready => {}
         ended = &mut serving => {
@@ -105,7 +130,10 @@ async fn show(stage: &Stage, place: &Place, prefill: &Prefill, site: Site, serve
     }
     let begun = Instant::now();
     for team in &site.teams {
-        prefill.ledger.set_enabled(TeamId(team.team_id), true).await?;
+        prefill
+            .ledger
+            .set_enabled(TeamId(team.team_id), true)
+            .await?;
     }
     let filled = watch(prefill, stop).await;
     let fill_seconds = begun.elapsed().as_secs_f64();
@@ -131,7 +159,10 @@ async fn show(stage: &Stage, place: &Place, prefill: &Prefill, site: Site, serve
         stage.say(format!("  prefill --data-dir {dir} {command}"));
     }
     if serve {
-        stage.say(format!("serving; ClickHouse's HTTP interface is at {}; Ctrl-C ends it", prefill.warehouse.endpoint().url));
+        stage.say(format!(
+            "serving; ClickHouse's HTTP interface is at {}; Ctrl-C ends it",
+            prefill.warehouse.endpoint().url
+        ));
         stop.cancelled().await;
     }
     stop_serving.cancel();
@@ -139,7 +170,11 @@ async fn show(stage: &Stage, place: &Place, prefill: &Prefill, site: Site, serve
         .await
         .map_err(|panic| Error::new(Class::Never, "the service died").caused_by(panic))??;
     Ok(Shown {
-        status: if days_that_differ == 0 && same { "completed" } else { "failed" },
+        status: if days_that_differ == 0 && same {
+            "completed"
+        } else {
+            "failed"
+        },
         events: loaded,
         fill_seconds,
         days,
@@ -171,7 +206,12 @@ impl Stage {
     }
 }
 
-async fn load(place: &Place, prefill: &Prefill, site: &Site, stop: &CancellationToken) -> Result<Loaded> {
+async fn load(
+    place: &Place,
+    prefill: &Prefill,
+    site: &Site,
+    stop: &CancellationToken,
+) -> Result<Loaded> {
     for team in &site.teams {
         let id = TeamId(team.team_id);
         if prefill.ledger.find_team(id).await?.is_none() {
@@ -186,14 +226,23 @@ async fn load(place: &Place, prefill: &Prefill, site: &Site, stop: &Cancellation
         }
     }
     let expected: u32 = site.teams.iter().map(|team| team.events).sum();
-    let bar = output::progress(Some(u64::from(expected)), "{bar:30} {human_pos} events  {eta} left");
-    let mut load = Load::begin(prefill, &place.data_dir, || note("another import is under way; waiting for it")).await?;
+    let bar = output::progress(
+        Some(u64::from(expected)),
+        "{bar:30} {human_pos} events  {eta} left",
+    );
+    let mut load = Load::begin(prefill, &place.data_dir, || {
+        note("another import is under way; waiting for it")
+    })
+    .await?;
     let (sender, mut handfuls) = mpsc::channel::<Vec<Event>>(8);
     let making = site.clone();
     let making = tokio::task::spawn_blocking(move || {
         let mut events = making.events()?.peekable();
         while events.peek().is_some() {
-            if sender.blocking_send(events.by_ref().take(2_000).collect()).is_err() {
+            if sender
+                .blocking_send(events.by_ref().take(2_000).collect())
+                .is_err()
+            {
                 break;
             }
         }
@@ -209,9 +258,9 @@ async fn load(place: &Place, prefill: &Prefill, site: &Site, stop: &Cancellation
         }
         bar.inc(handful.len() as u64);
     }
-    making
-        .await
-        .unwrap_or_else(|panic| Err(Error::new(Class::Never, "the site's thread died").caused_by(panic)))?;
+    making.await.unwrap_or_else(|panic| {
+        Err(Error::new(Class::Never, "the site's thread died").caused_by(panic))
+    })?;
     bar.finish_and_clear();
     load.end().await
 }
@@ -228,12 +277,18 @@ async fn watch(prefill: &Prefill, stop: &CancellationToken) -> Result<()> {
         bar.set_position(filled);
         let each: Vec<String> = teams
             .iter()
-            .map(|team| format!("{} {}/{}", team.team.name, team.coverage.filled, team.coverage.wanted))
+            .map(|team| {
+                format!(
+                    "{} {}/{}",
+                    team.team.name, team.coverage.filled, team.coverage.wanted
+                )
+            })
             .collect();
         bar.set_message(each.join("  "));
         if teams.iter().any(|team| team.coverage.failed > 0) {
             bar.finish_and_clear();
-            return Err(Error::new(Class::Never, "some days could not be filled").hint("run prefill status in the demo's data directory"));
+            return Err(Error::new(Class::Never, "some days could not be filled")
+                .hint("run prefill status in the demo's data directory"));
         }
         // Every team is there once its change was noticed.
         if teams.iter().all(|team| team.state == "filled") && !teams.is_empty() && wanted > 0 {
@@ -242,17 +297,36 @@ async fn watch(prefill: &Prefill, stop: &CancellationToken) -> Result<()> {
         }
         if stop.is_cancelled() || Instant::now() > deadline {
             bar.finish_and_clear();
-            return Err(Error::new(Class::Lost, format!("stopped with {filled} of {wanted} days filled")));
+            return Err(Error::new(
+                Class::Lost,
+                format!("stopped with {filled} of {wanted} days filled"),
+            ));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 async fn verdicts(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<(usize, usize)> {
-    let mut rows = Rows::new(&["team", "time zone", "day", "#page views", "#sessions", "#persons", "#bounces", "verdict"]);
+    let mut rows = Rows::new(&[
+        "team",
+        "time zone",
+        "day",
+        "#page views",
+        "#sessions",
+        "#persons",
+        "#bounces",
+        "verdict",
+    ]);
     let (mut days, mut differ) = (0, 0);
     for team in &site.teams {
-        let target = request::target(&prefill.ledger, &prefill.config, TeamId(team.team_id), Asked::default(), Timestamp::now()).await?;
+        let target = request::target(
+            &prefill.ledger,
+            &prefill.config,
+            TeamId(team.team_id),
+            Asked::default(),
+            Timestamp::now(),
+        )
+        .await?;
         for day in prefill.validate(&target).await?.days {
             days += 1;
             differ += usize::from(!day.clean);
@@ -265,12 +339,19 @@ async fn verdicts(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<(usiz
                 number(raw.sessions),
                 number(raw.persons),
                 number(raw.bounces),
-                if day.clean { "equal".to_owned() } else { day.verdict.describe() },
+                if day.clean {
+                    "equal".to_owned()
+                } else {
+                    day.verdict.describe()
+                },
             ]);
         }
     }
     stage.show(&rows);
-    stage.say(format!("{} of {days} days equal the raw events", days - differ));
+    stage.say(format!(
+        "{} of {days} days equal the raw events",
+        days - differ
+    ));
     Ok((days, differ))
 }
 
@@ -278,12 +359,35 @@ async fn questions(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<Vec<
     let Some(team) = site.teams.first() else {
         return Ok(Vec::new());
     };
-    let target = request::target(&prefill.ledger, &prefill.config, TeamId(team.team_id), Asked::default(), Timestamp::now()).await?;
-    let from_us = target.zone.bounds(target.days.from).map_or(0, |bounds| bounds.from.as_microsecond());
-    let asker = Asker { prefill, team: target.team.id, timezone: target.zone.name(), from_us };
+    let target = request::target(
+        &prefill.ledger,
+        &prefill.config,
+        TeamId(team.team_id),
+        Asked::default(),
+        Timestamp::now(),
+    )
+    .await?;
+    let from_us = target
+        .zone
+        .bounds(target.days.from)
+        .map_or(0, |bounds| bounds.from.as_microsecond());
+    let asker = Asker {
+        prefill,
+        team: target.team.id,
+        timezone: target.zone.name(),
+        from_us,
+    };
     let (raw, raw_ms) = asker.ask::<ByDay>(include_str!("by_day_raw.sql")).await?;
-    let (tables, tables_ms) = asker.ask::<ByDay>(include_str!("by_day_tables.sql")).await?;
-    let mut rows = Rows::new(&["day", "#visitors", "#page views", "#sessions", "#bounce rate"]);
+    let (tables, tables_ms) = asker
+        .ask::<ByDay>(include_str!("by_day_tables.sql"))
+        .await?;
+    let mut rows = Rows::new(&[
+        "day",
+        "#visitors",
+        "#page views",
+        "#sessions",
+        "#bounce rate",
+    ]);
     for day in &tables {
         rows.add(vec![
             day.day.clone(),
@@ -293,15 +397,33 @@ async fn questions(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<Vec<
             format!("{:.1} %", day.bounce_rate),
         ]);
     }
-    let by_day = Question { question: "visitors, page views, sessions and bounce rate by day", raw_ms, tables_ms, same_answer: raw == tables };
+    let by_day = Question {
+        question: "visitors, page views, sessions and bounce rate by day",
+        raw_ms,
+        tables_ms,
+        same_answer: raw == tables,
+    };
     tell(stage, team.name.as_str(), &by_day, &rows);
-    let (raw, raw_ms) = asker.ask::<TopPage>(include_str!("top_pages_raw.sql")).await?;
-    let (tables, tables_ms) = asker.ask::<TopPage>(include_str!("top_pages_tables.sql")).await?;
+    let (raw, raw_ms) = asker
+        .ask::<TopPage>(include_str!("top_pages_raw.sql"))
+        .await?;
+    let (tables, tables_ms) = asker
+        .ask::<TopPage>(include_str!("top_pages_tables.sql"))
+        .await?;
     let mut rows = Rows::new(&["page", "#visitors", "#page views"]);
     for page in &tables {
-        rows.add(vec![page.pathname.clone(), number(page.visitors), number(page.page_views)]);
+        rows.add(vec![
+            page.pathname.clone(),
+            number(page.visitors),
+            number(page.page_views),
+        ]);
     }
-    let top_pages = Question { question: "top pages", raw_ms, tables_ms, same_answer: raw == tables };
+    let top_pages = Question {
+        question: "top pages",
+        raw_ms,
+        tables_ms,
+        same_answer: raw == tables,
+    };
     tell(stage, team.name.as_str(), &top_pages, &rows);
     Ok(vec![by_day, top_pages])
 }
@@ -314,7 +436,11 @@ fn tell(stage: &Stage, team: &str, question: &Question, rows: &Rows) {
         question.raw_ms,
         question.tables_ms,
         question.raw_ms / question.tables_ms.max(0.001),
-        if question.same_answer { "the same answer" } else { "ANOTHER ANSWER" }
+        if question.same_answer {
+            "the same answer"
+        } else {
+            "ANOTHER ANSWER"
+        }
     ));
 }
 
@@ -327,7 +453,10 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     /// The answer, and the median time of some tries in milliseconds.
-    async fn ask<T: clickhouse::RowOwned + clickhouse::RowRead>(&self, sql: &str) -> Result<(Vec<T>, f64)> {
+    async fn ask<T: clickhouse::RowOwned + clickhouse::RowRead>(
+        &self,
+        sql: &str,
+    ) -> Result<(Vec<T>, f64)> {
         let mut times = Vec::new();
         let mut answer = Vec::new();
         for _ in 0..ASKED {

@@ -48,7 +48,11 @@ pub struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub fn new(inner: R) -> Self {
-        Self { inner, data: Vec::new(), at: 0 }
+        Self {
+            inner,
+            data: Vec::new(),
+            at: 0,
+        }
     }
 
     /// Reads the next block; false at the end.
@@ -77,7 +81,9 @@ impl<R: Read> Blocks<R> {
         block[..HEADER].copy_from_slice(&head[CHECKSUM..]);
         self.inner.read_exact(&mut block[HEADER..])?;
         if checksum(&block) != head[..CHECKSUM] {
-            return Err(invalid("the checksum of a compressed block doesn't match: corrupted data"));
+            return Err(invalid(
+                "the checksum of a compressed block doesn't match: corrupted data",
+            ));
         }
         let body = &block[HEADER..];
         self.data = match block[0] {

@@ -114,7 +114,12 @@ fn line(rest: &[u8]) -> usize {
 
 /// The length of `/* … */`.
 fn comment(rest: &[u8]) -> usize {
-    match rest.get(2..).unwrap_or_default().windows(2).position(|w| w == b"*/") {
+    match rest
+        .get(2..)
+        .unwrap_or_default()
+        .windows(2)
+        .position(|w| w == b"*/")
+    {
         Some(inner) => inner + 4,
         None => rest.len(),
     }
@@ -173,7 +178,11 @@ impl<'a> Iterator for Tokens<'a> {
                     .iter()
                     .position(|b| !(is_word(*b) || *b == b'$' || *b >= 0x80))
                     .unwrap_or(rest.len());
-                let lexeme = if first.is_ascii_digit() { Lexeme::Number } else { Lexeme::Word };
+                let lexeme = if first.is_ascii_digit() {
+                    Lexeme::Number
+                } else {
+                    Lexeme::Word
+                };
                 (lexeme, length)
             }
             first => (Lexeme::Mark(first), 1),
@@ -237,7 +246,10 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
             Lexeme::Word if depth == 0 => {
                 if token.is("VALUES") {
                     return Some(Ok(Statement {
-                        kind: Kind::Insert { head: token.start, data: token.end() },
+                        kind: Kind::Insert {
+                            head: token.start,
+                            data: token.end(),
+                        },
                         format: Some("Values".to_owned()),
                         reads: false,
                     }));
@@ -272,12 +284,18 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
         return None;
     }
     // `INSERT INTO t (SELECT …)`; else no clause at all: the data come in the default format.
-    if first_in_columns.flatten().is_some_and(|t| t.is("SELECT") || t.is("WITH")) {
+    if first_in_columns
+        .flatten()
+        .is_some_and(|t| t.is("SELECT") || t.is("WITH"))
+    {
         return Some(whole(text));
     }
     let end = text.len();
     Some(Ok(Statement {
-        kind: Kind::Insert { head: end, data: end },
+        kind: Kind::Insert {
+            head: end,
+            data: end,
+        },
         format: None,
         reads: false,
     }))
@@ -352,8 +370,14 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
         Kind::Other
     };
     let reads = matches!(kind, Kind::Select { .. })
-        || begins(&["SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE"]);
-    Ok(Statement { kind, format, reads })
+        || begins(&[
+            "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE",
+        ]);
+    Ok(Statement {
+        kind,
+        format,
+        reads,
+    })
 }
 
 /// A `KILL QUERY` that the engine can run: SYNC, which would never return, becomes ASYNC, and each
@@ -365,7 +389,10 @@ pub fn killable(text: &[u8], mut translate: impl FnMut(&str) -> Option<String>) 
         let replacement = if token.is("SYNC") {
             Some("ASYNC".to_owned())
         } else if token.lexeme == Lexeme::Text && token.text.starts_with(b"'") {
-            let inner = token.text.get(1..token.text.len().max(2) - 1).unwrap_or_default();
+            let inner = token
+                .text
+                .get(1..token.text.len().max(2) - 1)
+                .unwrap_or_default();
             translate(&String::from_utf8_lossy(inner)).map(|id| literal(&id))
         } else {
             None

@@ -20,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection as _, Row, SqlStr};
 
 pub use runs::{Progress, Run};
-pub use slices::{Claim, Claimed, Outcome, Receipt, Reason, Slice, State, partition_of};
+pub use slices::{Claim, Claimed, Outcome, Reason, Receipt, Slice, State, partition_of};
 pub use teams::{NewTeam, Team, TeamChange};
 
 use crate::error::{Class, Error, Result};
@@ -79,7 +79,11 @@ impl Ledger {
             .connect_with(options)
             .await
             .map_err(failed)?;
-        Ok(Self { path, writer, reader })
+        Ok(Self {
+            path,
+            writer,
+            reader,
+        })
     }
 
     /// Watches the file for changes by anyone, this process's own connections included.
@@ -88,7 +92,10 @@ impl Ledger {
             .connect()
             .await
             .map_err(|error| failed("watch the ledger", error))?;
-        Ok(Watch { connection, seen: None })
+        Ok(Watch {
+            connection,
+            seen: None,
+        })
     }
 
     /// A number remembered under `name`.
@@ -186,8 +193,11 @@ where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
     row.try_get(name).map_err(|error| {
-        Error::new(Class::Never, format!("the ledger's {name} is not what it should be"))
-            .caused_by(error)
+        Error::new(
+            Class::Never,
+            format!("the ledger's {name} is not what it should be"),
+        )
+        .caused_by(error)
     })
 }
 
@@ -198,7 +208,10 @@ where
 {
     let text: String = column(row, name)?;
     text.parse().map_err(|error: String| {
-        Error::new(Class::Never, format!("the ledger's {name} is not what it should be"))
-            .caused_by(error)
+        Error::new(
+            Class::Never,
+            format!("the ledger's {name} is not what it should be"),
+        )
+        .caused_by(error)
     })
 }

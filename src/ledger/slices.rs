@@ -240,7 +240,16 @@ impl Ledger {
             .await
             .map_err(|error| failed("write the plan", error))?;
         for (team, day, zone) in want {
-            Self::want(&mut *transaction, *team, *day, zone, Reason::Window, false, false).await?;
+            Self::want(
+                &mut *transaction,
+                *team,
+                *day,
+                zone,
+                Reason::Window,
+                false,
+                false,
+            )
+            .await?;
         }
         for (team, day, zone, reason) in again {
             Self::want(&mut *transaction, *team, *day, zone, *reason, true, false).await?;
@@ -324,9 +333,12 @@ impl Ledger {
             .map_err(|error| failed("list the claims", error))?;
         rows.iter()
             .map(|row| {
-                column::<String>(row, "claim")?.parse().map_err(|error: uuid::Error| {
-                    Error::new(Class::Never, "the ledger's id of a claim is no UUID").caused_by(error)
-                })
+                column::<String>(row, "claim")?
+                    .parse()
+                    .map_err(|error: uuid::Error| {
+                        Error::new(Class::Never, "the ledger's id of a claim is no UUID")
+                            .caused_by(error)
+                    })
             })
             .collect()
     }
@@ -438,12 +450,14 @@ impl Ledger {
 
     /// Tells the workers of a team's range to stop; how many slices ran.
     pub async fn stop(&self, team: TeamId, days: Days) -> Result<u64> {
-        self.on_range(include_str!("sql/stop.sql"), team, days).await
+        self.on_range(include_str!("sql/stop.sql"), team, days)
+            .await
     }
 
     /// Records that the rows of a range were deleted.
     pub async fn clean(&self, team: TeamId, days: Days) -> Result<u64> {
-        self.on_range(include_str!("sql/clean.sql"), team, days).await
+        self.on_range(include_str!("sql/clean.sql"), team, days)
+            .await
     }
 
     async fn on_range(&self, sql: &'static str, team: TeamId, days: Days) -> Result<u64> {
@@ -518,8 +532,9 @@ fn milliseconds(duration: Duration) -> i64 {
 }
 
 fn instant_s(row: &SqliteRow, name: &str) -> Result<Timestamp> {
-    Timestamp::from_second(column(row, name)?)
-        .map_err(|error| Error::new(Class::Never, format!("the ledger's {name} is out of range")).caused_by(error))
+    Timestamp::from_second(column(row, name)?).map_err(|error| {
+        Error::new(Class::Never, format!("the ledger's {name} is out of range")).caused_by(error)
+    })
 }
 
 fn claimed(row: &SqliteRow) -> Result<Claimed> {

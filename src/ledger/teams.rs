@@ -77,8 +77,12 @@ impl Ledger {
             .await
             .map_err(|error| failed("add a team", error))?;
         if added.rows_affected() == 0 {
-            return Err(Error::misuse(format!("team {} is there already", team.id))
-                .hint(format!("run prefill team set --team-id {} to change it", team.id)));
+            return Err(
+                Error::misuse(format!("team {} is there already", team.id)).hint(format!(
+                    "run prefill team set --team-id {} to change it",
+                    team.id
+                )),
+            );
         }
         Ok(())
     }

@@ -77,7 +77,11 @@ mod tests {
         assert_eq!(class(241), Class::Narrower);
         assert_eq!(class(60), Class::Operator);
         assert_eq!(class(394), Class::Lost);
-        assert_eq!(class(319), Class::Later, "unknown status: look at the tables, then again");
+        assert_eq!(
+            class(319),
+            Class::Later,
+            "unknown status: look at the tables, then again"
+        );
         assert_eq!(code_in("connection refused"), None);
     }
 }

@@ -41,7 +41,9 @@ struct Count {
 
 impl std::fmt::Debug for Warehouse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Warehouse").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+        f.debug_struct("Warehouse")
+            .field("endpoint", &self.endpoint())
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +71,11 @@ impl Warehouse {
 
     /// The plain client, for typed inserts.
     pub fn client(&self) -> Client {
-        let Endpoint { url, user, password } = self.engine.endpoint();
+        let Endpoint {
+            url,
+            user,
+            password,
+        } = self.engine.endpoint();
         self.http
             .clone()
             .with_url(url)
@@ -135,7 +141,10 @@ impl Warehouse {
             if tokio::time::Instant::now() > deadline {
                 return Err(Error::new(
                     Class::Later,
-                    format!("statements of {comment} did not stop within {} s", GONE.as_secs()),
+                    format!(
+                        "statements of {comment} did not stop within {} s",
+                        GONE.as_secs()
+                    ),
                 ));
             }
             self.statement(
@@ -162,7 +171,10 @@ impl Warehouse {
             (clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut, None) => {
                 Class::Unreachable
             }
-            (clickhouse::error::Error::BadResponse(_) | clickhouse::error::Error::Other(_), None) => Class::Later,
+            (
+                clickhouse::error::Error::BadResponse(_) | clickhouse::error::Error::Other(_),
+                None,
+            ) => Class::Later,
             _ => Class::Never,
         };
         let doing = format!("failed to {doing}");
@@ -224,7 +236,10 @@ impl Statement<'_> {
     pub async fn bytes(self, format: &str, doing: &str) -> Result<Vec<u8>> {
         let (warehouse, query) = (self.warehouse, self.query);
         let fetch = async { query.fetch_bytes(format)?.collect().await };
-        warehouse.answered(fetch, doing).await.map(|bytes| bytes.to_vec())
+        warehouse
+            .answered(fetch, doing)
+            .await
+            .map(|bytes| bytes.to_vec())
     }
 }
 
@@ -239,13 +254,18 @@ impl Warehouse {
             Ok(Err(error)) => Self::classed(error, doing),
             Err(_) => Error::new(
                 Class::Unreachable,
-                format!("failed to {doing}: no answer within {} s", self.limit().as_secs()),
+                format!(
+                    "failed to {doing}: no answer within {} s",
+                    self.limit().as_secs()
+                ),
             ),
         };
         if error.class() == Class::Unreachable {
             // The statement may have been done or not; whoever asked looks at the tables. What can
             // be mended here is that nobody answers.
-            self.revive().await.map_err(|dead| dead.while_doing(error.chain()))?;
+            self.revive()
+                .await
+                .map_err(|dead| dead.while_doing(error.chain()))?;
         }
         Err(error)
     }

@@ -25,10 +25,14 @@ impl Name {
     pub fn new(text: &str) -> Result<Self> {
         let fine = !text.is_empty()
             && text.len() <= 200
-            && !text.contains(|c: char| c.is_control() || matches!(c, '`' | '\\' | '\'' | '"' | '?' | '{' | '}'));
+            && !text.contains(|c: char| {
+                c.is_control() || matches!(c, '`' | '\\' | '\'' | '"' | '?' | '{' | '}')
+            });
         if !fine {
-            return Err(Error::misuse(format!("{text:?} cannot be the name of a table or column"))
-                .hint("names come from [warehouse] and [source] in the configuration"));
+            return Err(
+                Error::misuse(format!("{text:?} cannot be the name of a table or column"))
+                    .hint("names come from [warehouse] and [source] in the configuration"),
+            );
         }
         Ok(Self {
             quoted: format!("`{text}`"),
@@ -64,9 +68,11 @@ impl fmt::Display for Name {
 /// Puts names into the places that a statement of ours leaves for them, written `{name}`;
 /// `{name:Type}` is a parameter and stays for ClickHouse to bind.
 pub fn with_names(statement: &str, names: &[(&str, &(dyn fmt::Display + Sync))]) -> String {
-    names.iter().fold(statement.to_owned(), |text, (place, name)| {
-        text.replace(&format!("{{{place}}}"), &name.to_string())
-    })
+    names
+        .iter()
+        .fold(statement.to_owned(), |text, (place, name)| {
+            text.replace(&format!("{{{place}}}"), &name.to_string())
+        })
 }
 
 #[cfg(test)]

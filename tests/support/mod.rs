@@ -38,7 +38,9 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         // A failed try is tried again soon: the tests wait for it.
         config.service.backoff_ms = config.service.backoff_ms.min(50);
-        let prefill = Prefill::open(&place(&dir), config).await.expect("an installation");
+        let prefill = Prefill::open(&place(&dir), config)
+            .await
+            .expect("an installation");
         Self { prefill, dir }
     }
 
@@ -64,13 +66,19 @@ impl World {
 
     /// Turns the setting on, as `prefill enable` does.
     pub async fn enable(&self, team: TeamId) {
-        self.prefill.ledger.set_enabled(team, true).await.expect("enabled");
+        self.prefill
+            .ledger
+            .set_enabled(team, true)
+            .await
+            .expect("enabled");
         self.prefill.reconcile(team).await.expect("reconciled");
     }
 
     /// Brings events into the source.
     pub async fn insert(&self, events: &[Event]) -> u64 {
-        let mut load = Load::begin(&self.prefill, self.dir.path(), || ()).await.expect("begun");
+        let mut load = Load::begin(&self.prefill, self.dir.path(), || ())
+            .await
+            .expect("begun");
         for event in events {
             load.add(event).await.expect("added");
         }
@@ -84,9 +92,15 @@ impl World {
             date_start: Some(from.parse().expect("a date")),
             date_end: Some(until.parse().expect("a date")),
         };
-        request::target(&self.prefill.ledger, &self.prefill.config, team, asked, Timestamp::now())
-            .await
-            .expect("a target")
+        request::target(
+            &self.prefill.ledger,
+            &self.prefill.config,
+            team,
+            asked,
+            Timestamp::now(),
+        )
+        .await
+        .expect("a target")
     }
 
     /// Fills `[from, until)` of a team to the end; the run's status.
@@ -98,7 +112,12 @@ impl World {
             .await
             .expect("done in time")
             .expect("finished");
-        self.prefill.ledger.progress(run).await.expect("progress").status()
+        self.prefill
+            .ledger
+            .progress(run)
+            .await
+            .expect("progress")
+            .status()
     }
 
     /// Whether every day of `[from, until)` equals the raw events; the differences otherwise.
@@ -122,7 +141,10 @@ impl World {
             .bytes("TSV", "ask")
             .await
             .expect("an answer");
-        String::from_utf8(answer).expect("text").trim_end().to_owned()
+        String::from_utf8(answer)
+            .expect("text")
+            .trim_end()
+            .to_owned()
     }
 
     /// Everything that readers can see of both tables, merged and in order: equal when the tables are.
@@ -171,7 +193,10 @@ impl World {
 }
 
 fn place(dir: &TempDir) -> Place {
-    Place { data_dir: dir.path().to_path_buf(), program: Some(program()) }
+    Place {
+        data_dir: dir.path().to_path_buf(),
+        program: Some(program()),
+    }
 }
 
 /// An instant.
@@ -189,7 +214,10 @@ pub fn days(from: &str, until: &str) -> Days {
 pub fn page_view(team: TeamId, person: u128, session: &str, when: &str, path: &str) -> Event {
     let timestamp = at(when).as_microsecond();
     Event {
-        uuid: Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{team}{person}{session}{when}{path}").as_bytes()),
+        uuid: Uuid::new_v5(
+            &Uuid::NAMESPACE_OID,
+            format!("{team}{person}{session}{when}{path}").as_bytes(),
+        ),
         event: PAGEVIEW.to_owned(),
         team_id: team.0,
         distinct_id: person.to_string(),
@@ -211,13 +239,20 @@ pub fn page_view(team: TeamId, person: u128, session: &str, when: &str, path: &s
 }
 
 /// Looks again until something is there, up to a limit.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration, mut look: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> F,
+) -> T {
     let deadline = tokio::time::Instant::now() + limit;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {limit:?}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within {limit:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
