@@ -14,12 +14,12 @@ use crate::error::Result;
 use crate::ledger::{Ledger, Reason, Slice, State, Team};
 use crate::plan::{Actual, Change, Desire, plan};
 
-/// What a team wants, or why that cannot be told.
+/// What a team wants that turned the setting on at `enabled_at`, or why that cannot be told.
 ///
 /// # Errors
 ///
 /// When the teams table holds a zone that does not exist or a number of days above the limit.
-pub fn desire(team: &Team, config: &Config, now: Timestamp) -> Result<Desire> {
+pub fn desire(team: &Team, config: &Config, enabled_at: Timestamp) -> Result<Desire> {
     let days = match team.backfill_days {
         Some(days) => config.days(days, "backfill_days").map_err(|error| {
             error.while_doing(format!("team {} has no valid number of days", team.id))
@@ -29,7 +29,7 @@ pub fn desire(team: &Team, config: &Config, now: Timestamp) -> Result<Desire> {
     Ok(Desire {
         team: team.id,
         zone: team.zone()?,
-        enabled_at: team.enabled_at.unwrap_or(now),
+        enabled_at,
         days,
     })
 }
@@ -78,7 +78,8 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
         }
         return Ok(());
     }
-    let desire = match desire(team, config, now) {
+    let enabled_at = ledger.enabled_at(team).await?;
+    let desire = match desire(team, config, enabled_at) {
         Ok(desire) => desire,
         Err(error) => {
             warn!(

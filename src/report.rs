@@ -85,7 +85,7 @@ fn wanted_days(
     config: &Config,
     now: Timestamp,
 ) -> Result<BTreeSet<Day>> {
-    let desire = reconcile::desire(team, config, now)?;
+    let desire = reconcile::desire(team, config, team.enabled_at.unwrap_or(now))?;
     let window = desire.window(now);
     Ok(window
         .newest_first()

@@ -605,7 +605,9 @@ fn perform(
                     Some(header) => match bytes.strip_prefix(header.as_slice()) {
                         Some(rest) => reply.write(rest)?,
                         None => {
-                            return Err("a chunk without the header of the first".to_owned().into());
+                            return Err("a chunk without the header of the first"
+                                .to_owned()
+                                .into());
                         }
                     },
                 }

@@ -516,6 +516,17 @@ impl Ledger {
             .collect()
     }
 
+    /// When a slice of a team was first under its latest claim, of the earliest such claim.
+    pub async fn first_claim(&self, team: TeamId) -> Result<Option<Timestamp>> {
+        let row = sqlx::query("select min(claimed_at) as at from slices where team_id = $1")
+            .bind(team.0)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(|error| failed("read a team's claims", error))?;
+        let at: Option<i64> = column(&row, "at")?;
+        Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
+    }
+
     /// When the next open slice can be claimed; `None` when there is none.
     pub async fn next_open(&self) -> Result<Option<Duration>> {
         let row = sqlx::query("select min(max(not_before - cast(unixepoch('subsec') * 1000 as integer), 0)) as wait from slices where state in ('wanted', 'stale') and held = 0")

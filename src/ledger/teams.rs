@@ -112,6 +112,19 @@ impl Ledger {
         Ok(changed.rows_affected() > 0)
     }
 
+    /// When a team's setting was turned on: now, where nobody wrote it down.
+    pub async fn enabled_at(&self, team: &Team) -> Result<Timestamp> {
+        if let Some(at) = team.enabled_at {
+            return Ok(at);
+        }
+        let row = sqlx::query("update teams set enabled_at = coalesce(enabled_at, cast(unixepoch('subsec') * 1000 as integer)) where id = $1 returning enabled_at")
+            .bind(team.id.0)
+            .fetch_one(&self.writer)
+            .await
+            .map_err(|error| failed("write down when the setting was turned on", error))?;
+        Ok(Timestamp::from_millisecond(column(&row, "enabled_at")?).unwrap_or_default())
+    }
+
     /// # Errors
     ///
     /// [`crate::error::Class::Misuse`] when there is no such team.

@@ -22,17 +22,18 @@ create table signals
     team_id integer not null
 ) strict;
 
+-- Anybody's SQLite runs these triggers, so they use nothing that is newer than strict tables (3.37).
 create trigger teams_enabled_by_insert after insert on teams
 when new.web_analytics_pre_aggregated_tables_enabled = 1 and new.enabled_at is null
 begin
-    update teams set enabled_at = cast(unixepoch('subsec') * 1000 as integer) where id = new.id;
+    update teams set enabled_at = cast((julianday('now') - 2440587.5) * 86400000 as integer) where id = new.id;
 end;
 
 create trigger teams_enabled_by_update after update of web_analytics_pre_aggregated_tables_enabled on teams
 when new.web_analytics_pre_aggregated_tables_enabled = 1
     and old.web_analytics_pre_aggregated_tables_enabled = 0
 begin
-    update teams set enabled_at = cast(unixepoch('subsec') * 1000 as integer) where id = new.id;
+    update teams set enabled_at = cast((julianday('now') - 2440587.5) * 86400000 as integer) where id = new.id;
 end;
 
 create trigger teams_signal_insert after insert on teams
