@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
+use tracing::warn;
 
 use crate::calendar::{Bounds, TeamId};
 use crate::error::{Class, Error, Result};
@@ -129,11 +130,16 @@ impl Fill<'_> {
     pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
         let scratch = Scratch::new(self.tables, self.claim)?;
         let filled = self.with_scratch(&scratch).await;
-        // On an error too; what a crash leaves is swept by the next worker that starts.
-        let swept = self.drop_scratch(&scratch).await;
-        let filled = filled?;
-        swept?;
-        Ok(filled)
+        // On an error too. A fill that is done is not done again because of what it left behind:
+        // that is swept by the next worker that starts.
+        for last in [false, true] {
+            match self.drop_scratch(&scratch).await {
+                Ok(()) => break,
+                Err(error) if last => warn!(error = error.chain(), "left a table of a fill behind"),
+                Err(_) => {}
+            }
+        }
+        filled
     }
 
     async fn with_scratch(&self, scratch: &Scratch) -> Result<Vec<(Claimed, Filled)>> {

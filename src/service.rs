@@ -128,6 +128,7 @@ impl Prefill {
     ///
     /// When the ledger fails. What fails on the warehouse is in the run's progress.
     pub async fn finish(&self, run: Uuid, stop: &CancellationToken) -> Result<()> {
+        self.sweep().await;
         let mut workers = JoinSet::new();
         for _ in 0..self.config.service.workers {
             let (worker, stop) = (self.worker(Some(run)), stop.clone());
@@ -157,7 +158,7 @@ impl Prefill {
         let _only = self.lock()?;
         let work = Arc::new(Notify::new());
         let mut loops = JoinSet::new();
-        self.worker(None).sweep().await?;
+        self.sweep().await;
         loops.spawn(notice(self.clone(), Arc::clone(&work), stop.clone()));
         loops.spawn(keep_fresh(self.clone(), Arc::clone(&work), stop.clone()));
         loops.spawn(keep_alive(self.clone(), stop.clone()));
@@ -178,6 +179,13 @@ impl Prefill {
         let ended = all(loops).await;
         info!("stopped");
         ended
+    }
+
+    /// What a crash left takes space and does no harm: work does not wait for it to go.
+    async fn sweep(&self) {
+        if let Err(error) = self.worker(None).sweep().await {
+            warn!(error = error.chain(), "could not sweep what a crash left");
+        }
     }
 
     fn lock(&self) -> Result<File> {
