@@ -190,6 +190,7 @@ fn failed(said: &str, status: ExitStatus) -> Error {
         Some((why, hint)) => (why.trim_end_matches([' ', ';', '(']), Some(hint.trim_end_matches(')'))),
         None => (said, None),
     };
+    let why = why.trim_start_matches("error: ");
     let why = if why.is_empty() { format!("it ended with {status}") } else { why.to_owned() };
     Error::operator("failed to start the embedded ClickHouse")
         .caused_by(why)
@@ -212,6 +213,7 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         .arg("--data-dir")
         .arg(place.path())
         .arg("--until-unused")
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -131,7 +131,6 @@ async fn start(place: &Place) -> Result<Arc<Core>> {
 /// ClickHouse's default, 90 % of the machine's.
 const CONFIG: &str = "\
 <clickhouse>
-    <timezone>UTC</timezone>
     <display_name>prefill</display_name>
     <logger><level>none</level></logger>
     <background_pool_size>4</background_pool_size>
