@@ -76,7 +76,7 @@ async fn a_client_kills_by_its_own_query_id_or_comment_and_sync_returns() {
 async fn a_kill_gets_through_when_there_is_no_place_for_more_statements() {
     let world = World::new().await;
     let mut requests = Vec::new();
-    for n in 0..100 {
+    for n in 0..120 {
         let path = format!("/?query_id=n{n}&log_comment=flood&max_threads=1");
         requests.push(tokio::spawn(world.post(&path, FOREVER).send()));
     }
@@ -87,13 +87,25 @@ async fn a_kill_gets_through_when_there_is_no_place_for_more_statements() {
         if text != "1\n" {
             break text;
         }
-        assert!(start.elapsed() < engine_support::LIMIT, "never full");
+        if start.elapsed() > engine_support::LIMIT {
+            let running = world.text("/", "select count() from system.processes").await;
+            panic!("never full: {running}");
+        }
     };
     assert!(refused.starts_with("Code: 202."), "{refused}");
-    world.text("/", "kill query where Settings['log_comment'] = 'flood'").await;
+    // Some may begin only now, in the places of those that were killed.
+    while !requests.iter().all(tokio::task::JoinHandle::is_finished) {
+        world.text("/", "kill query where Settings['log_comment'] = 'flood'").await;
+        assert!(start.elapsed() < engine_support::LIMIT, "still running");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut killed = 0;
     for request in requests {
         let text = request.await.expect("a task").expect("an answer").text().await;
-        assert!(text.expect("a text").starts_with("Code: 394."));
+        let text = text.expect("a text");
+        killed += usize::from(text.starts_with("Code: 394."));
+        assert!(text.starts_with("Code: 394.") || text.starts_with("Code: 202."), "{text}");
     }
+    assert!(killed >= 99, "{killed}");
     assert_eq!(world.text("/", "select 1").await, "1\n");
 }
