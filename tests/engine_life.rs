@@ -15,7 +15,11 @@ use prefill::error::Class;
 
 async fn ask(engine: &Engine, sql: &str) -> String {
     let client = engine_support::client(&engine.endpoint());
-    client.query(sql).fetch_one::<String>().await.unwrap_or_else(|error| error.to_string())
+    client
+        .query(sql)
+        .fetch_one::<String>()
+        .await
+        .unwrap_or_else(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -46,21 +50,35 @@ async fn many_that_attach_at_once_share_one_engine() {
     let directory = tempfile::tempdir().expect("a directory");
     let attaching = (0..5).map(|_| attach(directory.path()));
     let engines = futures_util::future::join_all(attaching).await;
-    assert!(engines.iter().all(|engine| engine.pid() == engines[0].pid()));
+    assert!(
+        engines
+            .iter()
+            .all(|engine| engine.pid() == engines[0].pid())
+    );
     assert_eq!(engines.iter().filter(|engine| engine.is_child()).count(), 1);
 }
 
 #[tokio::test]
 async fn a_killed_engine_is_revived_once_for_all_with_its_data() {
     let world = World::new().await;
-    world.text("/", "create table t (a String) engine = MergeTree order by a").await;
+    world
+        .text(
+            "/",
+            "create table t (a String) engine = MergeTree order by a",
+        )
+        .await;
     world.text("/", "insert into t values ('kept')").await;
     let other = attach(world.directory.path()).await;
     let dead = world.engine.pid();
-    assert_eq!(world.engine.revive().await.expect("alive"), world.engine.endpoint());
+    assert_eq!(
+        world.engine.revive().await.expect("alive"),
+        world.engine.endpoint()
+    );
     assert_eq!(world.engine.pid(), dead);
     kill_hard(dead);
-    wait_until("the zombie is reaped", || !Path::new(&format!("/proc/{dead}")).exists());
+    wait_until("the zombie is reaped", || {
+        !Path::new(&format!("/proc/{dead}")).exists()
+    });
     let callers = [&world.engine, &world.engine, &world.engine, &other];
     let revived = futures_util::future::join_all(callers.map(|engine| engine.revive())).await;
     let endpoint = world.engine.endpoint();
@@ -96,13 +114,20 @@ fn a_parents_death_ends_the_engine_unless_a_second_shell_uses_it() {
     for other in [false, true] {
         let mut parent = Reaped(
             Command::new(std::env::current_exe().expect("this test"))
-                .args(["holds_an_engine_for_another_test", "--exact", "--ignored", "--nocapture"])
+                .args([
+                    "holds_an_engine_for_another_test",
+                    "--exact",
+                    "--ignored",
+                    "--nocapture",
+                ])
                 .env("ENGINE_DIRECTORY", directory.path())
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("a parent"),
         );
-        wait_until("the parent has an engine", || directory.path().join("held").exists());
+        wait_until("the parent has an engine", || {
+            directory.path().join("held").exists()
+        });
         let engine = pid_of(directory.path()).expect("an engine");
         let shell = other.then(|| shell(directory.path()));
         parent.0.kill().expect("killed");
@@ -132,7 +157,9 @@ async fn holds_an_engine_for_another_test() {
 async fn a_second_engine_on_a_directory_is_refused_and_names_the_first() {
     let world = World::new().await;
     let directory = world.directory.path().to_str().expect("text");
-    let refused = by_hand(&["--data-dir", directory]).output().expect("it runs");
+    let refused = by_hand(&["--data-dir", directory])
+        .output()
+        .expect("it runs");
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr);
     let expected = format!("another prefill engine (pid {})", world.engine.pid());
@@ -144,7 +171,9 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("text");
     let mut command = by_hand(&["--data-dir", path]);
-    command.env("PREFILL_ENGINE_PASSWORD", "se%cr:et").stderr(Stdio::null());
+    command
+        .env("PREFILL_ENGINE_PASSWORD", "se%cr:et")
+        .stderr(Stdio::null());
     let mut by_hand = Reaped(command.spawn().expect("it runs"));
     wait_until("it answers", || pid_of(directory.path()).is_some());
     let card = directory.path().join("engine.json");
@@ -157,7 +186,9 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
     drop(engine);
     let engine = attach(directory.path()).await;
     assert_eq!(engine.pid(), by_hand.0.id());
-    let stop = Command::new("kill").arg(by_hand.0.id().to_string()).status();
+    let stop = Command::new("kill")
+        .arg(by_hand.0.id().to_string())
+        .status();
     assert!(stop.expect("kill runs").success());
     assert!(by_hand.0.wait().expect("its status").success());
     assert!(!card.exists());
@@ -167,11 +198,16 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
 async fn a_started_engine_ignores_the_terminals_ctrl_c() {
     let world = World::new().await;
     let pid = world.engine.pid();
-    let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-INT", &pid.to_string()])
+        .status();
     assert!(sent.expect("kill runs").success());
     assert_eq!(world.text("/", "select 'still here'").await, "still here\n");
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("alive");
-    let group = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(2));
+    let group = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.split(' ').nth(2));
     assert_eq!(group, Some(pid.to_string().as_str()));
 }
 
@@ -183,7 +219,11 @@ fn what_keeps_an_engine_from_starting_is_said_with_a_next_step() {
     std::fs::write(&text_file, "hello").expect("written");
     let cases: [(&str, &str, &str); 3] = [
         ("PREFILL_LIBCHDB", "/nothing/libchdb.so", "which is no file"),
-        ("PREFILL_LIBCHDB", text_file.to_str().expect("text"), "as libchdb"),
+        (
+            "PREFILL_LIBCHDB",
+            text_file.to_str().expect("text"),
+            "as libchdb",
+        ),
         ("XDG_CACHE_HOME", path, "is not installed"),
     ];
     for (variable, value, expected) in cases {
@@ -197,7 +237,9 @@ fn what_keeps_an_engine_from_starting_is_said_with_a_next_step() {
     }
     // A library that is another one.
     let mut other = by_hand(&["--data-dir", path]);
-    let output = other.env("PREFILL_LIBCHDB", "/lib/x86_64-linux-gnu/libm.so.6").output();
+    let output = other
+        .env("PREFILL_LIBCHDB", "/lib/x86_64-linux-gnu/libm.so.6")
+        .output();
     let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
     assert!(said.contains("chdb_set_signal_handlers_enabled"), "{said}");
     assert!(library().is_file());
@@ -210,19 +252,41 @@ async fn attach_gives_the_engines_own_reason() {
     let error = Engine::attach(directory.path(), Some(Path::new("/bin/false"))).await;
     let error = error.err().expect("an error");
     assert_eq!(error.class(), Class::Operator);
-    assert!(error.chain().starts_with("failed to start the embedded ClickHouse: "), "{}", error.chain());
+    assert!(
+        error
+            .chain()
+            .starts_with("failed to start the embedded ClickHouse: "),
+        "{}",
+        error.chain()
+    );
     // A script that sets the wrong library for the real one.
     let script = directory.path().join("prefill");
     let text = format!("#!/bin/sh\nPREFILL_LIBCHDB=/nothing exec {PREFILL} \"$@\"\n");
     std::fs::write(&script, text).expect("written");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
-    let error = Engine::attach(directory.path(), Some(&script)).await.err().expect("an error");
-    assert!(error.chain().contains("PREFILL_LIBCHDB names /nothing, which is no file"), "{}", error.chain());
-    assert!(error.next_step().is_some_and(|hint| hint.contains("make engine")));
+    let error = Engine::attach(directory.path(), Some(&script))
+        .await
+        .err()
+        .expect("an error");
+    assert!(
+        error
+            .chain()
+            .contains("PREFILL_LIBCHDB names /nothing, which is no file"),
+        "{}",
+        error.chain()
+    );
+    assert!(
+        error
+            .next_step()
+            .is_some_and(|hint| hint.contains("make engine"))
+    );
     // A data directory that cannot be one.
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("written");
-    let error = Engine::attach(&file.join("data"), None).await.err().expect("an error");
+    let error = Engine::attach(&file.join("data"), None)
+        .await
+        .err()
+        .expect("an error");
     assert_eq!(error.class(), Class::Operator);
     assert!(error.next_step().is_some());
 }

@@ -58,14 +58,17 @@ impl Engine {
         let place = Place::open(data_dir)?;
         let program = match program {
             Some(program) => program.to_owned(),
-            None => std::env::current_exe()
-                .classed(Class::Operator, || "failed to find the prefill binary".to_owned())?,
+            None => std::env::current_exe().classed(Class::Operator, || {
+                "failed to find the prefill binary".to_owned()
+            })?,
         };
         let users = place.users_lock()?;
         // Waits while an engine that nobody uses is stopping: it holds the lock until it is gone.
         let users = tokio::task::spawn_blocking(move || users.lock_shared().map(|()| users))
             .await
-            .classed(Class::Never, || "waiting for the engine's lock panicked".to_owned())?
+            .classed(Class::Never, || {
+                "waiting for the engine's lock panicked".to_owned()
+            })?
             .map_err(|error| unusable("failed to lock engine.users".to_owned(), error))?;
         let http = reqwest::Client::builder()
             .timeout(PING)
@@ -85,7 +88,11 @@ impl Engine {
     }
 
     fn current(&self) -> Current {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How to reach it; another after [`Engine::revive`].
@@ -105,10 +112,17 @@ impl Engine {
         if ping(&self.0.http, &current.card).await {
             return Ok(current.card.endpoint());
         }
-        tracing::warn!(pid = current.card.pid, "the engine does not answer; attaching again");
+        tracing::warn!(
+            pid = current.card.pid,
+            "the engine does not answer; attaching again"
+        );
         let found = obtain(&self.0.place, &self.0.program, &self.0.http).await?;
         let endpoint = found.card.endpoint();
-        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = found;
+        *self
+            .0
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = found;
         Ok(endpoint)
     }
 
@@ -175,9 +189,16 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
             let said = last_line(&place.log());
             return Err(Error::new(
                 Class::Later,
-                format!("the embedded ClickHouse did not answer within {} s", START.as_secs()),
+                format!(
+                    "the embedded ClickHouse did not answer within {} s",
+                    START.as_secs()
+                ),
             )
-            .caused_by(if said.is_empty() { "engine.log is empty".to_owned() } else { said })
+            .caused_by(if said.is_empty() {
+                "engine.log is empty".to_owned()
+            } else {
+                said
+            })
             .hint(format!("look into {}", place.log().display())));
         }
         tokio::time::sleep(POLL).await;
@@ -187,11 +208,18 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
 /// The engine's own reason, and the hint that it gave.
 fn failed(said: &str, status: ExitStatus) -> Error {
     let (why, hint) = match said.split_once("hint: ") {
-        Some((why, hint)) => (why.trim_end_matches([' ', ';', '(']), Some(hint.trim_end_matches(')'))),
+        Some((why, hint)) => (
+            why.trim_end_matches([' ', ';', '(']),
+            Some(hint.trim_end_matches(')')),
+        ),
         None => (said, None),
     };
     let why = why.trim_start_matches("error: ");
-    let why = if why.is_empty() { format!("it ended with {status}") } else { why.to_owned() };
+    let why = if why.is_empty() {
+        format!("it ended with {status}")
+    } else {
+        why.to_owned()
+    };
     Error::operator("failed to start the embedded ClickHouse")
         .caused_by(why)
         .hint(hint.unwrap_or("run prefill engine to see why, and engine.log in the data directory"))
@@ -220,7 +248,9 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         // Ctrl-c in the terminal is for us; we may need the engine to stop in order.
         .process_group(0)
         .spawn()
-        .classed(Class::Operator, || format!("failed to run {} engine", program.display()))?;
+        .classed(Class::Operator, || {
+            format!("failed to run {} engine", program.display())
+        })?;
     let pid = child.id();
     let (tell, ended) = watch::channel(None);
     // Waiting reaps it, however it ends.
@@ -230,7 +260,9 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         }
     };
     let thread = std::thread::Builder::new().name("engine".to_owned());
-    thread.spawn(wait).classed(Class::Operator, || "failed to start a thread".to_owned())?;
+    thread
+        .spawn(wait)
+        .classed(Class::Operator, || "failed to start a thread".to_owned())?;
     Ok(Child { pid, ended })
 }
 
@@ -238,7 +270,10 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
 fn last_line(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     match lines.as_slice() {
         [.., why, hint] if hint.trim_start().starts_with("hint: ") => {
             format!("{why} {}", hint.trim())

@@ -18,8 +18,8 @@ use super::request::{BodyReader, Request, form, unpack};
 use super::session::{Sessions, Taken};
 use super::statement::{self, Kind, Refused, Statement, literal, name};
 use super::status::{
-    BAD_ARGUMENTS, CANNOT_READ_FROM_SOCKET, Failure, INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, READONLY,
-    QUERY_IS_TOO_LARGE, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, SYNTAX_ERROR,
+    BAD_ARGUMENTS, CANNOT_READ_FROM_SOCKET, Failure, INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED,
+    QUERY_IS_TOO_LARGE, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, READONLY, SYNTAX_ERROR,
     TOO_MANY_SIMULTANEOUS_QUERIES, UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
 };
 
@@ -110,7 +110,11 @@ impl Core {
         while !finished.load(Ordering::Acquire) && start.elapsed() < LIMIT {
             let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = keeper.query(sql.as_bytes(), DEFAULT_FORMAT, &[]) {
-                tracing::warn!(query_id, error, "failed to kill a statement whose client left");
+                tracing::warn!(
+                    query_id,
+                    error,
+                    "failed to kill a statement whose client left"
+                );
             }
             drop(keeper);
             std::thread::sleep(Duration::from_millis(50));
@@ -131,7 +135,14 @@ impl Core {
 }
 
 /// Runs a request and answers it.
-pub fn run(core: &Core, query_id: &str, request: Request, body: BodyReader, mut reply: Reply, finished: &AtomicBool) {
+pub fn run(
+    core: &Core,
+    query_id: &str,
+    request: Request,
+    body: BodyReader,
+    mut reply: Reply,
+    finished: &AtomicBool,
+) {
     reply.pack(request.answer, request.native_answer);
     if request.wait_end {
         reply.wait_for_the_end();
@@ -211,7 +222,10 @@ fn parsed(
     body: BodyReader,
     reply: &mut Reply,
 ) -> Result<(), Stop> {
-    request.read_only |= request.settings.iter().any(|(n, v)| n == "readonly" && v != "0");
+    request.read_only |= request
+        .settings
+        .iter()
+        .any(|(n, v)| n == "readonly" && v != "0");
     let mut body = unpack(body, request.body, request.native_body)?;
     let mut externals = Vec::new();
     let mut text = std::mem::take(&mut request.query).into_bytes();
@@ -257,7 +271,9 @@ fn parsed(
         if request.read_only && request.session.is_none() {
             connection.query(b"set readonly = 2", DEFAULT_FORMAT, &[])?;
         }
-        perform(core, connection, &statement, &text, &request, &mut body, reply)
+        perform(
+            core, connection, &statement, &text, &request, &mut body, reply,
+        )
     })
 }
 
@@ -295,9 +311,10 @@ fn understand(text: &mut Vec<u8>, body: &mut dyn Read) -> Result<Statement, Stop
 
 fn refusal(refused: Refused) -> Failure {
     match refused {
-        Refused::SeveralStatements => {
-            Failure::new(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-        }
+        Refused::SeveralStatements => Failure::new(
+            SYNTAX_ERROR,
+            "Syntax error (Multi-statements are not allowed)",
+        ),
         Refused::IntoOutfile => {
             Failure::new(INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed")
         }
@@ -362,10 +379,13 @@ fn with_connection(
     };
     let mut connection = match core.sessions.take(&session.id, session.must_exist)? {
         Taken::Known(connection) => connection,
-        Taken::New => core.connect().inspect_err(|_| core.sessions.forget(&session.id))?,
+        Taken::New => core
+            .connect()
+            .inspect_err(|_| core.sessions.forget(&session.id))?,
     };
     let outcome = in_session(&mut connection, request, &settings, work);
-    core.sessions.give_back(&session.id, connection, session.timeout);
+    core.sessions
+        .give_back(&session.id, connection, session.timeout);
     outcome
 }
 
@@ -384,7 +404,9 @@ fn in_session(
     let before = connection.query(remembered.as_bytes(), "JSONCompactEachRow", &[])?;
     let before = String::from_utf8_lossy(before.bytes()).into_owned();
     let database = connection.query(b"select currentDatabase()", "TSVRaw", &[])?;
-    let database = String::from_utf8_lossy(database.bytes()).trim_end().to_owned();
+    let database = String::from_utf8_lossy(database.bytes())
+        .trim_end()
+        .to_owned();
     let mut set_by_client = false;
     let outcome = prepare(connection, request, settings).and_then(|()| {
         set_by_client = true;
@@ -400,10 +422,18 @@ fn in_session(
         }
     }
     if !restore.is_empty() && set_by_client {
-        connection.query(format!("set {}", restore.join(", ")).as_bytes(), DEFAULT_FORMAT, &[])?;
+        connection.query(
+            format!("set {}", restore.join(", ")).as_bytes(),
+            DEFAULT_FORMAT,
+            &[],
+        )?;
     }
     if request.database.is_some() {
-        connection.query(format!("use {}", name(&database)).as_bytes(), DEFAULT_FORMAT, &[])?;
+        connection.query(
+            format!("use {}", name(&database)).as_bytes(),
+            DEFAULT_FORMAT,
+            &[],
+        )?;
     }
     outcome
 }
@@ -417,22 +447,39 @@ fn settings(
     for (setting, _) in &request.settings {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
         if setting.is_empty() || !setting.bytes().all(plain) {
-            return Err(Failure::new(UNKNOWN_SETTING, format!("Unknown setting '{setting}'")));
+            return Err(Failure::new(
+                UNKNOWN_SETTING,
+                format!("Unknown setting '{setting}'"),
+            ));
         }
     }
-    let has = |wanted: &str| request.settings.iter().any(|(setting, _)| setting == wanted);
+    let has = |wanted: &str| {
+        request
+            .settings
+            .iter()
+            .any(|(setting, _)| setting == wanted)
+    };
     let mut settings = vec![(HANDLE.to_owned(), query_id.to_owned())];
     if !has("log_comment") {
         settings.push(("log_comment".to_owned(), query_id.to_owned()));
     }
-    let format = statement.format.as_deref().or(request.default_format.as_deref());
+    let format = statement
+        .format
+        .as_deref()
+        .or(request.default_format.as_deref());
     let whole = matches!(statement.kind, Kind::Select { .. })
         && matches!(streaming(statement, format, request), Streaming::No);
     if whole && !has("max_result_bytes") {
         settings.push(("max_result_bytes".to_owned(), WHOLE.to_string()));
     }
     let ours = |name: &str| name == HANDLE || (name == "readonly" && request.session.is_some());
-    settings.extend(request.settings.iter().filter(|(name, _)| !ours(name)).cloned());
+    settings.extend(
+        request
+            .settings
+            .iter()
+            .filter(|(name, _)| !ours(name))
+            .cloned(),
+    );
     // It forbids setting what comes after it.
     settings.sort_by_key(|(name, _)| name == "readonly");
     Ok(settings)
@@ -444,7 +491,11 @@ fn prepare(
     settings: &[(String, String)],
 ) -> Result<(), Stop> {
     if let Some(database) = request.database.as_deref().filter(|name| !name.is_empty()) {
-        connection.query(format!("use {}", name(database)).as_bytes(), DEFAULT_FORMAT, &[])?;
+        connection.query(
+            format!("use {}", name(database)).as_bytes(),
+            DEFAULT_FORMAT,
+            &[],
+        )?;
     }
     let assignments: Vec<String> = settings
         .iter()
@@ -463,7 +514,11 @@ fn external(
 ) -> Result<(), Stop> {
     let of = |what: &str| {
         let wanted = format!("{}_{what}", field.name);
-        request.externals.iter().find(|(n, _)| *n == wanted).map(|(_, v)| v.as_str())
+        request
+            .externals
+            .iter()
+            .find(|(n, _)| *n == wanted)
+            .map(|(_, v)| v.as_str())
     };
     let columns = match (of("structure"), of("types")) {
         (Some(structure), _) => structure.to_owned(),
@@ -474,7 +529,10 @@ fn external(
             .collect::<Vec<_>>()
             .join(", "),
         (None, None) => {
-            let message = format!("External table {} has neither structure nor types", field.name);
+            let message = format!(
+                "External table {} has neither structure nor types",
+                field.name
+            );
             return Err(Failure::new(BAD_ARGUMENTS, message).into());
         }
     };
@@ -498,7 +556,10 @@ fn perform(
     body: &mut dyn Read,
     reply: &mut Reply,
 ) -> Result<(), Stop> {
-    let format = statement.format.as_deref().or(request.default_format.as_deref());
+    let format = statement
+        .format
+        .as_deref()
+        .or(request.default_format.as_deref());
     let parameters = request.parameters.as_slice();
     match statement.kind {
         Kind::Insert { head, data } => {
@@ -540,7 +601,11 @@ fn perform(
                     }
                     Some(header) => match bytes.strip_prefix(header.as_slice()) {
                         Some(rest) => reply.write(rest)?,
-                        None => return Err("a chunk without the header of the first".to_owned().into()),
+                        None => {
+                            return Err("a chunk without the header of the first"
+                                .to_owned()
+                                .into());
+                        }
                     },
                 }
             }
@@ -593,7 +658,9 @@ impl Streaming {
             Self::No | Self::Rows => 0,
             Self::Lines(lines) => {
                 let ends = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-                ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(chunk.len())
+                ends.map(|(at, _)| at + 1)
+                    .nth(lines - 1)
+                    .unwrap_or(chunk.len())
             }
             Self::Columns { types } => columns_header(chunk, types).unwrap_or(chunk.len()),
         }
@@ -606,14 +673,28 @@ fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> 
         return Streaming::No;
     }
     match format.unwrap_or(DEFAULT_FORMAT) {
-        "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "CSV" | "JSONEachRow"
-        | "JSONLines" | "NDJSON" | "JSONCompactEachRow" | "JSONStringsEachRow"
-        | "JSONCompactStringsEachRow" | "RowBinary" | "Native" | "LineAsString" | "RawBLOB"
-        | "MsgPack" | "Null" => Streaming::Rows,
+        "TabSeparated"
+        | "TSV"
+        | "TabSeparatedRaw"
+        | "TSVRaw"
+        | "CSV"
+        | "JSONEachRow"
+        | "JSONLines"
+        | "NDJSON"
+        | "JSONCompactEachRow"
+        | "JSONStringsEachRow"
+        | "JSONCompactStringsEachRow"
+        | "RowBinary"
+        | "Native"
+        | "LineAsString"
+        | "RawBLOB"
+        | "MsgPack"
+        | "Null" => Streaming::Rows,
         "TabSeparatedWithNames" | "TSVWithNames" | "JSONCompactEachRowWithNames" => {
             Streaming::Lines(1)
         }
-        "TabSeparatedWithNamesAndTypes" | "TSVWithNamesAndTypes"
+        "TabSeparatedWithNamesAndTypes"
+        | "TSVWithNamesAndTypes"
         | "JSONCompactEachRowWithNamesAndTypes" => Streaming::Lines(2),
         "RowBinaryWithNames" => Streaming::Columns { types: false },
         "RowBinaryWithNamesAndTypes" => Streaming::Columns { types: true },

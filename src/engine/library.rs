@@ -136,8 +136,7 @@ impl Library {
         for argument in arguments {
             owned.push(CString::new(argument.as_str()).ok()?);
         }
-        let mut pointers: Vec<*mut c_char> =
-            owned.iter().map(|a| a.as_ptr().cast_mut()).collect();
+        let mut pointers: Vec<*mut c_char> = owned.iter().map(|a| a.as_ptr().cast_mut()).collect();
         let count = c_int::try_from(pointers.len()).ok()?;
         // SAFETY: `count` valid null-terminated strings that outlive the call; the library copies
         // what it keeps and does not write through the pointers.
@@ -389,9 +388,8 @@ impl Insert<'_> {
     /// Hands over more data; waits while the engine is behind.
     pub fn append(&mut self, data: &[u8]) -> Result<(), Refusal> {
         // SAFETY: the library copies `data.len()` bytes before it returns.
-        let state = unsafe {
-            (self.connection.library.append)(self.raw, data.as_ptr().cast(), data.len())
-        };
+        let state =
+            unsafe { (self.connection.library.append)(self.raw, data.as_ptr().cast(), data.len()) };
         if state == 0 {
             return Ok(());
         }

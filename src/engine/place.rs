@@ -54,7 +54,9 @@ impl Place {
     pub fn open(data_dir: &Path) -> Result<Self> {
         let at = || format!("failed to create the data directory {}", data_dir.display());
         std::fs::create_dir_all(data_dir).map_err(|error| unusable(at(), error))?;
-        let absolute = data_dir.canonicalize().map_err(|error| unusable(at(), error))?;
+        let absolute = data_dir
+            .canonicalize()
+            .map_err(|error| unusable(at(), error))?;
         Ok(Self(absolute))
     }
 
@@ -78,7 +80,12 @@ impl Place {
     fn lock_file(&self, name: &str) -> Result<File> {
         let path = self.0.join(name);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
         options
             .open(&path)
             .map_err(|error| unusable(format!("failed to open {}", path.display()), error))

@@ -42,7 +42,10 @@ enum Packer {
     Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     /// ClickHouse's own blocks: data collect until there is enough for one.
-    Native { pending: Vec<u8>, out: Vec<u8> },
+    Native {
+        pending: Vec<u8>,
+        out: Vec<u8>,
+    },
 }
 
 const NATIVE_BLOCK: usize = 1 << 20;
@@ -50,16 +53,22 @@ const NATIVE_BLOCK: usize = 1 << 20;
 impl Packer {
     fn new(coding: Coding, native: bool) -> Self {
         if native {
-            return Self::Native { pending: Vec::new(), out: Vec::new() };
+            return Self::Native {
+                pending: Vec::new(),
+                out: Vec::new(),
+            };
         }
         let level = flate2::Compression::fast();
         match coding {
             Coding::Plain => Self::Plain(Vec::new()),
             Coding::Gzip => Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level)),
             Coding::Deflate => Self::Deflate(flate2::write::ZlibEncoder::new(Vec::new(), level)),
-            Coding::Brotli => {
-                Self::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 64 << 10, 1, 22)))
-            }
+            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
+                Vec::new(),
+                64 << 10,
+                1,
+                22,
+            ))),
             Coding::Lz4 => Self::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(Vec::new()))),
             Coding::Zstd => Self::Zstd(
                 zstd::stream::write::Encoder::new(Vec::new(), 1)
@@ -138,7 +147,9 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(sender: mpsc::Sender<Event>, query_id: String) -> Self {
-        let tag = (0..16).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+        let tag = (0..16)
+            .map(|_| char::from(rand::random_range(b'a'..=b'z')))
+            .collect();
         Self {
             sender,
             coding: Coding::Plain,
@@ -291,10 +302,14 @@ impl Reply {
 fn content_type(format: &str) -> &'static str {
     let is = |start: &str| format.starts_with(start);
     match format {
-        "JSON" | "JSONStrings" | "JSONCompact" | "JSONCompactStrings" | "JSONColumns"
-        | "JSONCompactColumns" | "JSONColumnsWithMetadata" | "JSONObjectEachRow" => {
-            "application/json; charset=UTF-8"
-        }
+        "JSON"
+        | "JSONStrings"
+        | "JSONCompact"
+        | "JSONCompactStrings"
+        | "JSONColumns"
+        | "JSONCompactColumns"
+        | "JSONColumnsWithMetadata"
+        | "JSONObjectEachRow" => "application/json; charset=UTF-8",
         _ if is("JSON") || format == "NDJSON" || format == "PrettyJSONEachRow" => {
             "application/x-ndjson; charset=UTF-8"
         }
@@ -309,9 +324,8 @@ fn content_type(format: &str) -> &'static str {
         _ if is("Pretty") || format == "Vertical" || format == "Values" => {
             "text/plain; charset=UTF-8"
         }
-        "Parquet" | "Native" | "Arrow" | "ArrowStream" | "ORC" | "Avro" | "MsgPack" | "BSONEachRow" => {
-            "application/octet-stream"
-        }
+        "Parquet" | "Native" | "Arrow" | "ArrowStream" | "ORC" | "Avro" | "MsgPack"
+        | "BSONEachRow" => "application/octet-stream",
         _ if is("RowBinary") || is("Protobuf") => "application/octet-stream",
         _ => "text/plain; charset=UTF-8",
     }

@@ -9,9 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::blocks::Blocks;
-use super::status::{
-    BAD_ARGUMENTS, Failure, INVALID_SESSION_TIMEOUT, UNKNOWN_COMPRESSION_METHOD,
-};
+use super::status::{BAD_ARGUMENTS, Failure, INVALID_SESSION_TIMEOUT, UNKNOWN_COMPRESSION_METHOD};
 
 /// `default_session_timeout` and `max_session_timeout` of ClickHouse's server.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -151,8 +149,15 @@ impl Request {
                 "enable_http_compression" => http_compression = flag(&value),
                 // Known to ClickHouse, without meaning here: one user, no roles, no quotas, and a
                 // buffer of its own.
-                "user" | "password" | "quota_key" | "role" | "stacktrace" | "buffer_size"
-                | "client_protocol_version" | "http_zlib_compression_level" | "close_session" => {}
+                "user"
+                | "password"
+                | "quota_key"
+                | "role"
+                | "stacktrace"
+                | "buffer_size"
+                | "client_protocol_version"
+                | "http_zlib_compression_level"
+                | "close_session" => {}
                 _ => request.field(name, value)?,
             }
         }
@@ -191,7 +196,9 @@ impl Request {
     pub fn field(&mut self, name: String, value: String) -> Result<(), Failure> {
         if let Some(parameter) = name.strip_prefix("param_") {
             self.parameters.push((parameter.to_owned(), value));
-        } else if ["_format", "_structure", "_types"].iter().any(|end| name.ends_with(end))
+        } else if ["_format", "_structure", "_types"]
+            .iter()
+            .any(|end| name.ends_with(end))
             && self.boundary.is_some()
         {
             self.externals.push((name, value));
@@ -209,26 +216,37 @@ pub fn credentials(
     headers: &HeaderMap,
 ) -> Result<Credentials, Failure> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let pair = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let (user, password) = if header("x-clickhouse-user").is_some()
-        || header("x-clickhouse-key").is_some()
-    {
-        (header("x-clickhouse-user"), header("x-clickhouse-key"))
-    } else if let Some(value) = header(header::AUTHORIZATION.as_str()) {
-        let decoded = value
-            .split_once(' ')
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-            .and_then(|(_, text)| base64::engine::general_purpose::STANDARD.decode(text.trim()).ok())
-            .and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some(decoded) = decoded else {
-            let message = "Only basic authentication is supported: user and password in base64";
-            return Err(Failure::new(BAD_ARGUMENTS, message));
-        };
-        let (user, password) = decoded.split_once(':').unwrap_or((&decoded, ""));
-        return Ok(Credentials { user: user.to_owned(), password: password.to_owned() });
-    } else {
-        (pair("user"), pair("password"))
+    let pair = |name: &str| {
+        pairs
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     };
+    let (user, password) =
+        if header("x-clickhouse-user").is_some() || header("x-clickhouse-key").is_some() {
+            (header("x-clickhouse-user"), header("x-clickhouse-key"))
+        } else if let Some(value) = header(header::AUTHORIZATION.as_str()) {
+            let decoded = value
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+                .and_then(|(_, text)| {
+                    base64::engine::general_purpose::STANDARD
+                        .decode(text.trim())
+                        .ok()
+                })
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            let Some(decoded) = decoded else {
+                let message = "Only basic authentication is supported: user and password in base64";
+                return Err(Failure::new(BAD_ARGUMENTS, message));
+            };
+            let (user, password) = decoded.split_once(':').unwrap_or((&decoded, ""));
+            return Ok(Credentials {
+                user: user.to_owned(),
+                password: password.to_owned(),
+            });
+        } else {
+            (pair("user"), pair("password"))
+        };
     Ok(Credentials {
         user: user.unwrap_or("default").to_owned(),
         password: password.unwrap_or_default().to_owned(),
@@ -263,7 +281,11 @@ pub struct BodyReader {
 
 impl BodyReader {
     pub fn new(pieces: mpsc::Receiver<Piece>) -> Self {
-        Self { pieces, current: Bytes::new(), ended: false }
+        Self {
+            pieces,
+            current: Bytes::new(),
+            ended: false,
+        }
     }
 }
 
@@ -296,7 +318,11 @@ pub fn unpack(reader: BodyReader, coding: Coding, native: bool) -> io::Result<Bo
         Coding::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
         Coding::Zstd => Box::new(zstd::Decoder::new(reader)?),
     };
-    Ok(if native { Box::new(Blocks::new(plain)) } else { plain })
+    Ok(if native {
+        Box::new(Blocks::new(plain))
+    } else {
+        plain
+    })
 }
 
 /// One field of a form.
@@ -324,7 +350,10 @@ pub fn form(body: &[u8], boundary: &str) -> Result<Vec<Field>, Failure> {
         let length = find(after, delimiter.as_bytes()).ok_or_else(malformed)?;
         let disposition = head
             .lines()
-            .find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))
+            .find(|line| {
+                line.to_ascii_lowercase()
+                    .starts_with("content-disposition:")
+            })
             .ok_or_else(malformed)?;
         let attribute = |wanted: &str| {
             disposition
@@ -341,4 +370,43 @@ pub fn form(body: &[u8], boundary: &str) -> Result<Vec<Field>, Failure> {
         rest = &after[length + delimiter.len()..];
     }
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_field_by_field_with_binary_data() {
+        let body = b"--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nselect 1\r\n--B\r\ncontent-disposition: form-data; name=\"t\"; filename=\"f\"\r\nContent-Type: x/y\r\n\r\n\0\r\n--b\r\n--B--\r\n";
+        let fields = form(body, "B").expect("a form");
+        let field = |name: &str, file, data: &[u8]| Field {
+            name: name.to_owned(),
+            file,
+            data: data.to_vec(),
+        };
+        assert_eq!(
+            fields,
+            [
+                field("query", false, b"select 1"),
+                field("t", true, b"\0\r\n--b")
+            ]
+        );
+        for broken in [
+            "",
+            "--B",
+            "--B\r\nx\r\n\r\n",
+            "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb",
+        ] {
+            assert!(form(broken.as_bytes(), "B").is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn clickhouse_chooses_the_coding_not_the_client() {
+        assert_eq!(Coding::accepted("gzip, deflate, br"), Coding::Brotli);
+        assert_eq!(Coding::accepted("zstd;q=1, gzip;q=0.1"), Coding::Gzip);
+        assert_eq!(Coding::accepted("lz4"), Coding::Lz4);
+        assert_eq!(Coding::accepted("identity"), Coding::Plain);
+    }
 }

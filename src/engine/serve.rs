@@ -45,7 +45,9 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let pid = place.card().map_or("unknown".to_owned(), |card| card.pid.to_string());
+            let pid = place
+                .card()
+                .map_or("unknown".to_owned(), |card| card.pid.to_string());
             return Err(Error::operator(format!(
                 "another prefill engine (pid {pid}) serves {}",
                 place.path().display()
@@ -61,14 +63,16 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
     place.withdraw();
     let core = start(&place).await?;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], options.port));
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        Error::operator(format!("failed to listen on {address}"))
-            .caused_by(error)
-            .hint("choose another port with --port, or 0 for any free one")
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| {
+            Error::operator(format!("failed to listen on {address}"))
+                .caused_by(error)
+                .hint("choose another port with --port, or 0 for any free one")
+        })?;
+    let address = listener.local_addr().classed(Class::Operator, || {
+        "failed to read the port of the engine".to_owned()
     })?;
-    let address = listener
-        .local_addr()
-        .classed(Class::Operator, || "failed to read the port of the engine".to_owned())?;
     let password = options
         .password
         .or_else(|| std::env::var("PREFILL_ENGINE_PASSWORD").ok())
@@ -82,7 +86,12 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
     };
     let server = Arc::new(Server::new(Arc::clone(&core), card.user.clone(), password));
     place.publish(&card)?;
-    tracing::info!(url = card.url, version = card.version, pid = card.pid, "engine ready");
+    tracing::info!(
+        url = card.url,
+        version = card.version,
+        pid = card.pid,
+        "engine ready"
+    );
     let stop = stop.child_token();
     on_signals(stop.clone(), options.until_unused)?;
     if options.until_unused {
@@ -150,9 +159,12 @@ const CONFIG: &str = "\
 /// terminal sends it to that one, who still needs the engine to stop in order.
 fn on_signals(stop: CancellationToken, started: bool) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).classed(Class::Never, || "failed to listen for signals".to_owned());
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let listen =
+        |kind| signal(kind).classed(Class::Never, || "failed to listen for signals".to_owned());
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     tokio::spawn(async move {
         loop {
             tokio::select! {

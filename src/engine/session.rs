@@ -11,7 +11,10 @@ use super::status::{Failure, SESSION_IS_LOCKED, SESSION_NOT_FOUND};
 enum Slot {
     /// A request has the connection.
     Busy,
-    Idle { connection: Connection, until: Instant },
+    Idle {
+        connection: Connection,
+        until: Instant,
+    },
 }
 
 /// The sessions that live.

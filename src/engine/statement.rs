@@ -114,7 +114,12 @@ fn line(rest: &[u8]) -> usize {
 
 /// The length of `/* … */`.
 fn comment(rest: &[u8]) -> usize {
-    match rest.get(2..).unwrap_or_default().windows(2).position(|w| w == b"*/") {
+    match rest
+        .get(2..)
+        .unwrap_or_default()
+        .windows(2)
+        .position(|w| w == b"*/")
+    {
         Some(inner) => inner + 4,
         None => rest.len(),
     }
@@ -173,7 +178,11 @@ impl<'a> Iterator for Tokens<'a> {
                     .iter()
                     .position(|b| !(is_word(*b) || *b == b'$' || *b >= 0x80))
                     .unwrap_or(rest.len());
-                let lexeme = if first.is_ascii_digit() { Lexeme::Number } else { Lexeme::Word };
+                let lexeme = if first.is_ascii_digit() {
+                    Lexeme::Number
+                } else {
+                    Lexeme::Word
+                };
                 (lexeme, length)
             }
             first => (Lexeme::Mark(first), 1),
@@ -230,7 +239,10 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
             Lexeme::Word if depth == 0 => {
                 if token.is("VALUES") {
                     return Some(Ok(Statement {
-                        kind: Kind::Insert { head: token.start, data: token.end() },
+                        kind: Kind::Insert {
+                            head: token.start,
+                            data: token.end(),
+                        },
                         format: Some("Values".to_owned()),
                         reads: false,
                     }));
@@ -243,7 +255,10 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
                         return None;
                     }
                     return Some(Ok(Statement {
-                        kind: Kind::Insert { head: token.start, data },
+                        kind: Kind::Insert {
+                            head: token.start,
+                            data,
+                        },
                         format: Some(String::from_utf8_lossy(name.text).into_owned()),
                         reads: false,
                     }));
@@ -263,12 +278,18 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
         return None;
     }
     // `INSERT INTO t (SELECT …)`; else no clause at all: the data come in the default format.
-    if first_in_columns.flatten().is_some_and(|t| t.is("SELECT") || t.is("WITH")) {
+    if first_in_columns
+        .flatten()
+        .is_some_and(|t| t.is("SELECT") || t.is("WITH"))
+    {
         return Some(whole(text));
     }
     let end = text.len();
     Some(Ok(Statement {
-        kind: Kind::Insert { head: end, data: end },
+        kind: Kind::Insert {
+            head: end,
+            data: end,
+        },
         format: None,
         reads: false,
     }))
@@ -317,10 +338,10 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
             Lexeme::Mark(b';') if depth == 0 => ended = true,
             Lexeme::Word if token.is("TOTALS") => totals = true,
             Lexeme::Word if depth == 0 && token.is("INSERT") => inserts = true,
-            Lexeme::Word if depth == 0 && token.is("INTO") => {
-                if next.is_some_and(|t| t.is("OUTFILE")) {
-                    return Err(Refused::IntoOutfile);
-                }
+            Lexeme::Word
+                if depth == 0 && token.is("INTO") && next.is_some_and(|t| t.is("OUTFILE")) =>
+            {
+                return Err(Refused::IntoOutfile);
             }
             Lexeme::Word if depth == 0 && token.is("FORMAT") => {
                 let last = tokens
@@ -343,8 +364,14 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
         Kind::Other
     };
     let reads = matches!(kind, Kind::Select { .. })
-        || begins(&["SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE"]);
-    Ok(Statement { kind, format, reads })
+        || begins(&[
+            "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE",
+        ]);
+    Ok(Statement {
+        kind,
+        format,
+        reads,
+    })
 }
 
 /// A `KILL QUERY` that the engine can run: SYNC, which would never return, becomes ASYNC, and each
@@ -387,7 +414,11 @@ fn unquoted(text: &[u8]) -> String {
     let mut bytes = inner.iter();
     while let Some(byte) = bytes.next() {
         let escapes = matches!(byte, b'\\' | b'\'');
-        value.extend(if escapes { bytes.next().or(Some(byte)) } else { Some(byte) });
+        value.extend(if escapes {
+            bytes.next().or(Some(byte))
+        } else {
+            Some(byte)
+        });
     }
     String::from_utf8_lossy(&value).into_owned()
 }
@@ -429,50 +460,154 @@ mod tests {
 
     fn insert_of(text: &str) -> (String, String, Option<String>) {
         match read(text.as_bytes(), true) {
-            Some(Ok(Statement { kind: Kind::Insert { head, data }, format, .. })) => {
-                (text[..head].to_owned(), text[data..].to_owned(), format)
-            }
+            Some(Ok(Statement {
+                kind: Kind::Insert { head, data },
+                format,
+                ..
+            })) => (text[..head].to_owned(), text[data..].to_owned(), format),
             other => panic!("{text}: {other:?}"),
         }
     }
 
     fn kind_of(text: &str) -> (Kind, Option<String>) {
-        let statement = read(text.as_bytes(), true).expect("complete").expect("not refused");
+        let statement = read(text.as_bytes(), true)
+            .expect("complete")
+            .expect("not refused");
         (statement.kind, statement.format)
     }
 
     #[test]
     fn the_data_of_an_insert_begin_after_its_format_or_values() {
         for (text, head, data, format) in [
-            ("INSERT INTO t FORMAT TSV\n1\t2", "INSERT INTO t ", "1\t2", "TSV"),
-            ("insert into t format CSV\r\n1", "insert into t ", "1", "CSV"),
-            ("insert into t format RowBinary\n\n\n", "insert into t ", "\n\n", "RowBinary"),
-            ("insert into t format JSONEachRow {\"a\":1}", "insert into t ", "{\"a\":1}", "JSONEachRow"),
-            ("insert into t values (1, ';')", "insert into t ", " (1, ';')", "Values"),
+            (
+                "INSERT INTO t FORMAT TSV\n1\t2",
+                "INSERT INTO t ",
+                "1\t2",
+                "TSV",
+            ),
+            (
+                "insert into t format CSV\r\n1",
+                "insert into t ",
+                "1",
+                "CSV",
+            ),
+            (
+                "insert into t format RowBinary\n\n\n",
+                "insert into t ",
+                "\n\n",
+                "RowBinary",
+            ),
+            (
+                "insert into t format JSONEachRow {\"a\":1}",
+                "insert into t ",
+                "{\"a\":1}",
+                "JSONEachRow",
+            ),
+            (
+                "insert into t values (1, ';')",
+                "insert into t ",
+                " (1, ';')",
+                "Values",
+            ),
             ("insert t(a,b)values(1)", "insert t(a,b)", "(1)", "Values"),
-            ("insert into `format` format TSV\n", "insert into `format` ", "", "TSV"),
-            ("insert into format format TSV\n", "insert into format ", "", "TSV"),
-            ("insert into values.values values (1)", "insert into values.values ", " (1)", "Values"),
-            ("insert into table table format TSV\n", "insert into table table ", "", "TSV"),
-            ("insert into d.t (`values`, \"format\") values (1)", "insert into d.t (`values`, \"format\") ", " (1)", "Values"),
-            ("insert into t (format, values, select) values (1)", "insert into t (format, values, select) ", " (1)", "Values"),
-            ("insert into function file('values', 'CSV', 'a Int8') values (1)", "insert into function file('values', 'CSV', 'a Int8') ", " (1)", "Values"),
-            ("insert into t settings a = 'format x', b = 1 format TSV\n1", "insert into t settings a = 'format x', b = 1 ", "1", "TSV"),
-            ("insert into {t:Identifier} format TSV\n1", "insert into {t:Identifier} ", "1", "TSV"),
-            ("-- values\n/* format x */ insert into t -- select\n# values\nvalues (1)", "-- values\n/* format x */ insert into t -- select\n# values\n", " (1)", "Values"),
-            ("insert into t settings c = $a$ values $b$ $a$ values (1)", "insert into t settings c = $a$ values $b$ $a$ ", " (1)", "Values"),
+            (
+                "insert into `format` format TSV\n",
+                "insert into `format` ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into format format TSV\n",
+                "insert into format ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into values.values values (1)",
+                "insert into values.values ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into table table format TSV\n",
+                "insert into table table ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into d.t (`values`, \"format\") values (1)",
+                "insert into d.t (`values`, \"format\") ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t (format, values, select) values (1)",
+                "insert into t (format, values, select) ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into function file('values', 'CSV', 'a Int8') values (1)",
+                "insert into function file('values', 'CSV', 'a Int8') ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t settings a = 'format x', b = 1 format TSV\n1",
+                "insert into t settings a = 'format x', b = 1 ",
+                "1",
+                "TSV",
+            ),
+            (
+                "insert into {t:Identifier} format TSV\n1",
+                "insert into {t:Identifier} ",
+                "1",
+                "TSV",
+            ),
+            (
+                "-- values\n/* format x */ insert into t -- select\n# values\nvalues (1)",
+                "-- values\n/* format x */ insert into t -- select\n# values\n",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t settings c = $a$ values $b$ $a$ values (1)",
+                "insert into t settings c = $a$ values $b$ $a$ ",
+                " (1)",
+                "Values",
+            ),
         ] {
-            assert_eq!(insert_of(text), (head.to_owned(), data.to_owned(), Some(format.to_owned())));
+            assert_eq!(
+                insert_of(text),
+                (head.to_owned(), data.to_owned(), Some(format.to_owned()))
+            );
         }
-        assert_eq!(insert_of("insert into t (a)"), ("insert into t (a)".to_owned(), String::new(), None));
+        assert_eq!(
+            insert_of("insert into t (a)"),
+            ("insert into t (a)".to_owned(), String::new(), None)
+        );
     }
 
     #[test]
     fn an_insert_is_known_only_once_its_data_can_begin() {
-        for text in ["", "ins", "insert into t", "insert into t (a, b) form", "insert into t format", "insert into t format Row", "insert into t format TSV ", "insert into t -- values", "insert into t settings a = 'values (1)"] {
+        for text in [
+            "",
+            "ins",
+            "insert into t",
+            "insert into t (a, b) form",
+            "insert into t format",
+            "insert into t format Row",
+            "insert into t format TSV ",
+            "insert into t -- values",
+            "insert into t settings a = 'values (1)",
+        ] {
             assert_eq!(read(text.as_bytes(), false), None, "{text}");
         }
-        for text in ["insert into t format TSV\n", "insert into t format TSV 1", "insert into t values"] {
+        for text in [
+            "insert into t format TSV\n",
+            "insert into t format TSV 1",
+            "insert into t values",
+        ] {
             assert!(read(text.as_bytes(), false).is_some(), "{text}");
         }
     }
@@ -482,19 +617,39 @@ mod tests {
         let select = Kind::Select { totals: false };
         for (text, kind, format) in [
             ("select 1", select.clone(), None),
-            (" ( select 1 ) union all (select 2) format CSV ", select.clone(), Some("CSV")),
-            ("select 1 FORMAT JSON SETTINGS a = 1;", select.clone(), Some("JSON")),
+            (
+                " ( select 1 ) union all (select 2) format CSV ",
+                select.clone(),
+                Some("CSV"),
+            ),
+            (
+                "select 1 FORMAT JSON SETTINGS a = 1;",
+                select.clone(),
+                Some("JSON"),
+            ),
             ("select ' format CSV' as format", select.clone(), None),
             ("select format from t", select.clone(), None),
             ("select 1 -- format CSV", select.clone(), None),
             ("select (select 1 format CSV)", select.clone(), None),
             ("from t select 1", select.clone(), None),
             ("with a as (select 1) select * from a", select.clone(), None),
-            ("with a as (select 1) insert into t select * from a", Kind::Other, None),
-            ("select a, count() from t group by a with totals", Kind::Select { totals: true }, None),
+            (
+                "with a as (select 1) insert into t select * from a",
+                Kind::Other,
+                None,
+            ),
+            (
+                "select a, count() from t group by a with totals",
+                Kind::Select { totals: true },
+                None,
+            ),
             ("insert into t select 1", Kind::Other, None),
             ("insert into t (select 1)", Kind::Other, None),
-            ("insert into t (a) with x as (select 1) select * from x", Kind::Other, None),
+            (
+                "insert into t (a) with x as (select 1) select * from x",
+                Kind::Other,
+                None,
+            ),
             ("show tables format TSV", Kind::Other, Some("TSV")),
             ("kill query where 1", Kind::Kill, None),
             ("kill mutation where 1", Kind::Other, None),
@@ -509,8 +664,14 @@ mod tests {
         for (text, refused) in [
             ("select 1; select 2", Refused::SeveralStatements),
             ("select 1 into outfile 'x'", Refused::IntoOutfile),
-            ("insert into t from infile 'x' format CSV", Refused::FromInfile),
-            ("insert into t select * from input('a Int8') format CSV\n1", Refused::DataForInput),
+            (
+                "insert into t from infile 'x' format CSV",
+                Refused::FromInfile,
+            ),
+            (
+                "insert into t select * from input('a Int8') format CSV\n1",
+                Refused::DataForInput,
+            ),
         ] {
             assert_eq!(read(text.as_bytes(), true), Some(Err(refused)), "{text}");
         }
@@ -520,10 +681,15 @@ mod tests {
     #[test]
     fn a_kill_is_made_asynchronous_and_knows_the_engines_ids() {
         let own = |text: &str| {
-            let killed = killable(text.as_bytes(), |id| (id == "a'b").then(|| "real".to_owned()));
+            let killed = killable(text.as_bytes(), |id| {
+                (id == "a'b").then(|| "real".to_owned())
+            });
             String::from_utf8(killed).expect("text")
         };
-        assert_eq!(own("kill query where query_id = 'a\\'b' sync"), "kill query where query_id = 'real' ASYNC");
+        assert_eq!(
+            own("kill query where query_id = 'a\\'b' sync"),
+            "kill query where query_id = 'real' ASYNC"
+        );
         assert_eq!(
             own("kill query where query_id not in ('x', 'a''b') and user = 'SYNC'"),
             "kill query where query_id not in ('x', 'real') and user = 'SYNC'"

@@ -41,7 +41,10 @@ impl Failure {
         let Code(number, name) = code;
         Self {
             code: number,
-            text: format!("Code: {number}. DB::Exception: {}. ({name})", message.as_ref()),
+            text: format!(
+                "Code: {number}. DB::Exception: {}. ({name})",
+                message.as_ref()
+            ),
         }
     }
 
@@ -77,9 +80,7 @@ fn http_status(code: u16) -> StatusCode {
         6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167
         | 168 | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
         // What is not known.
-        46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => {
-            StatusCode::NOT_FOUND
-        }
+        46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
         229 => StatusCode::PAYLOAD_TOO_LARGE,
         48 => StatusCode::NOT_IMPLEMENTED,
         // SOCKET_TIMEOUT, CANNOT_OPEN_FILE, CANNOT_SCHEDULE_TASK

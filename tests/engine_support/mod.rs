@@ -52,7 +52,11 @@ impl World {
 
     /// The text that a statement answers; it has to work.
     pub async fn text(&self, path: &str, sql: &str) -> String {
-        let answer = self.post(path, sql.to_owned()).send().await.expect("an answer");
+        let answer = self
+            .post(path, sql.to_owned())
+            .send()
+            .await
+            .expect("an answer");
         let status = answer.status();
         let text = answer.text().await.expect("a text");
         assert!(status.is_success(), "{sql}: {status}: {text}");
@@ -72,7 +76,10 @@ impl World {
             if text.trim() == expected {
                 return;
             }
-            assert!(start.elapsed() < LIMIT, "{sql} still answers {text}, not {expected}");
+            assert!(
+                start.elapsed() < LIMIT,
+                "{sql} still answers {text}, not {expected}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -106,7 +113,11 @@ pub fn client(endpoint: &Endpoint) -> clickhouse::Client {
 /// `prefill engine …` by hand, its stderr kept.
 pub fn by_hand(arguments: &[&str]) -> Command {
     let mut command = Command::new(PREFILL);
-    command.arg("engine").args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+        .arg("engine")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
