@@ -214,6 +214,7 @@ fn failed(said: &str, status: ExitStatus) -> Error {
         ),
         None => (said, None),
     };
+    let why = why.trim_start_matches("error: ");
     let why = if why.is_empty() {
         format!("it ended with {status}")
     } else {
@@ -240,6 +241,7 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         .arg("--data-dir")
         .arg(place.path())
         .arg("--until-unused")
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

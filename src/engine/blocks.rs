@@ -120,3 +120,33 @@ impl<R: Read> Read for Blocks<R> {
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `hello` in a block that a ClickHouse wrote would have the checksum that the official client
+    /// computes (`tests/engine_compression.rs` compares with its layout); here: both ways.
+    #[test]
+    fn what_is_compressed_is_read_back_and_a_changed_byte_is_noticed() {
+        let data: Vec<u8> = (0..100_000u32)
+            .flat_map(|n| (n % 999).to_le_bytes())
+            .collect();
+        let mut stream = compress(&data);
+        stream.extend_from_slice(&compress(b"tail"));
+        let mut read = Vec::new();
+        Blocks::new(stream.as_slice())
+            .read_to_end(&mut read)
+            .expect("readable");
+        assert!(read.starts_with(&data) && read.ends_with(b"tail"));
+        assert_eq!(read.len(), data.len() + 4);
+        for at in [0, 16, 17, 30, stream.len() - 1] {
+            let mut broken = stream.clone();
+            broken[at] ^= 0x40;
+            let error = Blocks::new(broken.as_slice()).read_to_end(&mut Vec::new());
+            assert!(error.is_err(), "byte {at}");
+        }
+        let cut = &stream[..stream.len() - 1];
+        assert!(Blocks::new(cut).read_to_end(&mut Vec::new()).is_err());
+    }
+}

@@ -32,7 +32,7 @@ pub const HANDLE: &str = "promql_table";
 /// Statements at once, like a server's `max_concurrent_queries`; more are refused with code 202.
 /// KILL QUERY is let through, or a full engine could not be relieved.
 const MAX_STATEMENTS: usize = 100;
-/// How much of a body is read to find out what statement it is.
+/// How much of a body is read at a time to find out what statement it is.
 const HEAD: usize = 64 << 10;
 /// The longest statement without data. The engine's own `max_query_size` is 256 KiB by default and
 /// a client may raise it.
@@ -279,36 +279,33 @@ fn parsed(
 
 /// Reads as much of the body as it takes to know the statement: all of it, or an INSERT's head.
 fn understand(text: &mut Vec<u8>, body: &mut dyn Read) -> Result<Statement, Stop> {
-    let mut limit = HEAD;
+    let mut chunk = vec![0; HEAD];
+    let mut look_at = 0;
     loop {
-        // The URL alone may say it all, and its INSERT's data may be large or slow to come.
-        let known = statement::read(text, false);
-        if let Some(Ok(
-            found @ Statement {
-                kind: Kind::Insert { .. },
-                ..
-            },
-        )) = known
-        {
-            return Ok(found);
+        // The URL alone may say it all, and the data of its INSERT may be slow to come. A long
+        // statement without data is not looked at again for each piece.
+        if text.len() >= look_at {
+            match statement::read(text, false) {
+                Some(known) => return Ok(known.map_err(refusal)?),
+                None if text.len() > HEAD => look_at = 2 * text.len(),
+                None => {}
+            }
         }
-        let before = text.len();
-        body.take(limit as u64).read_to_end(text)?;
+        match body.read(&mut chunk) {
+            Ok(0) => {
+                let statement = statement::read(text, true).expect("a complete text is understood");
+                return Ok(statement.map_err(refusal)?);
+            }
+            Ok(length) => text.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
         if text.len() > MAX_STATEMENT {
             let message = format!(
                 "The statement is longer than {MAX_STATEMENT} bytes; send data after INSERT … FORMAT"
             );
             return Err(Failure::new(QUERY_IS_TOO_LARGE, message).into());
         }
-        if text.len() - before < limit {
-            let statement = statement::read(text, true).unwrap_or(Ok(Statement {
-                kind: Kind::Other,
-                format: None,
-                reads: false,
-            }));
-            return Ok(statement.map_err(refusal)?);
-        }
-        limit = limit.saturating_mul(2);
     }
 }
 

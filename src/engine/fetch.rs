@@ -375,3 +375,78 @@ fn unpack(archive: &Path, unpacked: &Path) -> Result<()> {
     }
     Err(Error::operator(format!("there is no {FILE} in {}", archive.display())).hint(HINT))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_served_or_named_and_refused() {
+        let (name, sum) = package("linux", "x86_64", "gnu").expect("served");
+        assert_eq!(name, "@chdb/lib-linux-x64-gnu");
+        assert_eq!(sum.len(), 64);
+        for (os, arch, environment, why) in [
+            (
+                "linux",
+                "x86_64",
+                "musl",
+                "needs glibc, and this is a musl build (linux x86_64)",
+            ),
+            (
+                "linux",
+                "aarch64",
+                "gnu",
+                "linux aarch64 (@chdb/lib-linux-arm64-gnu 26.7.3-stable.1) has not been checked",
+            ),
+            ("macos", "aarch64", "", "@chdb/lib-darwin-arm64"),
+            ("macos", "x86_64", "", "@chdb/lib-darwin-x64"),
+            (
+                "windows",
+                "x86_64",
+                "msvc",
+                "there is no embedded ClickHouse for windows x86_64",
+            ),
+        ] {
+            let error = package(os, arch, environment).expect_err("refused");
+            assert!(error.chain().contains(why), "{}", error.chain());
+            assert_eq!(error.class(), Class::Operator);
+            assert!(error.next_step().is_some());
+        }
+    }
+
+    #[test]
+    fn a_processor_without_avx2_is_refused_with_a_next_step() {
+        assert!(usable_cpu(true).is_ok());
+        let error = usable_cpu(false).expect_err("refused");
+        assert!(error.chain().contains("AVX2"), "{}", error.chain());
+        assert!(
+            error
+                .next_step()
+                .is_some_and(|hint| hint.contains("server"))
+        );
+    }
+
+    #[test]
+    fn a_library_with_a_wrong_checksum_is_removed_and_both_sums_are_said() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (unpacked, library) = (directory.path().join("new"), directory.path().join(FILE));
+        std::fs::write(&unpacked, "hello").expect("written");
+        let error = install(&unpacked, &library, "00ff").expect_err("refused");
+        let found = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert!(
+            error.chain().contains("expected 00ff, got "),
+            "{}",
+            error.chain()
+        );
+        assert!(error.chain().contains(found), "{}", error.chain());
+        assert!(!unpacked.exists() && !library.exists());
+        // The right one is moved into place, and believed from then on.
+        std::fs::write(&unpacked, "hello").expect("written");
+        install(&unpacked, &library, found).expect("installed");
+        assert!(verified(&library, found).expect("readable"));
+        // Changed behind our back: hashed again, and removed.
+        std::fs::write(&library, "other").expect("written");
+        assert!(!verified(&library, found).expect("readable"));
+        assert!(!library.exists());
+    }
+}

@@ -80,6 +80,13 @@ impl Library {
                 .caused_by(error)
                 .hint(super::fetch::HINT)
         };
+        // The engine takes its time zone from the environment alone (`<timezone>` of the
+        // configuration is not read, 2026-11-22), and results must not depend on the machine.
+        if std::env::var_os("TZ").as_deref() != Some("UTC".as_ref()) {
+            // SAFETY: the first thing that the serving process does; no other thread reads the
+            // environment yet. A started engine gets it from its parent and does not come here.
+            unsafe { std::env::set_var("TZ", "UTC") };
+        }
         // SAFETY: loading runs the library's initialisers. The file is the pinned, checksummed
         // one, or one that the operator named.
         let library = unsafe { libloading::Library::new(path) }.map_err(refused)?;

@@ -371,3 +371,42 @@ pub fn form(body: &[u8], boundary: &str) -> Result<Vec<Field>, Failure> {
     }
     Ok(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_field_by_field_with_binary_data() {
+        let body = b"--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nselect 1\r\n--B\r\ncontent-disposition: form-data; name=\"t\"; filename=\"f\"\r\nContent-Type: x/y\r\n\r\n\0\r\n--b\r\n--B--\r\n";
+        let fields = form(body, "B").expect("a form");
+        let field = |name: &str, file, data: &[u8]| Field {
+            name: name.to_owned(),
+            file,
+            data: data.to_vec(),
+        };
+        assert_eq!(
+            fields,
+            [
+                field("query", false, b"select 1"),
+                field("t", true, b"\0\r\n--b")
+            ]
+        );
+        for broken in [
+            "",
+            "--B",
+            "--B\r\nx\r\n\r\n",
+            "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb",
+        ] {
+            assert!(form(broken.as_bytes(), "B").is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn clickhouse_chooses_the_coding_not_the_client() {
+        assert_eq!(Coding::accepted("gzip, deflate, br"), Coding::Brotli);
+        assert_eq!(Coding::accepted("zstd;q=1, gzip;q=0.1"), Coding::Gzip);
+        assert_eq!(Coding::accepted("lz4"), Coding::Lz4);
+        assert_eq!(Coding::accepted("identity"), Coding::Plain);
+    }
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::execute::Core;
@@ -98,6 +99,10 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
         when_unused(&place, stop.clone())?;
     }
     let expiring = tokio::spawn(expire(Arc::clone(&core)));
+    // An answer is more than one write; without this the second waits for the first's receipt.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     let serving = axum::serve(listener, http::router(server))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let served = tokio::select! {
@@ -140,7 +145,6 @@ async fn start(place: &Place) -> Result<Arc<Core>> {
 /// ClickHouse's default, 90 % of the machine's.
 const CONFIG: &str = "\
 <clickhouse>
-    <timezone>UTC</timezone>
     <display_name>prefill</display_name>
     <logger><level>none</level></logger>
     <background_pool_size>4</background_pool_size>

@@ -197,20 +197,13 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// Understands a text. `None` when it begins with an INSERT whose data have not begun yet, and
-/// `complete` says that more text may follow.
+/// Understands a text. `None` while more of it may follow (`complete` is false) and it is no INSERT
+/// whose data have begun.
 pub fn read(text: &[u8], complete: bool) -> Option<Result<Statement, Refused>> {
     let mut tokens = Tokens { text, at: 0 };
-    let first = tokens.clone().find(|token| token.mark() != Some(b'('));
-    match first {
-        Some(token) if token.is("INSERT") => {
-            tokens.next();
-            insert(text, tokens, complete)
-        }
-        // The last word of an unfinished text may be the first half of INSERT.
-        Some(token) if !complete && token.end() < text.len() => Some(whole(text)),
-        None | Some(_) if !complete => None,
-        _ => Some(whole(text)),
+    match tokens.next() {
+        Some(token) if token.is("INSERT") => insert(text, tokens, complete),
+        _ => complete.then(|| whole(text)),
     }
 }
 
@@ -256,14 +249,15 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
                 }
                 if token.is("FORMAT") {
                     let Some(name) = tokens.next() else { break };
-                    // The name may be cut, and so may the line end after it.
-                    if !complete && data_start(text, name.end()) >= text.len() {
+                    // The name may be cut, and so may the blanks and the line end after it.
+                    let data = data_start(text, name.end());
+                    if !complete && data == text.len() && !text.ends_with(b"\n") {
                         return None;
                     }
                     return Some(Ok(Statement {
                         kind: Kind::Insert {
                             head: token.start,
-                            data: data_start(text, name.end()),
+                            data,
                         },
                         format: Some(String::from_utf8_lossy(name.text).into_owned()),
                         reads: false,
@@ -344,10 +338,10 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
             Lexeme::Mark(b';') if depth == 0 => ended = true,
             Lexeme::Word if token.is("TOTALS") => totals = true,
             Lexeme::Word if depth == 0 && token.is("INSERT") => inserts = true,
-            Lexeme::Word if depth == 0 && token.is("INTO") => {
-                if next.is_some_and(|t| t.is("OUTFILE")) {
-                    return Err(Refused::IntoOutfile);
-                }
+            Lexeme::Word
+                if depth == 0 && token.is("INTO") && next.is_some_and(|t| t.is("OUTFILE")) =>
+            {
+                return Err(Refused::IntoOutfile);
             }
             Lexeme::Word if depth == 0 && token.is("FORMAT") => {
                 let last = tokens
@@ -381,19 +375,24 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
 }
 
 /// A `KILL QUERY` that the engine can run: SYNC, which would never return, becomes ASYNC, and each
-/// text goes through `translate` (a client's query id becomes the engine's).
+/// text that `query_id` is compared with goes through `translate` (a client's query id becomes the
+/// engine's).
 pub fn killable(text: &[u8], mut translate: impl FnMut(&str) -> Option<String>) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 8);
     let mut copied = 0;
+    let mut about_ids = false;
     for token in (Tokens { text, at: 0 }) {
+        let compares = match token.lexeme {
+            Lexeme::Text => about_ids,
+            Lexeme::Mark(mark) => about_ids && b"=<>!(,".contains(&mark),
+            Lexeme::Word => about_ids && (token.is("IN") || token.is("NOT")),
+            Lexeme::Name | Lexeme::Number => false,
+        };
+        about_ids = compares || token.is("query_id") || token.is("initial_query_id");
         let replacement = if token.is("SYNC") {
             Some("ASYNC".to_owned())
-        } else if token.lexeme == Lexeme::Text && token.text.starts_with(b"'") {
-            let inner = token
-                .text
-                .get(1..token.text.len().max(2) - 1)
-                .unwrap_or_default();
-            translate(&String::from_utf8_lossy(inner)).map(|id| literal(&id))
+        } else if compares && token.text.starts_with(b"'") {
+            translate(&unquoted(token.text)).map(|id| literal(&id))
         } else {
             None
         };
@@ -405,6 +404,23 @@ pub fn killable(text: &[u8], mut translate: impl FnMut(&str) -> Option<String>) 
     }
     out.extend_from_slice(&text[copied..]);
     out
+}
+
+/// The value of a quoted text, as far as query ids need it: a backslash or a doubled quote stands
+/// for what follows.
+fn unquoted(text: &[u8]) -> String {
+    let inner = text.get(1..text.len().max(2) - 1).unwrap_or_default();
+    let mut value = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        let escapes = matches!(byte, b'\\' | b'\'');
+        value.extend(if escapes {
+            bytes.next().or(Some(byte))
+        } else {
+            Some(byte)
+        });
+    }
+    String::from_utf8_lossy(&value).into_owned()
 }
 
 /// A text as ClickHouse writes it in a statement, for the places that take no parameter (SET).
@@ -434,4 +450,303 @@ fn enclosed(value: &str, quote: char) -> String {
     }
     out.push(quote);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn insert_of(text: &str) -> (String, String, Option<String>) {
+        match read(text.as_bytes(), true) {
+            Some(Ok(Statement {
+                kind: Kind::Insert { head, data },
+                format,
+                ..
+            })) => (text[..head].to_owned(), text[data..].to_owned(), format),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn kind_of(text: &str) -> (Kind, Option<String>) {
+        let statement = read(text.as_bytes(), true)
+            .expect("complete")
+            .expect("not refused");
+        (statement.kind, statement.format)
+    }
+
+    #[test]
+    fn the_data_of_an_insert_begin_after_its_format_or_values() {
+        for (text, head, data, format) in [
+            (
+                "INSERT INTO t FORMAT TSV\n1\t2",
+                "INSERT INTO t ",
+                "1\t2",
+                "TSV",
+            ),
+            (
+                "insert into t format CSV\r\n1",
+                "insert into t ",
+                "1",
+                "CSV",
+            ),
+            (
+                "insert into t format RowBinary\n\n\n",
+                "insert into t ",
+                "\n\n",
+                "RowBinary",
+            ),
+            (
+                "insert into t format JSONEachRow {\"a\":1}",
+                "insert into t ",
+                "{\"a\":1}",
+                "JSONEachRow",
+            ),
+            (
+                "insert into t values (1, ';')",
+                "insert into t ",
+                " (1, ';')",
+                "Values",
+            ),
+            ("insert t(a,b)values(1)", "insert t(a,b)", "(1)", "Values"),
+            (
+                "insert into `format` format TSV\n",
+                "insert into `format` ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into format format TSV\n",
+                "insert into format ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into values.values values (1)",
+                "insert into values.values ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into table table format TSV\n",
+                "insert into table table ",
+                "",
+                "TSV",
+            ),
+            (
+                "insert into d.t (`values`, \"format\") values (1)",
+                "insert into d.t (`values`, \"format\") ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t (format, values, select) values (1)",
+                "insert into t (format, values, select) ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into function file('values', 'CSV', 'a Int8') values (1)",
+                "insert into function file('values', 'CSV', 'a Int8') ",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t settings a = 'format x', b = 1 format TSV\n1",
+                "insert into t settings a = 'format x', b = 1 ",
+                "1",
+                "TSV",
+            ),
+            (
+                "insert into {t:Identifier} format TSV\n1",
+                "insert into {t:Identifier} ",
+                "1",
+                "TSV",
+            ),
+            (
+                "-- values\n/* format x */ insert into t -- select\n# values\nvalues (1)",
+                "-- values\n/* format x */ insert into t -- select\n# values\n",
+                " (1)",
+                "Values",
+            ),
+            (
+                "insert into t settings c = $a$ values $b$ $a$ values (1)",
+                "insert into t settings c = $a$ values $b$ $a$ ",
+                " (1)",
+                "Values",
+            ),
+        ] {
+            assert_eq!(
+                insert_of(text),
+                (head.to_owned(), data.to_owned(), Some(format.to_owned()))
+            );
+        }
+        assert_eq!(
+            insert_of("insert into t (a)"),
+            ("insert into t (a)".to_owned(), String::new(), None)
+        );
+    }
+
+    #[test]
+    fn an_insert_is_known_only_once_its_data_can_begin() {
+        for text in [
+            "",
+            "ins",
+            "insert into t",
+            "insert into t (a, b) form",
+            "insert into t format",
+            "insert into t format Row",
+            "insert into t format TSV ",
+            "insert into t -- values",
+            "insert into t settings a = 'values (1)",
+        ] {
+            assert_eq!(read(text.as_bytes(), false), None, "{text}");
+        }
+        for text in [
+            "insert into t format TSV\n",
+            "insert into t format TSV 1",
+            "insert into t values",
+        ] {
+            assert!(read(text.as_bytes(), false).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_formats() {
+        let select = Kind::Select { totals: false };
+        for (text, kind, format) in [
+            ("select 1", select.clone(), None),
+            (
+                " ( select 1 ) union all (select 2) format CSV ",
+                select.clone(),
+                Some("CSV"),
+            ),
+            (
+                "select 1 FORMAT JSON SETTINGS a = 1;",
+                select.clone(),
+                Some("JSON"),
+            ),
+            ("select ' format CSV' as format", select.clone(), None),
+            ("select format from t", select.clone(), None),
+            ("select 1 -- format CSV", select.clone(), None),
+            ("select (select 1 format CSV)", select.clone(), None),
+            ("from t select 1", select.clone(), None),
+            ("with a as (select 1) select * from a", select.clone(), None),
+            (
+                "with a as (select 1) insert into t select * from a",
+                Kind::Other,
+                None,
+            ),
+            (
+                "select a, count() from t group by a with totals",
+                Kind::Select { totals: true },
+                None,
+            ),
+            ("insert into t select 1", Kind::Other, None),
+            ("insert into t (select 1)", Kind::Other, None),
+            (
+                "insert into t (a) with x as (select 1) select * from x",
+                Kind::Other,
+                None,
+            ),
+            ("show tables format TSV", Kind::Other, Some("TSV")),
+            ("kill query where 1", Kind::Kill, None),
+            ("kill mutation where 1", Kind::Other, None),
+            ("create table t (a Int8) engine = Memory", Kind::Other, None),
+        ] {
+            assert_eq!(kind_of(text), (kind, format.map(str::to_owned)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_refused() {
+        for (text, refused) in [
+            ("select 1; select 2", Refused::SeveralStatements),
+            ("select 1 into outfile 'x'", Refused::IntoOutfile),
+            (
+                "insert into t from infile 'x' format CSV",
+                Refused::FromInfile,
+            ),
+            (
+                "insert into t select * from input('a Int8') format CSV\n1",
+                Refused::DataForInput,
+            ),
+        ] {
+            assert_eq!(read(text.as_bytes(), true), Some(Err(refused)), "{text}");
+        }
+        assert!(read(b"select 1;;  -- done", true).is_some_and(|read| read.is_ok()));
+    }
+
+    #[test]
+    fn a_kill_is_made_asynchronous_and_knows_the_engines_ids() {
+        let own = |text: &str| {
+            let killed = killable(text.as_bytes(), |id| {
+                (id == "a'b").then(|| "real".to_owned())
+            });
+            String::from_utf8(killed).expect("text")
+        };
+        assert_eq!(
+            own("kill query where query_id = 'a\\'b' sync"),
+            "kill query where query_id = 'real' ASYNC"
+        );
+        assert_eq!(
+            own("kill query where query_id not in ('x', 'a''b') and user = 'SYNC'"),
+            "kill query where query_id not in ('x', 'real') and user = 'SYNC'"
+        );
+        let comment = "kill query where Settings['log_comment'] = 'a\\'b' async";
+        assert_eq!(own(comment), comment);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(text: Vec<u8>, complete: bool) {
+            let known = read(&text, complete);
+            prop_assert!(known.is_some() || !complete);
+            let _ = killable(&text, |_| None);
+            let mut insert = b"insert into t ".to_vec();
+            insert.extend_from_slice(&text);
+            let _ = read(&insert, complete);
+        }
+
+        #[test]
+        fn tokens_lie_in_order_and_miss_only_space_and_comments(text in "[-a-z'`\"$#/* \n;(){}\\\\.0-9é]{0,80}") {
+            let mut end = 0;
+            for token in (Tokens { text: text.as_bytes(), at: 0 }) {
+                prop_assert!(token.start >= end);
+                prop_assert!(!token.text.is_empty());
+                end = token.end();
+            }
+            prop_assert!(end <= text.len());
+        }
+
+        #[test]
+        fn whatever_is_quoted_never_ends_the_head_of_an_insert(value in ".{0,40}", data in ".{0,40}") {
+            let head = format!("insert into {} settings log_comment = {} /* values */ ", name(&value), literal(&value));
+            let text = format!("{head}format TSV\n{data}");
+            let (found, rest, format) = insert_of(&text);
+            prop_assert_eq!(&found, &head);
+            prop_assert_eq!(rest, data);
+            prop_assert_eq!(format.as_deref(), Some("TSV"));
+            // The same, however the text comes in: known once, and never wrong.
+            for cut in 0..=text.len() {
+                match read(&text.as_bytes()[..cut], false) {
+                    None => {}
+                    Some(Ok(Statement { kind: Kind::Insert { head: found, .. }, .. })) => prop_assert_eq!(found, head.len()),
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+        }
+
+        #[test]
+        fn a_literal_reads_as_one_text_with_its_value(value in ".{0,40}") {
+            let quoted = literal(&value);
+            let tokens: Vec<Token> = Tokens { text: quoted.as_bytes(), at: 0 }.collect();
+            prop_assert_eq!(tokens.len(), 1);
+            prop_assert_eq!(tokens[0].lexeme, Lexeme::Text);
+            if !value.contains('\0') {
+                prop_assert_eq!(unquoted(tokens[0].text), value);
+            }
+        }
+    }
 }

@@ -1,0 +1,132 @@
+//! Statements whose client goes away, and KILL QUERY.
+
+mod engine_support;
+
+use std::time::{Duration, Instant};
+
+use engine_support::World;
+
+/// Runs long enough for every test here, and checks for a kill ten times a second.
+const FOREVER: &str = "select sum(sleepEachRow(0.1)) from numbers(100000) settings max_block_size = 1, function_sleep_max_microseconds_per_block = 0";
+
+const LEFT: Duration = Duration::from_secs(5);
+
+fn running(query_id: &str) -> String {
+    format!("select count() from system.processes where Settings['promql_table'] = '{query_id}'")
+}
+
+#[tokio::test]
+async fn a_statement_ends_soon_after_its_client_left() {
+    let world = World::new().await;
+    let endless_rows = "select number, toString(number) from system.numbers";
+    let insert = "insert into function null('a UInt8, b UInt64') select sleepEachRow(0.1), number from numbers(100000) settings max_block_size = 1, function_sleep_max_microseconds_per_block = 0";
+    for (id, sql) in [
+        ("long", FOREVER),
+        ("rows", endless_rows),
+        ("insert", insert),
+    ] {
+        let path = format!("/?query_id={id}&log_comment=mine");
+        let request = tokio::spawn(world.post(&path, sql).send());
+        world.until(&running(id), "1").await;
+        let comment = "select count() from system.processes where Settings['log_comment'] = 'mine'";
+        assert_eq!(world.text("/", comment).await, "1\n", "{id}");
+        // The rows that nobody reads are in the response that is dropped with the task.
+        request.abort();
+        drop(request);
+        let left = Instant::now();
+        world.until(&running(id), "0").await;
+        assert!(left.elapsed() < LEFT, "{id} took {:?}", left.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_insert_whose_client_left_stores_nothing_more() {
+    let world = World::new().await;
+    world
+        .text(
+            "/",
+            "create table t (a UInt64) engine = MergeTree order by a",
+        )
+        .await;
+    let (pieces, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let body = futures_util::stream::unfold(body, |mut body| async {
+        body.recv().await.map(|piece| (piece, body))
+    });
+    let path = "/?query_id=gone&query=insert%20into%20t%20format%20RowBinary";
+    let request = tokio::spawn(world.post(path, reqwest::Body::wrap_stream(body)).send());
+    pieces
+        .send(Ok(7u64.to_le_bytes().to_vec()))
+        .await
+        .expect("a reader");
+    world.until(&running("gone"), "1").await;
+    request.abort();
+    drop(pieces);
+    world.until(&running("gone"), "0").await;
+    assert_eq!(world.text("/", "select count() from t").await, "0\n");
+}
+
+#[tokio::test]
+async fn a_client_kills_by_its_own_query_id_or_comment_and_sync_returns() {
+    let world = World::new().await;
+    for (id, kill) in [
+        ("a'b", "kill query where query_id = 'a\\'b'"),
+        ("k2", "kill query where query_id in ('k2', 'x') sync"),
+        ("k3", "KILL QUERY WHERE Settings['log_comment'] = 'k3' SYNC"),
+    ] {
+        let path = format!("/?query_id={}", id.replace('\'', "%27"));
+        let request = tokio::spawn(world.post(&path, FOREVER).send());
+        world.until(&running(&id.replace('\'', "\\'")), "1").await;
+        let killed = tokio::time::timeout(LEFT, world.text("/", kill))
+            .await
+            .expect("it returns");
+        assert!(killed.starts_with("waiting\t"), "{id}: {killed}");
+        let answer = request.await.expect("a task").expect("an answer");
+        let text = answer.text().await.expect("a text");
+        assert!(text.starts_with("Code: 394."), "{id}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_gets_through_when_there_is_no_place_for_more_statements() {
+    let world = World::new().await;
+    let mut requests = Vec::new();
+    for n in 0..120 {
+        let path = format!("/?query_id=n{n}&log_comment=flood&max_threads=1");
+        requests.push(tokio::spawn(world.post(&path, FOREVER).send()));
+    }
+    let start = Instant::now();
+    while requests
+        .iter()
+        .filter(|request| request.is_finished())
+        .count()
+        < 20
+    {
+        assert!(start.elapsed() < engine_support::LIMIT, "never full");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Some may begin only now, in the places of those that were killed.
+    while !requests.iter().all(tokio::task::JoinHandle::is_finished) {
+        world
+            .text("/", "kill query where Settings['log_comment'] = 'flood'")
+            .await;
+        assert!(start.elapsed() < engine_support::LIMIT, "still running");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut killed = 0;
+    for request in requests {
+        let text = request
+            .await
+            .expect("a task")
+            .expect("an answer")
+            .text()
+            .await;
+        let text = text.expect("a text");
+        killed += usize::from(text.starts_with("Code: 394."));
+        assert!(
+            text.starts_with("Code: 394.") || text.starts_with("Code: 202."),
+            "{text}"
+        );
+    }
+    assert_eq!(killed, 100);
+    assert_eq!(world.text("/", "select 1").await, "1\n");
+}

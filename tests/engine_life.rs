@@ -1,0 +1,304 @@
+//! How an engine comes and goes: attached, shared, killed, refused.
+
+mod engine_support;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use engine_support::{
+    LIMIT, PREFILL, Reaped, World, alive, attach, by_hand, kill_hard, library, pid_of, wait_until,
+};
+use prefill::engine::Engine;
+use prefill::error::Class;
+
+async fn ask(engine: &Engine, sql: &str) -> String {
+    let client = engine_support::client(&engine.endpoint());
+    client
+        .query(sql)
+        .fetch_one::<String>()
+        .await
+        .unwrap_or_else(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn two_handles_share_an_engine_that_ends_with_the_last() {
+    let world = World::new().await;
+    assert!(world.engine.is_child());
+    let second = attach(world.directory.path()).await;
+    assert!(!second.is_child());
+    assert_eq!(second.pid(), world.engine.pid());
+    assert_eq!(second.endpoint(), world.engine.endpoint());
+    let (pid, World { engine, directory }) = (second.pid(), world);
+    drop(engine);
+    assert_eq!(ask(&second, "select 'still here'").await, "still here");
+    drop(second);
+    wait_until("the engine ended", || !alive(pid));
+    assert_eq!(pid_of(directory.path()), None);
+    // Whoever comes at once waits for the old one and starts a new one.
+    let third = attach(directory.path()).await;
+    let old = third.pid();
+    drop(third);
+    let fourth = attach(directory.path()).await;
+    assert_ne!(fourth.pid(), old);
+    assert_eq!(ask(&fourth, "select 'new'").await, "new");
+}
+
+#[tokio::test]
+async fn many_that_attach_at_once_share_one_engine() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let attaching = (0..5).map(|_| attach(directory.path()));
+    let engines = futures_util::future::join_all(attaching).await;
+    assert!(
+        engines
+            .iter()
+            .all(|engine| engine.pid() == engines[0].pid())
+    );
+    assert_eq!(engines.iter().filter(|engine| engine.is_child()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_engine_is_revived_once_for_all_with_its_data() {
+    let world = World::new().await;
+    world
+        .text(
+            "/",
+            "create table t (a String) engine = MergeTree order by a",
+        )
+        .await;
+    world.text("/", "insert into t values ('kept')").await;
+    let other = attach(world.directory.path()).await;
+    let dead = world.engine.pid();
+    assert_eq!(
+        world.engine.revive().await.expect("alive"),
+        world.engine.endpoint()
+    );
+    assert_eq!(world.engine.pid(), dead);
+    kill_hard(dead);
+    wait_until("the zombie is reaped", || {
+        !Path::new(&format!("/proc/{dead}")).exists()
+    });
+    let callers = [&world.engine, &world.engine, &world.engine, &other];
+    let revived = futures_util::future::join_all(callers.map(|engine| engine.revive())).await;
+    let endpoint = world.engine.endpoint();
+    for found in revived {
+        assert_eq!(found.expect("an endpoint"), endpoint);
+    }
+    assert_ne!(world.engine.pid(), dead);
+    assert_eq!(other.pid(), world.engine.pid());
+    assert_eq!(ask(&other, "select a from t").await, "kept");
+}
+
+/// Another shell that uses the engine: holds a shared lock on `engine.users` as a handle does.
+fn shell(directory: &Path) -> Reaped {
+    let mut child = Command::new("flock")
+        .args(["--shared", "--no-fork"])
+        .arg(directory.join("engine.users"))
+        .args(["sh", "-c", "echo held; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("flock of util-linux");
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().expect("its stdout"))
+        .read_line(&mut said)
+        .expect("a line");
+    assert_eq!(said, "held\n");
+    Reaped(child)
+}
+
+#[test]
+fn a_parents_death_ends_the_engine_unless_a_second_shell_uses_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for other in [false, true] {
+        let mut parent = Reaped(
+            Command::new(std::env::current_exe().expect("this test"))
+                .args([
+                    "holds_an_engine_for_another_test",
+                    "--exact",
+                    "--ignored",
+                    "--nocapture",
+                ])
+                .env("ENGINE_DIRECTORY", directory.path())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("a parent"),
+        );
+        wait_until("the parent has an engine", || {
+            directory.path().join("held").exists()
+        });
+        let engine = pid_of(directory.path()).expect("an engine");
+        let shell = other.then(|| shell(directory.path()));
+        parent.0.kill().expect("killed");
+        parent.0.wait().expect("reaped");
+        if let Some(shell) = shell {
+            // It answers to the second shell, after the time in which it would have gone.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            assert!(alive(engine));
+            drop(shell);
+        }
+        wait_until("the engine ended", || !alive(engine));
+        std::fs::remove_file(directory.path().join("held")).expect("removed");
+    }
+}
+
+/// Not a test: the parent in the one above.
+#[tokio::test]
+#[ignore = "run by a_parents_death_ends_the_engine_unless_a_second_shell_uses_it"]
+async fn holds_an_engine_for_another_test() {
+    let directory = std::env::var_os("ENGINE_DIRECTORY").expect("run by the other test");
+    let _engine = attach(Path::new(&directory)).await;
+    std::fs::write(Path::new(&directory).join("held"), "").expect("written");
+    tokio::time::sleep(LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_second_engine_on_a_directory_is_refused_and_names_the_first() {
+    let world = World::new().await;
+    let directory = world.directory.path().to_str().expect("text");
+    let refused = by_hand(&["--data-dir", directory])
+        .output()
+        .expect("it runs");
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    let expected = format!("another prefill engine (pid {})", world.engine.pid());
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[tokio::test]
+async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("text");
+    let mut command = by_hand(&["--data-dir", path]);
+    command
+        .env("PREFILL_ENGINE_PASSWORD", "se%cr:et")
+        .stderr(Stdio::null());
+    let mut by_hand = Reaped(command.spawn().expect("it runs"));
+    wait_until("it answers", || pid_of(directory.path()).is_some());
+    let card = directory.path().join("engine.json");
+    let mode = card.metadata().expect("a card").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let engine = attach(directory.path()).await;
+    assert_eq!((engine.pid(), engine.is_child()), (by_hand.0.id(), false));
+    assert_eq!(engine.endpoint().password, "se%cr:et");
+    assert_eq!(ask(&engine, "select 'a'").await, "a");
+    drop(engine);
+    let engine = attach(directory.path()).await;
+    assert_eq!(engine.pid(), by_hand.0.id());
+    let stop = Command::new("kill")
+        .arg(by_hand.0.id().to_string())
+        .status();
+    assert!(stop.expect("kill runs").success());
+    assert!(by_hand.0.wait().expect("its status").success());
+    assert!(!card.exists());
+}
+
+#[tokio::test]
+async fn a_started_engine_ignores_the_terminals_ctrl_c() {
+    let world = World::new().await;
+    let pid = world.engine.pid();
+    let sent = Command::new("kill")
+        .args(["-INT", &pid.to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+    assert_eq!(world.text("/", "select 'still here'").await, "still here\n");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("alive");
+    let group = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.split(' ').nth(2));
+    assert_eq!(group, Some(pid.to_string().as_str()));
+}
+
+#[test]
+fn what_keeps_an_engine_from_starting_is_said_with_a_next_step() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("text");
+    let text_file = directory.path().join("no-library");
+    std::fs::write(&text_file, "hello").expect("written");
+    let cases: [(&str, &str, &str); 3] = [
+        ("PREFILL_LIBCHDB", "/nothing/libchdb.so", "which is no file"),
+        (
+            "PREFILL_LIBCHDB",
+            text_file.to_str().expect("text"),
+            "as libchdb",
+        ),
+        ("XDG_CACHE_HOME", path, "is not installed"),
+    ];
+    for (variable, value, expected) in cases {
+        let mut command = by_hand(&["--data-dir", path]);
+        let output = command.env(variable, value).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains("hint: "), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    // A library that is another one.
+    let mut other = by_hand(&["--data-dir", path]);
+    let output = other
+        .env("PREFILL_LIBCHDB", "/lib/x86_64-linux-gnu/libm.so.6")
+        .output();
+    let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
+    assert!(said.contains("chdb_set_signal_handlers_enabled"), "{said}");
+    assert!(library().is_file());
+}
+
+#[tokio::test]
+async fn attach_gives_the_engines_own_reason() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // A program that is no prefill.
+    let error = Engine::attach(directory.path(), Some(Path::new("/bin/false"))).await;
+    let error = error.err().expect("an error");
+    assert_eq!(error.class(), Class::Operator);
+    assert!(
+        error
+            .chain()
+            .starts_with("failed to start the embedded ClickHouse: "),
+        "{}",
+        error.chain()
+    );
+    // A script that sets the wrong library for the real one.
+    let script = directory.path().join("prefill");
+    let text = format!("#!/bin/sh\nPREFILL_LIBCHDB=/nothing exec {PREFILL} \"$@\"\n");
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let error = Engine::attach(directory.path(), Some(&script))
+        .await
+        .err()
+        .expect("an error");
+    assert!(
+        error
+            .chain()
+            .contains("PREFILL_LIBCHDB names /nothing, which is no file"),
+        "{}",
+        error.chain()
+    );
+    assert!(
+        error
+            .next_step()
+            .is_some_and(|hint| hint.contains("make engine"))
+    );
+    // A data directory that cannot be one.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let error = Engine::attach(&file.join("data"), None)
+        .await
+        .err()
+        .expect("an error");
+    assert_eq!(error.class(), Class::Operator);
+    assert!(error.next_step().is_some());
+}
+
+#[tokio::test]
+async fn the_log_of_a_started_engine_is_beside_its_data() {
+    let world = World::new().await;
+    let mut log = String::new();
+    std::fs::File::open(world.directory.path().join("engine.log"))
+        .expect("a log")
+        .read_to_string(&mut log)
+        .expect("text");
+    assert!(!log.contains(&world.engine.endpoint().password));
+    assert!(world.directory.path().join("clickhouse").is_dir());
+}
