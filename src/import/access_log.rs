@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::event::{Event, PAGEVIEW};
 
-use super::ids::{event_of_line, event_of_repeated_line, person_of_client};
+use super::ids::{event_of_line, event_of_repeated_line, in_order, person_of_client};
 use super::input::{Line, Lines};
 use super::log_line::{self, LogLine};
 use super::page_view::{NotAPage, fill_campaign, page_view, referring_domain};
@@ -202,14 +202,15 @@ impl AccessLog {
             .views
             .chunk_by_mut(|a, b| a.time_seconds == b.time_seconds)
         {
-            if second.len() == 1 {
-                continue;
-            }
             let mut seen: HashMap<Uuid, u32> = HashMap::new();
+            let mut places: HashMap<u32, u32> = HashMap::new();
             for view in second {
                 let repetition = seen.entry(view.uuid).or_default();
-                view.uuid = event_of_repeated_line(view.uuid, *repetition);
+                let event = event_of_repeated_line(view.uuid, *repetition);
                 *repetition += 1;
+                let place = places.entry(view.person).or_default();
+                view.uuid = in_order(event, view.time_seconds, *place);
+                *place += 1;
             }
         }
 
@@ -348,7 +349,7 @@ mod tests {
         let events: Vec<Event> = log.events().collect();
         let person = person_of_client(b"1.2.3.4", BROWSER.as_bytes());
         let expected = Event {
-            uuid: event_of_line(7, text.as_bytes()),
+            uuid: in_order(event_of_line(7, text.as_bytes()), 1_431_857_103, 0),
             event: "$pageview".into(),
             team_id: 7,
             distinct_id: person.to_string(),
