@@ -48,8 +48,11 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
     let mut zones = BTreeMap::new();
     let mut slices = BTreeMap::new();
     for team in ledger.teams().await? {
-        if let (true, Ok(zone)) = (team.enabled, team.zone()) {
-            slices.insert(team.id, ledger.slices(team.id).await?);
+        // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
+        if let (Ok(zone), of_team) = (team.zone(), ledger.slices(team.id).await?)
+            && !of_team.is_empty()
+        {
+            slices.insert(team.id, of_team);
             zones.insert(team.id, zone);
         }
     }
