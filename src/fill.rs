@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Row;
-use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -103,8 +102,9 @@ struct Batch {
     teams: Vec<TeamId>,
     bounds: Bounds,
     partition: i64,
-    /// Where rows of the zone that a team has left were, in seconds since 1970.
-    left: Vec<i64>,
+    /// Where rows of the zone that a team has left were, in seconds since 1970, each with the team:
+    /// another team of the batch may have a day that begins there.
+    left: Vec<(u64, i64)>,
     as_of_us: i64,
     comment: String,
 }
@@ -211,7 +211,10 @@ impl Fill<'_> {
                 .claim
                 .slices
                 .iter()
-                .filter_map(|slice| slice.left_bucket.map(Timestamp::as_second))
+                .filter_map(|slice| {
+                    let team = u64::try_from(slice.team_id.0).ok()?;
+                    slice.left_bucket.map(|left| (team, left.as_second()))
+                })
                 .collect(),
             slices: self.claim.slices.clone(),
             as_of_us,
@@ -558,7 +561,7 @@ pub async fn delete_rows(
         .param("teams", unsigned(teams))
         .param("from_s", bounds.from.as_second())
         .param("until_s", bounds.until.as_second())
-        .param("left", Vec::<i64>::new())
+        .param("left", Vec::<(u64, i64)>::new())
         .run("delete rows")
         .await
 }

@@ -1,7 +1,7 @@
 //! Finds the days that events reached after they were filled, and marks them stale.
 //!
 //! Asks the source which sessions got events since the last look (with an overlap, because rows
-//! become visible after the instant that they carry), turns their starts into the teams' days, and
+//! become visible after the instant that they carry), turns the days that they touch into slices, and
 //! compares the raw events of each such day with the receipt of its fill. Only a day that really
 //! differs is filled again, so looking twice costs a question and no work. This keeps today fresh,
 //! fills a day again once its sessions have ended, and repairs days that late events touched.
@@ -33,9 +33,10 @@ struct Now {
 }
 
 #[derive(Row, Deserialize)]
-struct Started {
+struct Touched {
     team_id: i64,
-    started_us: i64,
+    first_us: i64,
+    last_us: i64,
 }
 
 /// Looks once; how many days have become stale, or need not wait for events any more.
@@ -47,8 +48,11 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
     let mut zones = BTreeMap::new();
     let mut slices = BTreeMap::new();
     for team in ledger.teams().await? {
-        if let (true, Ok(zone)) = (team.enabled, team.zone()) {
-            slices.insert(team.id, ledger.slices(team.id).await?);
+        // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
+        if let (Ok(zone), of_team) = (team.zone(), ledger.slices(team.id).await?)
+            && !of_team.is_empty()
+        {
+            slices.insert(team.id, of_team);
             zones.insert(team.id, zone);
         }
     }
@@ -74,20 +78,23 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
             .min()
             .unwrap_or(0),
     };
-    let started: Vec<Started> = warehouse
+    let sessions: Vec<Touched> = warehouse
         .statement(&tables.render(sql::LATE_DAYS, &[]), COMMENT)
         .param("since_us", since)
         .param("teams", zones.keys().map(|team| team.0).collect::<Vec<_>>())
         .rows("look for late events")
         .await?;
     let mut suspects: BTreeSet<(TeamId, Day)> = BTreeSet::new();
-    for row in started {
-        let team = TeamId(row.team_id);
-        if let (Some(zone), Ok(instant)) = (
-            zones.get(&team),
-            Timestamp::from_microsecond(row.started_us),
-        ) {
-            suspects.insert((team, Day::of(instant, zone)));
+    for session in sessions {
+        let team = TeamId(session.team_id);
+        let first = Timestamp::from_microsecond(session.first_us);
+        let last = Timestamp::from_microsecond(session.last_us);
+        if let (Some(zone), Ok(first), Ok(last)) = (zones.get(&team), first, last) {
+            // The day on which it starts, and those on which it may have started before an earlier
+            // event came. Two, or three around a change of clocks; not more of an id used forever.
+            let (first, last) = (Day::of(first, zone), Day::of(last, zone));
+            let days = (0..=2).map(|later| first.plus(later));
+            suspects.extend(days.take_while(|day| *day <= last).map(|day| (team, day)));
         }
     }
     let mut touched = 0;

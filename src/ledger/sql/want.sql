@@ -13,8 +13,9 @@ set state = case
     reason = excluded.reason,
     timezone = case when slices.state = 'running' then slices.timezone else excluded.timezone end,
     left_bucket_s = case
+        -- where the rows are: a second move before the first was filled leaves them there
         when slices.state <> 'running' and slices.filled_at is not null and slices.bucket_s <> excluded.bucket_s
-            then slices.bucket_s
+            then coalesce(slices.left_bucket_s, slices.bucket_s)
         else slices.left_bucket_s
     end,
     bucket_s = case when slices.state = 'running' then slices.bucket_s else excluded.bucket_s end,

@@ -3,6 +3,6 @@ alter table {table}
 delete where team_id in {teams:Array(UInt64)}
     and (period_bucket >= fromUnixTimestamp({from_s:Int64})
             and period_bucket < fromUnixTimestamp({until_s:Int64})
-        or has({left:Array(Int64)}, toUnixTimestamp(period_bucket)))
+        or has({left:Array(Tuple(UInt64, Int64))}, (team_id, toInt64(toUnixTimestamp(period_bucket)))))
     and toYYYYMMDD(period_bucket) != {partition:UInt32}
 settings mutations_sync = 2

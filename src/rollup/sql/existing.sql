@@ -10,12 +10,12 @@ from
     where team_id in {teams:Array(UInt64)}
         and (period_bucket >= fromUnixTimestamp({from_s:Int64})
                 and period_bucket < fromUnixTimestamp({until_s:Int64})
-            or has({left:Array(Int64)}, toUnixTimestamp(period_bucket)))
+            or has({left:Array(Tuple(UInt64, Int64))}, (team_id, toInt64(toUnixTimestamp(period_bucket)))))
     union all
     select period_bucket
     from {bounces}
     where team_id in {teams:Array(UInt64)}
         and (period_bucket >= fromUnixTimestamp({from_s:Int64})
                 and period_bucket < fromUnixTimestamp({until_s:Int64})
-            or has({left:Array(Int64)}, toUnixTimestamp(period_bucket)))
+            or has({left:Array(Tuple(UInt64, Int64))}, (team_id, toInt64(toUnixTimestamp(period_bucket)))))
 )
