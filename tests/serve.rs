@@ -280,3 +280,26 @@ async fn f21_events_that_come_while_it_serves_are_in_the_tables_soon_and_once() 
         "5"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_shells_may_begin_at_once_in_an_empty_directory() {
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shells: Vec<Child> = (0..4)
+            .map(|_| {
+                Command::new(support::program())
+                    .arg("--data-dir")
+                    .arg(dir.path())
+                    .arg("migrate")
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .expect("started")
+            })
+            .collect();
+        for shell in shells {
+            let ended = shell.wait_with_output().expect("ended");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+}

@@ -59,6 +59,9 @@ impl Ledger {
                 .caused_by(error)
                 .hint("check that the data directory is writable and has space, or pass another --data-dir")
         };
+        // Neither the migrations nor the change to WAL wait for each other, and two shells may begin
+        // at once.
+        let turn = take_turn(data_dir).await?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_with(options.clone())
@@ -74,6 +77,7 @@ impl Ledger {
                 .caused_by(error)
                 .hint(hint)
         })?;
+        drop(turn);
         let reader = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options)
@@ -144,6 +148,24 @@ impl Watch {
             .close()
             .await
             .map_err(|error| failed("end the watch of the ledger", error))
+    }
+}
+
+/// Waits until no other process migrates this directory's ledger; the turn ends with the file.
+async fn take_turn(data_dir: &Path) -> Result<std::fs::File> {
+    let path = data_dir.join("migrate.lock");
+    let doing = format!("failed to lock {}", path.display());
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::create(path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    match locked.await {
+        Ok(Ok(file)) => Ok(file),
+        Ok(Err(error)) => Err(Error::operator(doing).caused_by(error).hint(
+            "check that the data directory is writable and has space, or pass another --data-dir",
+        )),
+        Err(panic) => Err(Error::new(Class::Never, doing).caused_by(panic)),
     }
 }
 
