@@ -104,6 +104,13 @@ impl Worker {
             }
             let slices = self.ledger.expire(&id).await?;
             if slices > 0 {
+                // Its tables, too: nobody else will.
+                if let Err(error) = self.sweep().await {
+                    warn!(
+                        error = error.chain(),
+                        "could not sweep what a dead worker left"
+                    );
+                }
                 warn!(
                     slices,
                     claim = id,

@@ -299,7 +299,11 @@ async fn several_shells_may_begin_at_once_in_an_empty_directory() {
             .collect();
         for shell in shells {
             let ended = shell.wait_with_output().expect("ended");
-            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+            assert!(
+                ended.status.success(),
+                "{}",
+                String::from_utf8_lossy(&ended.stderr)
+            );
         }
     }
 }

@@ -68,8 +68,12 @@ impl Ledger {
             .await
             .map_err(failed)?;
         migrator().run(&writer).await.map_err(|error| {
-            let hint = if matches!(error, sqlx::migrate::MigrateError::VersionMissing(_)) {
-                "it was written by a newer prefill: use that version"
+            let hint = if matches!(
+                error,
+                sqlx::migrate::MigrateError::VersionMissing(_)
+                    | sqlx::migrate::MigrateError::VersionMismatch(_)
+            ) {
+                "it was written by another version of prefill: use that one, or another --data-dir"
             } else {
                 "check that the data directory is writable and has space, or pass another --data-dir"
             };
