@@ -405,6 +405,27 @@ async fn a_team_that_moves_to_another_zone_has_the_days_of_that_zone_and_none_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it_are_not_filled_at_once() {
+    let world = world().await;
+    let (from, until) = ("2026-05-01", "2026-05-05");
+    let team = world.team(1, "UTC").await;
+    let hours = (1..5).map(|day| page_view(team, 1, &format!("s{day}"), &format!("2026-05-0{day}T12:00:00Z"), "/"));
+    world.insert(&hours.collect::<Vec<_>>()).await;
+    world.enable(team).await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    move_to(&world, team, "Asia/Kathmandu").await;
+    let target = world.target(team, from, until).await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    let claim = async || {
+        let claim = world.prefill.ledger.claim("test", Duration::from_secs(60), 50, Some(run)).await;
+        claim.expect("asked").map(|claim| claim.slices[0].day.to_string())
+    };
+    assert_eq!(claim().await.as_deref(), Some("2026-05-04"));
+    assert_eq!(claim().await.as_deref(), Some("2026-05-01"), "the next one that is far enough");
+    assert_eq!(claim().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f11_a_team_that_moves_takes_nothing_from_a_team_that_is_filled_with_it() {
     let world = world().await;
     // Midnight of the 1st in Apia is midnight of the 30th in Pago Pago, 24 hours behind.
