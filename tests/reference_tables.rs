@@ -18,7 +18,7 @@ use prefill::event::Event;
 use prefill::ledger::{Ledger, TeamChange};
 use prefill::worker::Step;
 use reference::generator::Generator;
-use reference::{Scope, assert_tables};
+use reference::{Scope, assert_tables, differences, read, tables};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use support::{World, page_view};
@@ -98,6 +98,14 @@ async fn f16_days_of_odd_zones_and_of_changed_clocks_equal_the_reference() {
         );
     }
     assert_tables(&world, &events, &scopes, &format!("seed {seed}")).await;
+
+    // The comparison is of something, and notices when one row is there twice.
+    let expected = tables(&events, &scopes);
+    assert!(expected.stats.len() > 500 && expected.bounces.len() > 300, "{} rows", expected.stats.len());
+    assert!(expected.stats_days.values().all(|day| day[1] > 1), "sessions on each day");
+    world.query("insert into web_pre_aggregated_stats select * from web_pre_aggregated_stats limit 1").await;
+    let noticed = differences(&expected, &read(&world).await);
+    assert_eq!(noticed.len(), 2, "page views of the row and of its day: {noticed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,6 +380,26 @@ async fn f19_f32_late_events_change_their_day_and_only_that_one_and_nothing_else
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f21_events_that_land_while_their_day_is_filled_are_counted_once() {
+    let world = world().await;
+    let seed = seed(21);
+    let (zone, from, until) = ("America/St_Johns", "2026-10-31", "2026-11-02");
+    let all = Generator::new(seed).events(&[1], zone, from, until, 32);
+    let team = world.team(1, zone).await;
+    world.enable(team).await;
+    // In no order, so that sessions grow at both ends, and move from day to day.
+    let quarters: Vec<&[Event]> = all.chunks(all.len() / 4 + 1).collect();
+    world.insert(quarters[0]).await;
+    for (quarter, force) in quarters[1..].iter().zip([false, true, false]) {
+        let (status, _) = tokio::join!(world.fill(team, from, until, force), world.insert(quarter));
+        assert_eq!(status, "completed");
+    }
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_tables(&world, &all, &[Scope { team: 1, zone, from, until }], &format!("seed {seed}")).await;
+    assert_eq!(world.prefill.look_for_late_events().await.expect("looked"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f19_a_late_event_that_moves_the_start_of_a_session_changes_the_day_that_it_left_too() {
     let world = world().await;
     let (zone, from, until) = ("UTC", "2026-05-01", "2026-05-04");
@@ -559,6 +587,27 @@ async fn a_team_that_moves_to_another_zone_has_the_days_of_that_zone_and_none_of
             .await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it_are_not_filled_at_once() {
+    let world = world().await;
+    let (from, until) = ("2026-05-01", "2026-05-05");
+    let team = world.team(1, "UTC").await;
+    let hours = (1..5).map(|day| page_view(team, 1, &format!("s{day}"), &format!("2026-05-0{day}T12:00:00Z"), "/"));
+    world.insert(&hours.collect::<Vec<_>>()).await;
+    world.enable(team).await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    move_to(&world, team, "Asia/Kathmandu").await;
+    let target = world.target(team, from, until).await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    let claim = async || {
+        let claim = world.prefill.ledger.claim("test", Duration::from_secs(60), 50, Some(run)).await;
+        claim.expect("asked").map(|claim| claim.slices[0].day.to_string())
+    };
+    assert_eq!(claim().await.as_deref(), Some("2026-05-04"));
+    assert_eq!(claim().await.as_deref(), Some("2026-05-01"), "the next one that is far enough");
+    assert_eq!(claim().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

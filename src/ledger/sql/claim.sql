@@ -2,7 +2,7 @@
 -- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any)
 with leading as
 (
-    select s.warehouse, s.bucket_s, s.until_s, s.partition, s.team_id, s.attempts, s.pieces
+    select s.warehouse, s.bucket_s, s.until_s, s.partition, s.team_id, s.attempts, s.pieces, s.left_bucket_s
     from slices s
     where s.state in ('wanted', 'stale') and s.held = 0
         and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
@@ -12,7 +12,12 @@ with leading as
         -- is over still counts: its statements are killed first (expire.sql).
         and not exists (
             select 1 from slices r
-            where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition)
+            where r.state = 'running' and r.warehouse = s.warehouse
+                and (r.partition = s.partition
+                    -- A day that has rows in the zone that its team has left deletes them from
+                    -- partitions beside its own, at most 26 hours and a day away.
+                    or ((r.left_bucket_s is not null or s.left_bucket_s is not null)
+                        and abs(r.bucket_s - s.bucket_s) < 3 * 86400)))
         and not exists (
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition
@@ -41,6 +46,7 @@ where (team_id, day) in
         -- one that failed before, or is too large, is taken alone
         or (l.attempts = 0 and l.pieces = 1 and s.attempts = 0 and s.pieces = 1
             and s.state in ('wanted', 'stale') and s.held = 0
+            and (s.left_bucket_s is null or l.left_bucket_s is not null)
             and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
             and ($5 is null or exists (
                 select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day)))
