@@ -190,6 +190,8 @@ fn failed(said: &str, status: ExitStatus) -> Error {
         Some((why, hint)) => (why.trim_end_matches([' ', ';', '(']), Some(hint.trim_end_matches(')'))),
         None => (said, None),
     };
+    // The child's own word for it; ours says so already.
+    let why = why.strip_prefix("error: ").unwrap_or(why);
     let why = if why.is_empty() { format!("it ended with {status}") } else { why.to_owned() };
     Error::operator("failed to start the embedded ClickHouse")
         .caused_by(why)
