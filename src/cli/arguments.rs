@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::calendar::{Day, TeamId};
@@ -21,6 +22,7 @@ pub struct Arguments {
 
 /// What goes with every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Everywhere {
     /// Where everything of this installation lies [default: prefill in the user's data directory]
     #[arg(long, global = true, env = "PREFILL_DATA_DIR", value_name = "DIR")]
@@ -92,17 +94,21 @@ pub enum Team {
 
 #[derive(Debug, Args)]
 pub struct OneTeam {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
 }
 
 #[derive(Debug, Args)]
 pub struct TeamAdd {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
-    #[arg(long)]
+    /// What people call it
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    #[arg(long, default_value = "")]
+    /// Whose team it is
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub organization: String,
     /// An IANA name, such as Asia/Kolkata
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
@@ -113,12 +119,15 @@ pub struct TeamAdd {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "organization", "timezone", "backfill_days"])]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "organization", "timezone", "backfill_days"]))]
 pub struct TeamSet {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
-    #[arg(long)]
+    /// What people call it
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
+    /// Whose team it is
     #[arg(long)]
     pub organization: Option<String>,
     /// An IANA name, such as Asia/Kolkata; the team's days are filled again in it
@@ -131,6 +140,7 @@ pub struct TeamSet {
 
 #[derive(Debug, Args)]
 pub struct Backfill {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
     /// Today and that many days before it [default: the team's own, else 7]
@@ -161,6 +171,7 @@ impl Backfill {
 
 #[derive(Debug, Args)]
 pub struct Validate {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
     /// Today and that many days before it
@@ -176,6 +187,7 @@ pub struct Validate {
 
 #[derive(Debug, Args)]
 pub struct Cleanup {
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
     /// The first day, YYYY-MM-DD in the team's time zone
@@ -217,6 +229,7 @@ pub enum Import {
 pub struct ImportAccessLog {
     /// The log, plain or gzip; - for standard input
     pub file: PathBuf,
+    /// The team
     #[arg(long, value_name = "N")]
     pub team_id: TeamId,
     /// The site's host, where the log does not say it
