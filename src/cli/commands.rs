@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::arguments::{
     Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query, Status, Team, TeamAdd, TeamSet, Validate,
 };
-use super::output::{self, Rows, line, note, number};
+use super::output::{self, Rows, counted, line, note, number};
 use super::{Ended, Surroundings};
 use crate::calendar::{TeamId, Zone};
 use crate::demo;
@@ -219,7 +219,7 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
         } else {
             line(run.to_string());
         }
-        note(format!("{} days to fill; prefill serve fills them, prefill status {run} shows how far it is", progress.days));
+        note(format!("{} to fill by prefill serve; prefill status {run} shows how far it is", counted(progress.days, "day")));
         return Ok(Ended::Well);
     }
     let begun = Instant::now();
@@ -245,17 +245,23 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
 
 fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
     let there = target.days.count() - progress.days;
-    let mut text = format!(
-        "{status}: team {} ({}), {}: {} of {} days filled, {} sessions, {} page views, verified, in {:.1} s",
-        target.team.id,
-        target.team.name,
-        target.days,
-        progress.filled,
-        progress.days,
-        number(progress.sessions),
-        number(progress.page_views),
-        elapsed.as_secs_f64(),
-    );
+    let mut text = format!("{status}: team {} ({}), {}: ", target.team.id, target.team.name, target.days);
+    if progress.days == 0 {
+        text += &match there {
+            1 => "the day is filled already".to_owned(),
+            _ => format!("all {there} days are filled already"),
+        };
+        return text;
+    }
+    text += &format!("{} of {} filled", progress.filled, counted(progress.days, "day"));
+    if progress.filled > 0 {
+        text += &format!(
+            ", {}, {}, verified",
+            counted(progress.sessions, "session"),
+            counted(progress.page_views, "page view")
+        );
+    }
+    text += &format!(", in {:.1} s", elapsed.as_secs_f64());
     for (count, what) in [(there, "filled already"), (progress.waiting, "waiting for events"), (progress.failed, "failed"), (progress.cancelled, "cancelled")] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
@@ -315,11 +321,11 @@ async fn dry_run(to: &Surroundings, prefill: &Prefill, target: &Target, force: b
     }
     let time = estimate.seconds.map_or("unknown, nothing was filled before".to_owned(), |seconds| format!("about {seconds:.1} s"));
     line(format!(
-        "would fill {} of {} days of team {}: {} events, {} of raw data, time {time}",
+        "would fill {} of {} of team {}: {}, {} of raw data, time {time}",
         estimate.slices.len(),
-        target.days.count(),
+        counted(target.days.count(), "day"),
         target.team.id,
-        number(estimate.rows),
+        counted(estimate.rows, "event"),
         indicatif::HumanBytes(estimate.bytes),
     ));
     Ok(Ended::Well)
@@ -341,9 +347,15 @@ async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
         print_verdicts(&validation.days);
         let wrong = validation.days.iter().filter(|day| !day.clean).count();
         if wrong == 0 {
-            line(format!("team {}, {}: all {} days equal the raw events", target.team.id, target.days, validation.days.len()));
+            let checked = validation.days.len();
+            let all = if checked == 1 { "the day equals".to_owned() } else { format!("all {checked} days equal") };
+            line(format!("team {}, {}: {all} the raw events", target.team.id, target.days));
         } else {
-            line(format!("team {}, {}: {wrong} of {} days differ from the raw events", target.team.id, target.days, validation.days.len()));
+            let differ = if wrong == 1 { "differs" } else { "differ" };
+            line(format!(
+                "team {}, {}: {wrong} of {} {differ} from the raw events",
+                target.team.id, target.days, counted(validation.days.len(), "day")
+            ));
             note(format!(
                 "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
                 target.team.id, target.days.from, target.days.until
@@ -438,8 +450,8 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         return Ok(Ended::Well);
     }
     line(format!(
-        "{}: team {}, {}..{} ({}), {} of {} days filled",
-        progress.status(), run.team_id, run.date_start, run.date_end, run.reason, progress.filled, progress.days
+        "{}: team {}, {}..{} ({}), {} of {} filled",
+        progress.status(), run.team_id, run.date_start, run.date_end, run.reason, progress.filled, counted(progress.days, "day")
     ));
     let mut rows = Rows::new(&["day", "state", "#tries", "#sessions", "#page views", "#ms", "error"]);
     for slice in slices {
@@ -447,7 +459,8 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         rows.add(vec![
             slice.day.to_string(),
             if slice.waiting_for_events { "waiting".to_owned() } else { slice.state.to_string() },
-            slice.attempts.to_string(),
+            // What is filled has no tries behind it any more.
+            if slice.attempts == 0 { "-".to_owned() } else { slice.attempts.to_string() },
             receipt(|receipt| receipt.sessions),
             receipt(|receipt| receipt.page_views),
             receipt(|receipt| receipt.elapsed_ms),
@@ -499,8 +512,8 @@ async fn health(to: Surroundings) -> Result<Ended> {
         output::json(&health)?;
     } else {
         line(format!(
-            "{}: {} teams have the setting on, {} of them have data",
-            health.status, health.enabled_teams, health.teams_with_data
+            "{}: {} with the setting on, {} of them with data",
+            health.status, counted(health.enabled_teams, "team"), health.teams_with_data
         ));
         for missing in &health.teams_missing_data {
             line(format!("team {} ({}) has no data: {}", missing.team_id, missing.team_name, missing.issue));
@@ -713,13 +726,27 @@ async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
         statement = statement.param("team_id", team.0);
     }
     let answer = tokio::select! {
-        answer = statement.bytes(format, "run the statement") => answer.map_err(Error::without_next_step)?,
+        answer = statement.bytes(format, "run the statement") => answer.map_err(of_the_statement)?,
         () = to.stop.cancelled() => return Err(Error::new(Class::Lost, "told to stop")),
     };
     use std::io::Write;
     // A reader that has gone away (`| head`) is not an error.
     drop(std::io::stdout().lock().write_all(&answer));
     Ok(Ended::Well)
+}
+
+/// What the warehouse said of somebody's own statement, without its list of every word it knows.
+fn of_the_statement(error: Error) -> Error {
+    if error.class() == Class::Unreachable {
+        return error;
+    }
+    let said = error.chain();
+    let said = said.split(" Expected one of:").next().unwrap_or_default();
+    Error::new(error.class(), said).hint(if said.contains("UNKNOWN_FORMAT") {
+        "--format takes ClickHouse's names, such as TSV, CSVWithNames, JSONEachRow or Vertical"
+    } else {
+        "correct the statement; prefill query 'show tables' lists the tables"
+    })
 }
 
 async fn migrate(to: Surroundings) -> Result<Ended> {

@@ -102,6 +102,13 @@ pub fn number(value: impl TryInto<i128>) -> String {
     if value < 0 { format!("-{text}") } else { text }
 }
 
+/// A number of things: `1 day`, `1 234 days`.
+pub fn counted(value: impl TryInto<i128>, thing: &str) -> String {
+    let number = number(value);
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A progress bar on a terminal, and nothing at all in a pipe.
 pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
@@ -135,7 +142,7 @@ pub fn confirm(question: &str) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{counted, number};
 
     #[test]
     fn thousands_are_apart() {
@@ -143,5 +150,12 @@ mod tests {
         assert_eq!(number(999), "999");
         assert_eq!(number(1_234_567_u64), "1 234 567");
         assert_eq!(number(-12_345), "-12 345");
+    }
+
+    #[test]
+    fn one_thing_is_one() {
+        assert_eq!(counted(1, "day"), "1 day");
+        assert_eq!(counted(0, "day"), "0 days");
+        assert_eq!(counted(1_001, "day"), "1 001 days");
     }
 }
