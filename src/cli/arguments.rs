@@ -95,14 +95,14 @@ pub enum Team {
 #[derive(Debug, Args)]
 pub struct OneTeam {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
 }
 
 #[derive(Debug, Args)]
 pub struct TeamAdd {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// What people call it
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -122,7 +122,7 @@ pub struct TeamAdd {
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "organization", "timezone", "backfill_days"]))]
 pub struct TeamSet {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// What people call it
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -141,7 +141,7 @@ pub struct TeamSet {
 #[derive(Debug, Args)]
 pub struct Backfill {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it [default: the team's own, else 7]
     #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
@@ -172,7 +172,7 @@ impl Backfill {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it
     #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
@@ -188,7 +188,7 @@ pub struct Validate {
 #[derive(Debug, Args)]
 pub struct Cleanup {
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// The first day, YYYY-MM-DD in the team's time zone
     #[arg(long, value_name = "DATE")]
@@ -230,7 +230,7 @@ pub struct ImportAccessLog {
     /// The log, plain or gzip; - for standard input
     pub file: PathBuf,
     /// The team
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// The site's host, where the log does not say it
     #[arg(long)]
@@ -245,19 +245,20 @@ pub struct ImportJsonl {
     /// The events, plain or gzip; - for standard input
     pub file: PathBuf,
     /// The team of events that name none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
 
 #[derive(Debug, Args)]
 pub struct Query {
     /// The statement
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub sql: String,
     /// How to answer, such as TSV, CSVWithNames or Vertical [default: a table, or JSON with --json]
     #[arg(long)]
     pub format: Option<String>,
     /// Gives the statement the parameter {team_id:Int64}
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
 
