@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::arguments::{
@@ -37,11 +38,11 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Enable(team) => enable(to, team.team_id, true).await,
         Command::Disable(team) => enable(to, team.team_id, false).await,
         Command::Backfill(asked) => backfill(to, asked).await,
-        Command::Validate(asked) => validate(to, asked).await,
+        Command::Validate(asked) => until_told(&to.stop.clone(), validate(to, asked)).await,
         Command::Cleanup(asked) => cleanup(to, asked).await,
         Command::Status(asked) => status(to, asked).await,
-        Command::Health => health(to).await,
-        Command::Metrics(asked) => metrics(to, asked).await,
+        Command::Health => until_told(&to.stop.clone(), health(to)).await,
+        Command::Metrics(asked) => until_told(&to.stop.clone(), metrics(to, asked)).await,
         Command::Import(Import::AccessLog(asked)) => import_access_log(to, asked).await,
         Command::Import(Import::Jsonl(asked)) => import_jsonl(to, asked).await,
         Command::Query(asked) => query(to, asked).await,
@@ -49,6 +50,18 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Demo(asked) => demo_site(to, asked).await,
         Command::Engine(asked) => engine_process(to, asked).await,
     }
+}
+
+/// Ends what only reads at the first Ctrl-C; what writes sees to it that it stops in good order.
+async fn until_told<T>(stop: &CancellationToken, reading: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        read = reading => read,
+        () = stop.cancelled() => Err(told_to_stop("nothing was changed: run the same command again")),
+    }
+}
+
+fn told_to_stop(hint: &str) -> Error {
+    Error::new(Class::Lost, "told to stop").hint(hint)
 }
 
 async fn open(to: &Surroundings) -> Result<Prefill> {
@@ -188,7 +201,7 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
     request::must_be_enabled(&target.team)?;
     let prefill = open(&to).await?;
     if asked.dry_run {
-        return dry_run(&to, &prefill, &target, asked.force).await;
+        return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
     }
     let run = prefill.backfill(&target, asked.force).await?;
     let answer = |status: &str, progress: &Progress, elapsed: Option<Duration>| {
@@ -274,7 +287,7 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
 async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
     let days = |progress: &Progress| u64::try_from(progress.days).unwrap_or(0);
     let first = prefill.ledger.progress(run).await?;
-    let bar = output::progress(Some(days(&first)), "{bar:30} {pos}/{len} days  {msg}  {eta} left");
+    let bar = output::progress(Some(days(&first)), "{bar:30} {pos}/{len} days  {msg}");
     let begun = Instant::now();
     let look = async {
         loop {
@@ -283,7 +296,9 @@ async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
             let rows = progress.stats_rows + progress.bounces_rows;
             let rate = progress.events as f64 / begun.elapsed().as_secs_f64().max(0.001);
             bar.set_position(u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0));
-            bar.set_message(format!("{} rows  {} events/s", number(rows), number(rate as i64)));
+            // Before the first day nobody can tell.
+            let left = if bar.position() == 0 { String::new() } else { format!("  {} left", indicatif::HumanDuration(bar.eta())) };
+            bar.set_message(format!("{} rows  {} events/s{left}", number(rows), number(rate as i64)));
         }
     };
     let ended = tokio::select! {
@@ -415,7 +430,7 @@ async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
         }
         return Ok(Ended::Well);
     }
-    if !asked.yes && !output::confirm(&format!("delete {what} and turn the setting off?"))? {
+    if !asked.yes && !until_told(&to.stop, output::confirm(format!("delete {what} and turn the setting off?"))).await? {
         note("nothing was deleted");
         return Ok(Ended::Badly);
     }
@@ -640,7 +655,7 @@ async fn import_with(
     };
     let loaded = tokio::select! {
         loaded = loading => loaded,
-        () = to.stop.cancelled() => Err(Error::new(Class::Lost, "told to stop").hint("run the same import again: nothing is added twice")),
+        () = to.stop.cancelled() => Err(told_to_stop("run the same import again: nothing is added twice")),
     };
     drop(handfuls);
     let read = match loaded {
@@ -727,7 +742,7 @@ async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
     }
     let answer = tokio::select! {
         answer = statement.bytes(format, "run the statement") => answer.map_err(of_the_statement)?,
-        () = to.stop.cancelled() => return Err(Error::new(Class::Lost, "told to stop")),
+        () = to.stop.cancelled() => return Err(told_to_stop("a statement that writes may have written a part")),
     };
     use std::io::Write;
     // A reader that has gone away (`| head`) is not an error.

@@ -94,7 +94,7 @@ pub fn number(value: impl TryInto<i128>) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -128,14 +128,19 @@ pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
 /// # Errors
 ///
 /// [`Class::Misuse`] when there is no terminal to ask on.
-pub fn confirm(question: &str) -> Result<bool> {
+pub async fn confirm(question: String) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::misuse("there is no terminal to ask on").hint("pass --yes to go on without being asked, or --dry-run to see what would be deleted"));
     }
-    eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
+    // A read of its own thread: Ctrl-C must not wait for an answer.
+    let answer = tokio::task::spawn_blocking(move || {
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer
+        .await
+        .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
         .classed(Class::Operator, || "failed to read the answer".to_owned())?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
