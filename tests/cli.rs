@@ -4,6 +4,7 @@ mod support;
 #[path = "support/told.rs"]
 mod told;
 
+use std::io::{BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -216,6 +217,49 @@ async fn people_read_tables_on_standard_output_and_notes_beside_them() {
     let rows = colourful(&["query", "select 1 as one, 'a' as two", "--format", "TSVWithNames"]).done();
     assert_eq!((rows.out.as_str(), rows.err.as_str()), ("one\ttwo\n1\ta\n", ""));
     assert!(colourful(&["query", "select 1 as one"]).done().out.contains("│   1 │"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_shows_a_bar_of_days_and_clears_it_and_takes_ctrl_c_for_a_no() {
+    let world = four_days_of_team_7().await;
+    let on_terminal = |arguments: &[&str], typed: &str| {
+        let command = format!("{} --data-dir {} {}", program().display(), world.dir.path().display(), arguments.join(" "));
+        let child = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            eprintln!("SKIPPED: there is no `script` of util-linux here, so nothing was tested on a terminal");
+            return None;
+        };
+        let mut shown = Vec::new();
+        let mut screen = BufReader::new(child.stdout.take().expect("a pipe")).bytes();
+        while !typed.is_empty() && !shown.ends_with(b"[y/N] ") {
+            shown.push(screen.next().expect("a question").expect("readable"));
+        }
+        child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("typed");
+        shown.extend(screen.map(|byte| byte.expect("readable")));
+        let ended = child.wait().expect("it ran");
+        Some((ended.code(), String::from_utf8(shown).expect("text")))
+    };
+    let Some((code, shown)) = on_terminal(&of_four_days("backfill", "7", &[]), "") else { return };
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("/4 days"), "{shown:?}");
+    let cleared = shown.rsplit("\u{1b}[2K").next().expect("text");
+    assert!(cleared.starts_with("completed: team 7 (Team 7), "), "{shown:?}");
+    let tables = world.tables().await;
+    let (code, shown) = on_terminal(&of_four_days("cleanup", "7", &[]), "n\n").expect("as before");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("delete 8 + 4 rows of team 7 (Team 7), 2026-05-01..2026-05-05 and turn the setting off? [y/N]"), "{shown:?}");
+    assert!(shown.contains("nothing was deleted"), "{shown:?}");
+    let (code, shown) = on_terminal(&of_four_days("cleanup", "7", &[]), "\u{3}").expect("as before");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("told to stop"), "{shown:?}");
+    assert_eq!(world.tables().await, tables);
+    let (code, shown) = on_terminal(&of_four_days("cleanup", "7", &[]), "y\n").expect("as before");
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("deleted 8 + 4 rows"), "{shown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -549,15 +593,15 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
             "query",
             "insert into events (uuid, event, team_id, distinct_id, person_id, session_id, timestamp, pathname, host) \
              select reinterpretAsUUID(toUInt128(number)), '$pageview', {team_id:Int64}, toString(number % 5000), reinterpretAsUUID(toUInt128(number % 5000)), \
-             concat('s', toString(intDiv(number, 4))), toDateTime64('2026-05-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(number * 1152), \
-             concat('/', toString(number % 997)), 'acme.test' from numbers(600000)",
+             concat('s', toString(intDiv(number, 4))), toDateTime64('2026-05-01 00:00:00', 6, 'UTC') + toIntervalMillisecond(number * 3456), \
+             concat('/', toString(number % 997)), 'acme.test' from numbers(100000)",
             "--team-id",
             "7",
         ])
         .done();
-    let range = ["backfill", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-09"];
+    let range = ["backfill", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-06"];
     let clean = || {
-        world.told(&["cleanup", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-09", "--yes"]).done();
+        world.told(&["cleanup", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-06", "--yes"]).done();
         world.told(&["enable", "--team-id", "7"]).done();
     };
     world.told(&range).done();
@@ -575,7 +619,7 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
             let told = fill.end();
             if signal == Signal::INT {
                 assert_eq!(told.code, Some(1), "{told:?}");
-                assert!(told.out.starts_with("interrupted: team 7 (Team 7), 2026-05-01..2026-05-09: "), "{told:?}");
+                assert!(told.out.starts_with("interrupted: team 7 (Team 7), 2026-05-01..2026-05-06: "), "{told:?}");
                 assert!(told.err.contains("hint: run the same command again to go on"), "{told:?}");
             } else {
                 assert_eq!((told.code, told.out.as_str()), (None, ""), "{told:?}");

@@ -324,8 +324,9 @@ fn a_read_only_data_directory_is_told() {
     assert!(Mounted::mount(&["-o", "remount,ro"], &disk.0));
     for arguments in WRITERS {
         let told = Told::from(command(&disk.0, arguments).output().expect("the program ran"));
-        if arguments == ["list"] {
-            told.done(); // it only reads
+        // What only reads may succeed: SQLite can read where an earlier command left its index.
+        if arguments == ["list"] && told.code == Some(0) {
+            told.done();
         } else {
             told.refused(1, "", "--data-dir");
         }
