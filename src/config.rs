@@ -153,7 +153,8 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).classed(Class::Misuse, || {
                     format!("failed to read the configuration {}", path.display())
-                })?;
+                });
+                let text = text.map_err(|error| error.hint("pass --config FILE with a TOML file that you can read"))?;
                 toml::from_str(&text).map_err(|error| {
                     Error::misuse(format!("{} is not valid", path.display()))
                         .caused_by(error)
@@ -168,6 +169,7 @@ impl Config {
                 ))
                 .hint("set it to a whole number from 1 to max_backfill_days (30), or unset it")
             })?;
+            config.days(i64::from(config.backfill_days), BACKFILL_DAYS_VARIABLE)?;
         }
         config.check()?;
         Ok(config)
@@ -221,7 +223,8 @@ impl Config {
             if value < least || value > most {
                 return Err(Error::misuse(format!(
                     "{name} = {value} is out of range: {least} to {most}"
-                )));
+                ))
+                .hint("correct it in the configuration; see Configuration in README.md for the keys and their units"));
             }
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;

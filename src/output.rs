@@ -113,6 +113,13 @@ pub fn number(value: impl TryInto<i128>) -> String {
     if value < 0 { format!("-{text}") } else { text }
 }
 
+/// A number of things: `1 day`, `1 234 days`.
+pub fn counted(value: impl TryInto<i128>, thing: &str) -> String {
+    let number = number(value);
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A progress bar on a terminal, and nothing at all in a pipe.
 pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
@@ -133,23 +140,28 @@ pub fn progress(total: Option<u64>, template: &str) -> ProgressBar {
 /// # Errors
 ///
 /// [`Class::Misuse`] when there is no terminal to ask on.
-pub fn confirm(question: &str) -> Result<bool> {
+pub async fn confirm(question: String) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::misuse("there is no terminal to ask on").hint(
             "pass --yes to go on without being asked, or --dry-run to see what would be deleted",
         ));
     }
-    eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
+    // A read of its own thread: Ctrl-C must not wait for an answer.
+    let answer = tokio::task::spawn_blocking(move || {
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer
+        .await
+        .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
         .classed(Class::Operator, || "failed to read the answer".to_owned())?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{counted, number};
 
     #[test]
     fn thousands_are_apart() {
@@ -157,5 +169,12 @@ mod tests {
         assert_eq!(number(999), "999");
         assert_eq!(number(1_234_567_u64), "1 234 567");
         assert_eq!(number(-12_345), "-12 345");
+    }
+
+    #[test]
+    fn one_thing_is_one() {
+        assert_eq!(counted(1, "day"), "1 day");
+        assert_eq!(counted(0, "day"), "0 days");
+        assert_eq!(counted(1_001, "day"), "1 001 days");
     }
 }

@@ -119,6 +119,7 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             Ok(days) => days.iter().for_each(|day| coverage.count(slices.get(day))),
             Err(error) => problem = Some(error.chain()),
         }
+        let is_broken = problem.is_some();
         let state = match problem {
             Some(problem) => problem,
             None if coverage.failed > 0 => "failed".to_owned(),
@@ -142,7 +143,8 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
         list.push(TeamCoverage {
             newest_day: filled().max(),
             oldest_day: filled().min(),
-            coverage_percentage: coverage.percentage(),
+            // Nobody can tell what such a team wants, so nothing of it is covered.
+            coverage_percentage: if is_broken { 0.0 } else { coverage.percentage() },
             state,
             coverage,
             team,
@@ -272,6 +274,8 @@ struct Trouble {
     /// Days that have sessions and no right rows.
     days: BTreeSet<Day>,
     issue: String,
+    /// The next step, where it is another than to fill the days.
+    hint: Option<String>,
 }
 
 impl Prefill {
@@ -389,37 +393,39 @@ impl Prefill {
             };
             let has_data = has_rows(&stats) && has_rows(&bounces);
             health.teams_with_data += usize::from(has_data);
-            match self.trouble(&team, &stats, &bounces, now).await? {
-                None => {}
-                Some(trouble) if has_data => health.data_gaps_detected.push(Gap {
+            let Some(trouble) = self.trouble(&team, &stats, &bounces, now).await? else {
+                continue;
+            };
+            let (what, else_run) = if has_data {
+                ("gaps", "run")
+            } else {
+                ("no data", "keep prefill serve running, or run")
+            };
+            health.recommendations.push(match (trouble.hint, trouble.days.first(), trouble.days.last()) {
+                (Some(hint), ..) => hint,
+                (None, Some(first), Some(last)) => format!(
+                    "team {} has {what}: {else_run} prefill backfill --team-id {} --date-start {first} --date-end {} --force",
+                    team.id,
+                    team.id,
+                    last.plus(1)
+                ),
+                (None, ..) => format!("team {} has {what}: {else_run} prefill backfill --team-id {}", team.id, team.id),
+            });
+            if has_data {
+                health.data_gaps_detected.push(Gap {
                     team_id: team.id,
                     team_name: team.name,
                     days: trouble.days.into_iter().collect(),
                     issue: trouble.issue,
-                }),
-                Some(trouble) => health.teams_missing_data.push(MissingData {
+                });
+            } else {
+                health.teams_missing_data.push(MissingData {
                     team_id: team.id,
                     team_name: team.name,
                     organization: team.organization,
                     enabled_date: team.enabled_at,
                     issue: trouble.issue,
-                }),
-            }
-        }
-        for missing in &health.teams_missing_data {
-            health.recommendations.push(format!(
-                "team {} has no data: keep prefill serve running, or run prefill backfill --team-id {}",
-                missing.team_id, missing.team_id
-            ));
-        }
-        for gap in &health.data_gaps_detected {
-            if let (Some(first), Some(last)) = (gap.days.first(), gap.days.last()) {
-                health.recommendations.push(format!(
-                    "team {} has gaps: run prefill backfill --team-id {} --date-start {first} --date-end {} --force",
-                    gap.team_id,
-                    gap.team_id,
-                    last.plus(1)
-                ));
+                });
             }
         }
         if !health.recommendations.is_empty() {
@@ -439,10 +445,8 @@ impl Prefill {
         let days = match wanted_days(team, &slices, &self.config, now) {
             Ok(days) => days,
             Err(error) => {
-                return Ok(Some(Trouble {
-                    days: BTreeSet::new(),
-                    issue: error.chain(),
-                }));
+                let hint = error.next_step().map(|hint| format!("team {}: {hint}", team.id));
+                return Ok(Some(Trouble { days: BTreeSet::new(), issue: error.chain(), hint }));
             }
         };
         let zone = team.zone()?;
@@ -516,10 +520,7 @@ impl Prefill {
             return Ok(None);
         }
         let days = failed.into_keys().chain(lost).chain(unfilled).collect();
-        Ok(Some(Trouble {
-            days,
-            issue: issues.join("; "),
-        }))
+        Ok(Some(Trouble { days, issue: issues.join("; "), hint: None }))
     }
 
     /// Numbers over today and the days before it.
@@ -545,15 +546,15 @@ impl Prefill {
         let mut all = Coverage::default();
         for team in &teams {
             let slices = self.ledger.slices(team.id).await?;
-            let Ok(zone) = team.zone() else { continue };
+            // What is wrong with such a team is for `health` to say.
+            let (Ok(zone), Ok(wanted)) = (team.zone(), wanted_days(team, &slices, &self.config, now)) else {
+                continue;
+            };
             let today = Day::of(now, &zone);
             let period = Days::new(today.plus(-period_days), today.plus(1))?;
             let mut coverage = Coverage::default();
             let mut has_data = false;
-            for day in wanted_days(team, &slices, &self.config, now)?
-                .into_iter()
-                .filter(|day| period.contains(*day))
-            {
+            for day in wanted.into_iter().filter(|day| period.contains(*day)) {
                 let slice = slices.get(&day);
                 coverage.count(slice);
                 if let Some(slice) = slice {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::calendar::{Day, TeamId};
@@ -29,6 +30,7 @@ pub struct Arguments {
 
 /// What goes with every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Everywhere {
     /// Where everything of this installation lies [default: prefill in the user's data directory]
     #[arg(long, global = true, env = "PREFILL_DATA_DIR", value_name = "DIR")]
@@ -100,17 +102,21 @@ pub enum Team {
 
 #[derive(Debug, Args)]
 pub struct OneTeam {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
 }
 
 #[derive(Debug, Args)]
 pub struct TeamAdd {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
-    #[arg(long)]
+    /// What people call it
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
-    #[arg(long, default_value = "")]
+    /// Whose team it is
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub organization: String,
     /// An IANA name, such as Asia/Kolkata
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
@@ -121,12 +127,15 @@ pub struct TeamAdd {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["name", "organization", "timezone", "backfill_days"])]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "organization", "timezone", "backfill_days"]))]
 pub struct TeamSet {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
-    #[arg(long)]
+    /// What people call it
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
+    /// Whose team it is
     #[arg(long)]
     pub organization: Option<String>,
     /// An IANA name, such as Asia/Kolkata; the team's days are filled again in it
@@ -139,7 +148,8 @@ pub struct TeamSet {
 
 #[derive(Debug, Args)]
 pub struct Backfill {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it [default: the team's own, else 7]
     #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
@@ -173,7 +183,8 @@ impl Backfill {
 
 #[derive(Debug, Args)]
 pub struct Validate {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it
     #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
@@ -188,7 +199,8 @@ pub struct Validate {
 
 #[derive(Debug, Args)]
 pub struct Cleanup {
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// The first day, YYYY-MM-DD in the team's time zone
     #[arg(long, value_name = "DATE")]
@@ -234,7 +246,8 @@ pub enum Import {
 pub struct ImportAccessLog {
     /// The log, plain or gzip; - for standard input
     pub file: PathBuf,
-    #[arg(long, value_name = "N")]
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// The site's host, where the log does not say it
     #[arg(long)]
@@ -249,19 +262,20 @@ pub struct ImportJsonl {
     /// The events, plain or gzip; - for standard input
     pub file: PathBuf,
     /// The team of events that name none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
 
 #[derive(Debug, Args)]
 pub struct Query {
     /// The statement
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub sql: String,
     /// How to answer, such as TSV, CSVWithNames or Vertical [default: a table, or JSON with --json]
     #[arg(long)]
     pub format: Option<String>,
     /// Gives the statement the parameter {team_id:Int64}
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
 

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::arguments::{
     Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query,
     Status, Team, TeamAdd, TeamSet, Validate,
 };
+use super::output::{self, Rows, counted, line, note, number};
 use super::{Ended, Surroundings};
 use crate::calendar::{TeamId, Zone};
 use crate::demo;
@@ -38,11 +40,11 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Enable(team) => enable(to, team.team_id, true).await,
         Command::Disable(team) => enable(to, team.team_id, false).await,
         Command::Backfill(asked) => backfill(to, asked).await,
-        Command::Validate(asked) => validate(to, asked).await,
+        Command::Validate(asked) => until_told(&to.stop.clone(), validate(to, asked)).await,
         Command::Cleanup(asked) => cleanup(to, asked).await,
         Command::Status(asked) => status(to, asked).await,
-        Command::Health => health(to).await,
-        Command::Metrics(asked) => metrics(to, asked).await,
+        Command::Health => until_told(&to.stop.clone(), health(to)).await,
+        Command::Metrics(asked) => until_told(&to.stop.clone(), metrics(to, asked)).await,
         Command::Import(Import::AccessLog(asked)) => import_access_log(to, asked).await,
         Command::Import(Import::Jsonl(asked)) => import_jsonl(to, asked).await,
         Command::Query(asked) => query(to, asked).await,
@@ -50,6 +52,18 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Demo(asked) => demo_site(to, asked).await,
         Command::Engine(asked) => engine_process(to, asked).await,
     }
+}
+
+/// Ends what only reads at the first Ctrl-C; what writes sees to it that it stops in good order.
+async fn until_told<T>(stop: &CancellationToken, reading: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        read = reading => read,
+        () = stop.cancelled() => Err(told_to_stop("nothing was changed: run the same command again")),
+    }
+}
+
+fn told_to_stop(hint: &str) -> Error {
+    Error::new(Class::Lost, "told to stop").hint(hint)
 }
 
 async fn open(to: &Surroundings) -> Result<Prefill> {
@@ -236,7 +250,7 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
     request::must_be_enabled(&target.team)?;
     let prefill = open(&to).await?;
     if asked.dry_run {
-        return dry_run(&to, &prefill, &target, asked.force).await;
+        return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
     }
     let run = prefill.backfill(&target, asked.force).await?;
     let answer = |status: &str, progress: &Progress, elapsed: Option<Duration>| {
@@ -267,10 +281,7 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
         } else {
             line(run.to_string());
         }
-        note(format!(
-            "{} days to fill; prefill serve fills them, prefill status {run} shows how far it is",
-            progress.days
-        ));
+        note(format!("{} to fill by prefill serve; prefill status {run} shows how far it is", counted(progress.days, "day")));
         return Ok(Ended::Well);
     }
     let begun = Instant::now();
@@ -308,23 +319,24 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
 
 fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
     let there = target.days.count() - progress.days;
-    let mut text = format!(
-        "{status}: team {} ({}), {}: {} of {} days filled, {} sessions, {} page views, verified, in {:.1} s",
-        target.team.id,
-        target.team.name,
-        target.days,
-        progress.filled,
-        progress.days,
-        number(progress.sessions),
-        number(progress.page_views),
-        elapsed.as_secs_f64(),
-    );
-    for (count, what) in [
-        (there, "filled already"),
-        (progress.waiting, "waiting for events"),
-        (progress.failed, "failed"),
-        (progress.cancelled, "cancelled"),
-    ] {
+    let mut text = format!("{status}: team {} ({}), {}: ", target.team.id, target.team.name, target.days);
+    if progress.days == 0 {
+        text += &match there {
+            1 => "the day is filled already".to_owned(),
+            _ => format!("all {there} days are filled already"),
+        };
+        return text;
+    }
+    text += &format!("{} of {} filled", progress.filled, counted(progress.days, "day"));
+    if progress.filled > 0 {
+        text += &format!(
+            ", {}, {}, verified",
+            counted(progress.sessions, "session"),
+            counted(progress.page_views, "page view")
+        );
+    }
+    text += &format!(", in {:.1} s", elapsed.as_secs_f64());
+    for (count, what) in [(there, "filled already"), (progress.waiting, "waiting for events"), (progress.failed, "failed"), (progress.cancelled, "cancelled")] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
@@ -336,10 +348,7 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
 async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
     let days = |progress: &Progress| u64::try_from(progress.days).unwrap_or(0);
     let first = prefill.ledger.progress(run).await?;
-    let bar = output::progress(
-        Some(days(&first)),
-        "{bar:30} {pos}/{len} days  {msg}  {eta} left",
-    );
+    let bar = output::progress(Some(days(&first)), "{bar:30} {pos}/{len} days  {msg}");
     let begun = Instant::now();
     let look = async {
         loop {
@@ -347,14 +356,10 @@ async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
             let progress = prefill.ledger.progress(run).await?;
             let rows = progress.stats_rows + progress.bounces_rows;
             let rate = progress.events as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            bar.set_position(
-                u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0),
-            );
-            bar.set_message(format!(
-                "{} rows  {} events/s",
-                number(rows),
-                number(rate as i64)
-            ));
+            bar.set_position(u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0));
+            // Before the first day nobody can tell.
+            let left = if bar.position() == 0 { String::new() } else { format!("  {} left", indicatif::HumanDuration(bar.eta())) };
+            bar.set_message(format!("{} rows  {} events/s{left}", number(rows), number(rate as i64)));
         }
     };
     let ended = tokio::select! {
@@ -407,11 +412,11 @@ async fn dry_run(
             format!("about {seconds:.1} s")
         });
     line(format!(
-        "would fill {} of {} days of team {}: {} events, {} of raw data, time {time}",
+        "would fill {} of {} of team {}: {}, {} of raw data, time {time}",
         estimate.slices.len(),
-        target.days.count(),
+        counted(target.days.count(), "day"),
         target.team.id,
-        number(estimate.rows),
+        counted(estimate.rows, "event"),
         indicatif::HumanBytes(estimate.bytes),
     ));
     Ok(Ended::Well)
@@ -438,18 +443,14 @@ async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
         print_verdicts(&validation.days);
         let wrong = validation.days.iter().filter(|day| !day.clean).count();
         if wrong == 0 {
-            line(format!(
-                "team {}, {}: all {} days equal the raw events",
-                target.team.id,
-                target.days,
-                validation.days.len()
-            ));
+            let checked = validation.days.len();
+            let all = if checked == 1 { "the day equals".to_owned() } else { format!("all {checked} days equal") };
+            line(format!("team {}, {}: {all} the raw events", target.team.id, target.days));
         } else {
+            let differ = if wrong == 1 { "differs" } else { "differ" };
             line(format!(
-                "team {}, {}: {wrong} of {} days differ from the raw events",
-                target.team.id,
-                target.days,
-                validation.days.len()
+                "team {}, {}: {wrong} of {} {differ} from the raw events",
+                target.team.id, target.days, counted(validation.days.len(), "day")
             ));
             note(format!(
                 "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
@@ -542,7 +543,7 @@ async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
         }
         return Ok(Ended::Well);
     }
-    if !asked.yes && !output::confirm(&format!("delete {what} and turn the setting off?"))? {
+    if !asked.yes && !until_told(&to.stop, output::confirm(format!("delete {what} and turn the setting off?"))).await? {
         note("nothing was deleted");
         return Ok(Ended::Badly);
     }
@@ -582,14 +583,8 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         return Ok(Ended::Well);
     }
     line(format!(
-        "{}: team {}, {}..{} ({}), {} of {} days filled",
-        progress.status(),
-        run.team_id,
-        run.date_start,
-        run.date_end,
-        run.reason,
-        progress.filled,
-        progress.days
+        "{}: team {}, {}..{} ({}), {} of {} filled",
+        progress.status(), run.team_id, run.date_start, run.date_end, run.reason, progress.filled, counted(progress.days, "day")
     ));
     let mut rows = Rows::new(&[
         "day",
@@ -609,12 +604,9 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         };
         rows.add(vec![
             slice.day.to_string(),
-            if slice.waiting_for_events {
-                "waiting".to_owned()
-            } else {
-                slice.state.to_string()
-            },
-            slice.attempts.to_string(),
+            if slice.waiting_for_events { "waiting".to_owned() } else { slice.state.to_string() },
+            // What is filled has no tries behind it any more.
+            if slice.attempts == 0 { "-".to_owned() } else { slice.attempts.to_string() },
             receipt(|receipt| receipt.sessions),
             receipt(|receipt| receipt.page_views),
             receipt(|receipt| receipt.elapsed_ms),
@@ -668,8 +660,8 @@ async fn health(to: Surroundings) -> Result<Ended> {
         output::json(&health)?;
     } else {
         line(format!(
-            "{}: {} teams have the setting on, {} of them have data",
-            health.status, health.enabled_teams, health.teams_with_data
+            "{}: {} with the setting on, {} of them with data",
+            health.status, counted(health.enabled_teams, "team"), health.teams_with_data
         ));
         for missing in &health.teams_missing_data {
             line(format!(
@@ -838,7 +830,7 @@ async fn import_with(
     };
     let loaded = tokio::select! {
         loaded = loading => loaded,
-        () = to.stop.cancelled() => Err(Error::new(Class::Lost, "told to stop").hint("run the same import again: nothing is added twice")),
+        () = to.stop.cancelled() => Err(told_to_stop("run the same import again: nothing is added twice")),
     };
     drop(handfuls);
     let read = match loaded {
@@ -950,13 +942,27 @@ async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
         statement = statement.param("team_id", team.0);
     }
     let answer = tokio::select! {
-        answer = statement.bytes(format, "run the statement") => answer.map_err(Error::without_next_step)?,
-        () = to.stop.cancelled() => return Err(Error::new(Class::Lost, "told to stop")),
+        answer = statement.bytes(format, "run the statement") => answer.map_err(of_the_statement)?,
+        () = to.stop.cancelled() => return Err(told_to_stop("a statement that writes may have written a part")),
     };
     use std::io::Write;
     // A reader that has gone away (`| head`) is not an error.
     drop(std::io::stdout().lock().write_all(&answer));
     Ok(Ended::Well)
+}
+
+/// What the warehouse said of somebody's own statement, without its list of every word it knows.
+fn of_the_statement(error: Error) -> Error {
+    if error.class() == Class::Unreachable {
+        return error;
+    }
+    let said = error.chain();
+    let said = said.split(" Expected one of:").next().unwrap_or_default();
+    Error::new(error.class(), said).hint(if said.contains("UNKNOWN_FORMAT") {
+        "--format takes ClickHouse's names, such as TSV, CSVWithNames, JSONEachRow or Vertical"
+    } else {
+        "correct the statement; prefill query 'show tables' lists the tables"
+    })
 }
 
 async fn migrate(to: Surroundings) -> Result<Ended> {

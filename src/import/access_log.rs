@@ -101,9 +101,9 @@ pub fn read_access_log(
     progress(lines.read_bytes());
     if log.report.nothing_was_readable() {
         return Err(Error::misuse(format!(
-            "not one of {} lines is of an access log\n{}",
+            "not one of {} lines is of an access log: {}",
             log.report.lines,
-            log.report.unreadable_lines()
+            log.report.first_unreadable_line()
         ))
         .hint("is this an access log in the common or combined format?"));
     }
@@ -480,8 +480,7 @@ mod tests {
         assert_eq!(error.class(), crate::error::Class::Misuse);
         assert_eq!(
             error.to_string(),
-            "not one of 3 lines is of an access log\nline 1: no time in brackets: hello\n\
-             line 2: no time in brackets: \\u{0}"
+            "not one of 3 lines is of an access log: line 1: no time in brackets: hello"
         );
         assert!(
             error

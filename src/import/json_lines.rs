@@ -125,9 +125,9 @@ impl<R: Read> JsonLines<R> {
         }
         if self.report.nothing_was_readable() {
             return Err(Error::misuse(format!(
-                "not one of {} lines is an event\n{}",
+                "not one of {} lines is an event: {}",
                 self.report.lines,
-                self.report.unreadable_lines()
+                self.report.first_unreadable_line()
             ))
             .hint("one JSON object a line, with the names of the events contract or of PostHog"));
         }
@@ -629,7 +629,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("not one of 2 lines is an event\nline 1: no JSON")
+                .starts_with("not one of 2 lines is an event: line 1: no JSON")
         );
         assert!(lines.next().is_none());
     }

@@ -1,6 +1,7 @@
 //! What an import read, what it left out, and why: nothing is dropped without being counted here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -109,12 +110,19 @@ impl ImportReport {
 
     /// The first unreadable lines for a person: `line 1: no date in brackets: hello`.
     pub fn unreadable_lines(&self) -> String {
-        let lines: Vec<String> = self
-            .first_unreadable
-            .iter()
-            .map(|bad| format!("line {}: {}: {}", bad.line, bad.reason, bad.text))
-            .collect();
+        let lines: Vec<String> = self.first_unreadable.iter().map(ToString::to_string).collect();
         lines.join("\n")
+    }
+
+    /// The first of them alone, for an error, which has one line.
+    pub(super) fn first_unreadable_line(&self) -> String {
+        self.first_unreadable.first().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for UnreadableLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}: {}", self.line, self.reason, self.text)
     }
 }
 
