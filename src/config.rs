@@ -154,7 +154,9 @@ impl Config {
                 let text = std::fs::read_to_string(path).classed(Class::Misuse, || {
                     format!("failed to read the configuration {}", path.display())
                 });
-                let text = text.map_err(|error| error.hint("pass --config FILE with a TOML file that you can read"))?;
+                let text = text.map_err(|error| {
+                    error.hint("pass --config FILE with a TOML file that you can read")
+                })?;
                 toml::from_str(&text).map_err(|error| {
                     Error::misuse(format!("{} is not valid", path.display()))
                         .caused_by(error)

@@ -144,7 +144,11 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             newest_day: filled().max(),
             oldest_day: filled().min(),
             // Nobody can tell what such a team wants, so nothing of it is covered.
-            coverage_percentage: if is_broken { 0.0 } else { coverage.percentage() },
+            coverage_percentage: if is_broken {
+                0.0
+            } else {
+                coverage.percentage()
+            },
             state,
             coverage,
             team,
@@ -445,8 +449,14 @@ impl Prefill {
         let days = match wanted_days(team, &slices, &self.config, now) {
             Ok(days) => days,
             Err(error) => {
-                let hint = error.next_step().map(|hint| format!("team {}: {hint}", team.id));
-                return Ok(Some(Trouble { days: BTreeSet::new(), issue: error.chain(), hint }));
+                let hint = error
+                    .next_step()
+                    .map(|hint| format!("team {}: {hint}", team.id));
+                return Ok(Some(Trouble {
+                    days: BTreeSet::new(),
+                    issue: error.chain(),
+                    hint,
+                }));
             }
         };
         let zone = team.zone()?;
@@ -520,7 +530,11 @@ impl Prefill {
             return Ok(None);
         }
         let days = failed.into_keys().chain(lost).chain(unfilled).collect();
-        Ok(Some(Trouble { days, issue: issues.join("; "), hint: None }))
+        Ok(Some(Trouble {
+            days,
+            issue: issues.join("; "),
+            hint: None,
+        }))
     }
 
     /// Numbers over today and the days before it.
@@ -547,7 +561,9 @@ impl Prefill {
         for team in &teams {
             let slices = self.ledger.slices(team.id).await?;
             // What is wrong with such a team is for `health` to say.
-            let (Ok(zone), Ok(wanted)) = (team.zone(), wanted_days(team, &slices, &self.config, now)) else {
+            let (Ok(zone), Ok(wanted)) =
+                (team.zone(), wanted_days(team, &slices, &self.config, now))
+            else {
                 continue;
             };
             let today = Day::of(now, &zone);

@@ -41,8 +41,20 @@ fn four_days(team: TeamId) -> Vec<Event> {
         .flat_map(|day| {
             let session = format!("s{day}");
             [
-                page_view(team, day, &session, &format!("2026-05-0{day}T10:00:00Z"), "/"),
-                page_view(team, day, &session, &format!("2026-05-0{day}T10:00:30Z"), "/pricing"),
+                page_view(
+                    team,
+                    day,
+                    &session,
+                    &format!("2026-05-0{day}T10:00:00Z"),
+                    "/",
+                ),
+                page_view(
+                    team,
+                    day,
+                    &session,
+                    &format!("2026-05-0{day}T10:00:30Z"),
+                    "/pricing",
+                ),
             ]
         })
         .collect()
@@ -87,10 +99,38 @@ async fn every_command_answers_in_json_with_the_names_that_callers_rely_on() {
         told.json()
     };
 
-    let team = answer(&["team", "add", "--team-id", "7", "--name", "Acme", "--organization", "Org", "--timezone", "Asia/Kolkata"]);
-    has(&team, &["team_id", "team_name", "organization", "timezone", "enabled", "backfill_days", "enabled_date"]);
-    assert_eq!((&team["team_id"], &team["team_name"], &team["enabled"]), (&json!(7), &json!("Acme"), &json!(false)));
-    assert_eq!(answer(&["team", "set", "--team-id", "7", "--timezone", "UTC"])["timezone"], "UTC");
+    let team = answer(&[
+        "team",
+        "add",
+        "--team-id",
+        "7",
+        "--name",
+        "Acme",
+        "--organization",
+        "Org",
+        "--timezone",
+        "Asia/Kolkata",
+    ]);
+    has(
+        &team,
+        &[
+            "team_id",
+            "team_name",
+            "organization",
+            "timezone",
+            "enabled",
+            "backfill_days",
+            "enabled_date",
+        ],
+    );
+    assert_eq!(
+        (&team["team_id"], &team["team_name"], &team["enabled"]),
+        (&json!(7), &json!("Acme"), &json!(false))
+    );
+    assert_eq!(
+        answer(&["team", "set", "--team-id", "7", "--timezone", "UTC"])["timezone"],
+        "UTC"
+    );
     assert_eq!(answer(&["team", "list"])["teams"][0]["organization"], "Org");
     assert_eq!(
         answer(&["enable", "--team-id", "7"]),
@@ -99,14 +139,32 @@ async fn every_command_answers_in_json_with_the_names_that_callers_rely_on() {
     assert_eq!(answer(&["enable", "--team-id", "7"])["changed"], false);
 
     let events = world.dir.path().join("events.jsonl");
-    let lines: Vec<String> = (0..6).map(|number| event_line(7, number, "2026-05-01T10:00:00Z")).collect();
+    let lines: Vec<String> = (0..6)
+        .map(|number| event_line(7, number, "2026-05-01T10:00:00Z"))
+        .collect();
     std::fs::write(&events, lines.join("\n")).expect("written");
     let events = events.to_str().expect("a path");
     let imported = answer(&["import", "jsonl", events]);
-    has(&imported, &["status", "events", "events_added", "events_known", "report", "elapsed_seconds"]);
-    assert_eq!((&imported["events_added"], &imported["events_known"]), (&json!(6), &json!(0)));
+    has(
+        &imported,
+        &[
+            "status",
+            "events",
+            "events_added",
+            "events_known",
+            "report",
+            "elapsed_seconds",
+        ],
+    );
+    assert_eq!(
+        (&imported["events_added"], &imported["events_known"]),
+        (&json!(6), &json!(0))
+    );
     let again = answer(&["import", "jsonl", events]);
-    assert_eq!((&again["events_added"], &again["events_known"]), (&json!(0), &json!(6)));
+    assert_eq!(
+        (&again["events_added"], &again["events_known"]),
+        (&json!(0), &json!(6))
+    );
 
     let log = world.dir.path().join("access.log");
     std::fs::write(
@@ -114,16 +172,61 @@ async fn every_command_answers_in_json_with_the_names_that_callers_rely_on() {
         "10.0.0.1 - - [02/May/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 12 \"-\" \"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"\n",
     )
     .expect("written");
-    let imported = answer(&["import", "access-log", log.to_str().expect("a path"), "--team-id", "7"]);
-    assert_eq!((&imported["status"], &imported["events_added"]), (&json!("completed"), &json!(1)));
+    let imported = answer(&[
+        "import",
+        "access-log",
+        log.to_str().expect("a path"),
+        "--team-id",
+        "7",
+    ]);
+    assert_eq!(
+        (&imported["status"], &imported["events_added"]),
+        (&json!("completed"), &json!(1))
+    );
 
-    let range = ["--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-03"];
+    let range = [
+        "--team-id",
+        "7",
+        "--date-start",
+        "2026-05-01",
+        "--date-end",
+        "2026-05-03",
+    ];
     let would = answer(&[&["backfill"], &range[..], &["--dry-run"]].concat());
-    has(&would, &["status", "team_id", "team_name", "date_start", "date_end", "backfill_days", "slices", "rows", "bytes", "estimated_seconds"]);
-    assert_eq!((&would["status"], &would["rows"], &would["slices"][0]["day"]), (&json!("dry_run"), &json!(7), &json!("2026-05-02")));
+    has(
+        &would,
+        &[
+            "status",
+            "team_id",
+            "team_name",
+            "date_start",
+            "date_end",
+            "backfill_days",
+            "slices",
+            "rows",
+            "bytes",
+            "estimated_seconds",
+        ],
+    );
+    assert_eq!(
+        (&would["status"], &would["rows"], &would["slices"][0]["day"]),
+        (&json!("dry_run"), &json!(7), &json!("2026-05-02"))
+    );
 
     let filled = answer(&[&["backfill"], &range[..]].concat());
-    has(&filled, &["status", "task_id", "team_id", "team_name", "date_start", "date_end", "backfill_days", "elapsed_seconds"]);
+    has(
+        &filled,
+        &[
+            "status",
+            "task_id",
+            "team_id",
+            "team_name",
+            "date_start",
+            "date_end",
+            "backfill_days",
+            "elapsed_seconds",
+        ],
+    );
     for (name, value) in [
         ("status", json!("completed")),
         ("team_id", json!(7)),
@@ -139,43 +242,119 @@ async fn every_command_answers_in_json_with_the_names_that_callers_rely_on() {
     }
 
     let validated = answer(&[&["validate"], &range[..]].concat());
-    has(&validated, &["status", "team_id", "date_range", "validation_results"]);
+    has(
+        &validated,
+        &["status", "team_id", "date_range", "validation_results"],
+    );
     assert_eq!(validated["status"], "passed");
-    assert_eq!(validated["date_range"], json!({"start": "2026-05-01", "end": "2026-05-03"}));
-    assert_eq!(validated["validation_results"]["web_pre_aggregated_stats_rows"], filled["web_pre_aggregated_stats_rows"]);
-    assert_eq!(validated["validation_results"]["web_pre_aggregated_bounces_rows"], filled["web_pre_aggregated_bounces_rows"]);
+    assert_eq!(
+        validated["date_range"],
+        json!({"start": "2026-05-01", "end": "2026-05-03"})
+    );
+    assert_eq!(
+        validated["validation_results"]["web_pre_aggregated_stats_rows"],
+        filled["web_pre_aggregated_stats_rows"]
+    );
+    assert_eq!(
+        validated["validation_results"]["web_pre_aggregated_bounces_rows"],
+        filled["web_pre_aggregated_bounces_rows"]
+    );
     assert_ne!(filled["web_pre_aggregated_stats_rows"], 0);
 
     let list = answer(&["list"]);
-    has(&list["teams"][0], &["team_id", "team_name", "organization", "coverage_percentage", "wanted", "filled", "state"]);
+    has(
+        &list["teams"][0],
+        &[
+            "team_id",
+            "team_name",
+            "organization",
+            "coverage_percentage",
+            "wanted",
+            "filled",
+            "state",
+        ],
+    );
 
     let health = answer(&["health"]);
-    has(&health, &["status", "timestamp", "enabled_teams", "teams_with_data", "teams_missing_data", "data_gaps_detected", "recommendations"]);
-    assert_eq!((&health["status"], &health["enabled_teams"], &health["teams_with_data"]), (&json!("healthy"), &json!(1), &json!(1)));
+    has(
+        &health,
+        &[
+            "status",
+            "timestamp",
+            "enabled_teams",
+            "teams_with_data",
+            "teams_missing_data",
+            "data_gaps_detected",
+            "recommendations",
+        ],
+    );
+    assert_eq!(
+        (
+            &health["status"],
+            &health["enabled_teams"],
+            &health["teams_with_data"]
+        ),
+        (&json!("healthy"), &json!(1), &json!(1))
+    );
 
     let metrics = answer(&["metrics", "--days", "7"]);
     has(&metrics, &["timestamp", "period_days", "metrics"]);
     assert_eq!(metrics["period_days"], 7);
     has(
         &metrics["metrics"],
-        &["total_teams_enabled", "active_teams_with_data", "total_stats_rows", "total_bounces_rows", "data_coverage_percentage"],
+        &[
+            "total_teams_enabled",
+            "active_teams_with_data",
+            "total_stats_rows",
+            "total_bounces_rows",
+            "data_coverage_percentage",
+        ],
     );
 
     let tasks = answer(&["status"]);
     has(&tasks["tasks"][0], &["status", "task", "progress"]);
     let task = filled["task_id"].as_str().expect("a task id");
     let status = answer(&["status", task]);
-    assert_eq!((&status["status"], &status["slices"][0]["state"]), (&json!("completed"), &json!("filled")));
+    assert_eq!(
+        (&status["status"], &status["slices"][0]["state"]),
+        (&json!("completed"), &json!("filled"))
+    );
 
-    let rows = answer(&["query", "select count() as events from events where team_id = {team_id:Int64}", "--team-id", "7"]);
+    let rows = answer(&[
+        "query",
+        "select count() as events from events where team_id = {team_id:Int64}",
+        "--team-id",
+        "7",
+    ]);
     assert_eq!(rows["data"][0]["events"], json!(7));
     has(&answer(&["migrate"]), &["status", "data_dir", "tables"]);
 
-    let range = ["cleanup", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-02"];
+    let range = [
+        "cleanup",
+        "--team-id",
+        "7",
+        "--date-start",
+        "2026-05-01",
+        "--date-end",
+        "2026-05-02",
+    ];
     let would = answer(&[&range[..], &["--dry-run"]].concat());
-    has(&would, &["status", "team_id", "team_name", "date_start", "date_end", "deleted"]);
+    has(
+        &would,
+        &[
+            "status",
+            "team_id",
+            "team_name",
+            "date_start",
+            "date_end",
+            "deleted",
+        ],
+    );
     let deleted = answer(&[&range[..], &["--yes"]].concat());
-    assert_eq!((&would["status"], &deleted["status"]), (&json!("dry_run"), &json!("completed")));
+    assert_eq!(
+        (&would["status"], &deleted["status"]),
+        (&json!("dry_run"), &json!("completed"))
+    );
     assert_eq!(would["deleted"], deleted["deleted"]);
     assert_eq!(answer(&["disable", "--team-id", "7"])["enabled"], false);
 }
@@ -186,7 +365,9 @@ async fn people_read_tables_on_standard_output_and_notes_beside_them() {
     // `Told` refuses colours and bars; these ask for them.
     let colourful = |arguments: &[&str]| {
         let mut command = world.command(arguments);
-        command.env("CLICOLOR_FORCE", "1").env("TERM", "xterm-256color");
+        command
+            .env("CLICOLOR_FORCE", "1")
+            .env("TERM", "xterm-256color");
         Told::from(command.output().expect("it ran"))
     };
     let filled = colourful(&of_four_days("backfill", "7", &[])).done();
@@ -209,28 +390,58 @@ async fn people_read_tables_on_standard_output_and_notes_beside_them() {
         ]
     );
     let list = colourful(&["list"]).done();
-    assert_eq!(list.lines()[0], "TEAM NAME ORGANIZATION TIME ZONE COVERAGE DAYS OLDEST NEWEST STATE");
-    assert_eq!(list.lines()[1], "7 Team 7 Org UTC 33.3 % 4/12 2026-05-01 2026-05-04 filling");
+    assert_eq!(
+        list.lines()[0],
+        "TEAM NAME ORGANIZATION TIME ZONE COVERAGE DAYS OLDEST NEWEST STATE"
+    );
+    assert_eq!(
+        list.lines()[1],
+        "7 Team 7 Org UTC 33.3 % 4/12 2026-05-01 2026-05-04 filling"
+    );
     let added = colourful(&["team", "add", "--team-id", "8", "--name", "B"]).done();
     assert_eq!(added.out, "added team 8 (B), time zone UTC\n");
-    assert_eq!(added.err, "hint: prefill enable --team-id 8 turns its tables on\n");
-    let rows = colourful(&["query", "select 1 as one, 'a' as two", "--format", "TSVWithNames"]).done();
-    assert_eq!((rows.out.as_str(), rows.err.as_str()), ("one\ttwo\n1\ta\n", ""));
-    assert!(colourful(&["query", "select 1 as one"]).done().out.contains("│   1 │"));
+    assert_eq!(
+        added.err,
+        "hint: prefill enable --team-id 8 turns its tables on\n"
+    );
+    let rows = colourful(&[
+        "query",
+        "select 1 as one, 'a' as two",
+        "--format",
+        "TSVWithNames",
+    ])
+    .done();
+    assert_eq!(
+        (rows.out.as_str(), rows.err.as_str()),
+        ("one\ttwo\n1\ta\n", "")
+    );
+    assert!(
+        colourful(&["query", "select 1 as one"])
+            .done()
+            .out
+            .contains("│   1 │")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_shows_a_bar_of_days_and_clears_it_and_takes_ctrl_c_for_a_no() {
     let world = four_days_of_team_7().await;
     let on_terminal = |arguments: &[&str], typed: &str| {
-        let command = format!("{} --data-dir {} {}", program().display(), world.dir.path().display(), arguments.join(" "));
+        let command = format!(
+            "{} --data-dir {} {}",
+            program().display(),
+            world.dir.path().display(),
+            arguments.join(" ")
+        );
         let child = Command::new("script")
             .args(["-qec", &command, "/dev/null"])
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn();
         let Ok(mut child) = child else {
-            eprintln!("SKIPPED: there is no `script` of util-linux here, so nothing was tested on a terminal");
+            eprintln!(
+                "SKIPPED: there is no `script` of util-linux here, so nothing was tested on a terminal"
+            );
             return None;
         };
         let mut shown = Vec::new();
@@ -238,22 +449,33 @@ async fn a_terminal_shows_a_bar_of_days_and_clears_it_and_takes_ctrl_c_for_a_no(
         while !typed.is_empty() && !shown.ends_with(b"[y/N] ") {
             shown.push(screen.next().expect("a question").expect("readable"));
         }
-        child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("typed");
+        child
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(typed.as_bytes())
+            .expect("typed");
         shown.extend(screen.map(|byte| byte.expect("readable")));
         let ended = child.wait().expect("it ran");
         Some((ended.code(), String::from_utf8(shown).expect("text")))
     };
-    let Some((code, shown)) = on_terminal(&of_four_days("backfill", "7", &[]), "") else { return };
+    let Some((code, shown)) = on_terminal(&of_four_days("backfill", "7", &[]), "") else {
+        return;
+    };
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("/4 days"), "{shown:?}");
     let cleared = shown.rsplit("\u{1b}[2K").next().expect("text");
-    assert!(cleared.starts_with("completed: team 7 (Team 7), "), "{shown:?}");
+    assert!(
+        cleared.starts_with("completed: team 7 (Team 7), "),
+        "{shown:?}"
+    );
     let tables = world.tables().await;
     let (code, shown) = on_terminal(&of_four_days("cleanup", "7", &[]), "n\n").expect("as before");
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("delete 8 + 4 rows of team 7 (Team 7), 2026-05-01..2026-05-05 and turn the setting off? [y/N]"), "{shown:?}");
     assert!(shown.contains("nothing was deleted"), "{shown:?}");
-    let (code, shown) = on_terminal(&of_four_days("cleanup", "7", &[]), "\u{3}").expect("as before");
+    let (code, shown) =
+        on_terminal(&of_four_days("cleanup", "7", &[]), "\u{3}").expect("as before");
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("told to stop"), "{shown:?}");
     assert_eq!(world.tables().await, tables);
@@ -268,33 +490,70 @@ async fn a_number_of_days_has_limits_and_a_range_by_dates_may_be_old_and_ends_be
     let team = world.team(7, "UTC").await;
     world.enable(team).await;
     let would = |arguments: &[&str], days: Option<&str>| {
-        let mut command = world.command(&[&["backfill", "--team-id", "7", "--dry-run", "--json"], arguments].concat());
+        let mut command = world.command(
+            &[
+                &["backfill", "--team-id", "7", "--dry-run", "--json"],
+                arguments,
+            ]
+            .concat(),
+        );
         if let Some(days) = days {
             command.env("WEB_ANALYTICS_BACKFILL_DAYS", days);
         }
         let answer = Told::from(command.output().expect("it ran")).done().json();
-        let days: Vec<Value> = answer["slices"].as_array().expect("slices").iter().map(|slice| slice["day"].clone()).collect();
+        let days: Vec<Value> = answer["slices"]
+            .as_array()
+            .expect("slices")
+            .iter()
+            .map(|slice| slice["day"].clone())
+            .collect();
         (answer["backfill_days"].clone(), days)
     };
     let (count, days) = would(&[], None);
-    assert_eq!((count, days.len()), (json!(7), 8), "today and the seven days before it");
+    assert_eq!(
+        (count, days.len()),
+        (json!(7), 8),
+        "today and the seven days before it"
+    );
     assert_eq!(would(&[], Some("3")).1.len(), 4);
     assert_eq!(would(&["--days", "1"], Some("3")).1.len(), 2);
     assert_eq!(would(&["--days", "30"], None).1.len(), 31);
-    let (count, days) = would(&["--date-start", "2001-02-27", "--date-end", "2001-03-01"], None);
-    assert_eq!((count, days), (json!(2), vec![json!("2001-02-28"), json!("2001-02-27")]));
+    let (count, days) = would(
+        &["--date-start", "2001-02-27", "--date-end", "2001-03-01"],
+        None,
+    );
+    assert_eq!(
+        (count, days),
+        (json!(2), vec![json!("2001-02-28"), json!("2001-02-27")])
+    );
 
     for days in ["0", "-1", "31", "2147483648"] {
         for command in ["backfill", "validate"] {
-            world.told(&[command, "--team-id", "7", "--days", days]).refused(2, &format!("--days {days} is out of range: 1 to 30 days"), "");
+            world
+                .told(&[command, "--team-id", "7", "--days", days])
+                .refused(
+                    2,
+                    &format!("--days {days} is out of range: 1 to 30 days"),
+                    "",
+                );
         }
-        world.told(&["metrics", "--days", days]).refused(2, &format!("--days {days} is out of range: 1 to 30 days"), "");
+        world.told(&["metrics", "--days", days]).refused(
+            2,
+            &format!("--days {days} is out of range: 1 to 30 days"),
+            "",
+        );
         world
             .told(&["team", "set", "--team-id", "7", "--backfill-days", days])
-            .refused(2, &format!("--backfill-days {days} is out of range: 1 to 30 days"), "");
+            .refused(
+                2,
+                &format!("--backfill-days {days} is out of range: 1 to 30 days"),
+                "",
+            );
     }
     for days in ["x", "", "1.5", "99999999999999999999"] {
-        world.told(&["backfill", "--team-id", "7", "--days", days]).misspelt("--days <N>");
+        world
+            .told(&["backfill", "--team-id", "7", "--days", days])
+            .misspelt("--days <N>");
     }
     for days in ["0", "-1", "31", "x", ""] {
         let mut command = world.command(&["backfill", "--team-id", "7"]);
@@ -304,25 +563,64 @@ async fn a_number_of_days_has_limits_and_a_range_by_dates_may_be_old_and_ends_be
     let config = world.dir.path().join("more.toml");
     std::fs::write(&config, "max_backfill_days = 60\n").expect("written");
     let config = config.to_str().expect("a path");
-    assert_eq!(would(&["--config", config, "--days", "60"], None).1.len(), 61);
-    world.told(&["--config", config, "backfill", "--team-id", "7", "--days", "61"]).refused(2, "--days 61 is out of range: 1 to 60 days", "max_backfill_days");
+    assert_eq!(
+        would(&["--config", config, "--days", "60"], None).1.len(),
+        61
+    );
+    world
+        .told(&[
+            "--config",
+            config,
+            "backfill",
+            "--team-id",
+            "7",
+            "--days",
+            "61",
+        ])
+        .refused(
+            2,
+            "--days 61 is out of range: 1 to 60 days",
+            "max_backfill_days",
+        );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_backfill_does_nothing_and_a_forced_one_replaces() {
     let world = four_days_of_team_7().await;
-    let fill = |more: &[&str]| world.told(&of_four_days("backfill", "7", &[more, &["--json"]].concat())).done().json();
+    let fill = |more: &[&str]| {
+        world
+            .told(&of_four_days(
+                "backfill",
+                "7",
+                &[more, &["--json"]].concat(),
+            ))
+            .done()
+            .json()
+    };
     assert_eq!(fill(&[])["days_filled"], 4);
     let once = world.tables().await;
     let again = fill(&[]);
-    assert_eq!((&again["status"], &again["days_filled"], &again["days_already_filled"]), (&json!("completed"), &json!(0), &json!(4)));
+    assert_eq!(
+        (
+            &again["status"],
+            &again["days_filled"],
+            &again["days_already_filled"]
+        ),
+        (&json!("completed"), &json!(0), &json!(4))
+    );
     let told = world.told(&of_four_days("backfill", "7", &[])).done();
-    assert_eq!(told.out, "completed: team 7 (Team 7), 2026-05-01..2026-05-05: all 4 days are filled already\n");
+    assert_eq!(
+        told.out,
+        "completed: team 7 (Team 7), 2026-05-01..2026-05-05: all 4 days are filled already\n"
+    );
     assert_eq!(world.tables().await, once);
     let parts = "select arraySort(groupArray(name)) from system.parts where active and table like 'web_pre%'";
     let before = world.query(parts).await;
     let forced = fill(&["--force"]);
-    assert_eq!((&forced["days_filled"], &forced["days_already_filled"]), (&json!(4), &json!(0)));
+    assert_eq!(
+        (&forced["days_filled"], &forced["days_already_filled"]),
+        (&json!(4), &json!(0))
+    );
     assert_eq!(world.tables().await, once);
     assert_ne!(world.query(parts).await, before, "the rows are new ones");
 }
@@ -334,22 +632,57 @@ async fn validate_finds_a_late_event_until_its_day_is_filled_again() {
     world.told(&of_four_days("validate", "7", &[])).done();
     let late = world.dir.path().join("late.jsonl");
     std::fs::write(&late, event_line(7, 1, "2026-05-02T23:59:00Z")).expect("written");
-    world.told(&["import", "jsonl", late.to_str().expect("a path")]).done();
-    let told = world.told(&of_four_days("validate", "7", &[])).found_trouble();
+    world
+        .told(&["import", "jsonl", late.to_str().expect("a path")])
+        .done();
+    let told = world
+        .told(&of_four_days("validate", "7", &[]))
+        .found_trouble();
     let lines = told.lines();
-    assert!(lines[3].starts_with("2026-05-02 ") && lines[3].contains("differs: "), "{lines:?}");
-    assert_eq!(lines.iter().filter(|line| line.contains("differs: ")).count(), 1, "{lines:?}");
-    assert_eq!(lines[5], "team 7, 2026-05-01..2026-05-05: 1 of 4 days differs from the raw events");
-    assert!(told.err.starts_with("hint: prefill backfill --team-id 7 --date-start 2026-05-01 --date-end 2026-05-05 "), "{told:?}");
-    let answer = world.told(&of_four_days("validate", "7", &["--json"])).found_trouble().json();
-    assert_eq!((&answer["status"], &answer["validation_results"]["days_that_differ"]), (&json!("failed"), &json!(1)));
-    let filled = world.told(&of_four_days("backfill", "7", &["--json"])).done().json();
+    assert!(
+        lines[3].starts_with("2026-05-02 ") && lines[3].contains("differs: "),
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains("differs: "))
+            .count(),
+        1,
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines[5],
+        "team 7, 2026-05-01..2026-05-05: 1 of 4 days differs from the raw events"
+    );
+    assert!(
+        told.err.starts_with(
+            "hint: prefill backfill --team-id 7 --date-start 2026-05-01 --date-end 2026-05-05 "
+        ),
+        "{told:?}"
+    );
+    let answer = world
+        .told(&of_four_days("validate", "7", &["--json"]))
+        .found_trouble()
+        .json();
+    assert_eq!(
+        (
+            &answer["status"],
+            &answer["validation_results"]["days_that_differ"]
+        ),
+        (&json!("failed"), &json!(1))
+    );
+    let filled = world
+        .told(&of_four_days("backfill", "7", &["--json"]))
+        .done()
+        .json();
     assert_eq!(filled["days_filled"], 1);
     world.told(&of_four_days("validate", "7", &[])).done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cleanup_deletes_its_range_of_its_team_and_nothing_else_and_the_days_come_back_on_request() {
+async fn cleanup_deletes_its_range_of_its_team_and_nothing_else_and_the_days_come_back_on_request()
+{
     let world = four_days_of_team_7().await;
     let other = world.team(8, "UTC").await;
     world.enable(other).await;
@@ -358,28 +691,60 @@ async fn cleanup_deletes_its_range_of_its_team_and_nothing_else_and_the_days_com
         world.told(&of_four_days("backfill", team, &[])).done();
     }
     let filled = world.tables().await;
-    let middle = ["cleanup", "--team-id", "7", "--date-start", "2026-05-02", "--date-end", "2026-05-04"];
+    let middle = [
+        "cleanup",
+        "--team-id",
+        "7",
+        "--date-start",
+        "2026-05-02",
+        "--date-end",
+        "2026-05-04",
+    ];
     let rows = "select team_id, toDate(period_bucket) from web_pre_aggregated_bounces group by all order by all";
 
     let would = world.told(&[&middle[..], &["--dry-run"]].concat()).done();
-    assert_eq!(would.out, "would delete 4 + 2 rows of team 7 (Team 7), 2026-05-02..2026-05-04 and turn the setting off\n");
-    world.told(&middle).refused(2, "there is no terminal to ask on", "--yes");
+    assert_eq!(
+        would.out,
+        "would delete 4 + 2 rows of team 7 (Team 7), 2026-05-02..2026-05-04 and turn the setting off\n"
+    );
+    world
+        .told(&middle)
+        .refused(2, "there is no terminal to ask on", "--yes");
     assert_eq!(world.tables().await, filled, "nothing was deleted");
-    assert_eq!(world.told(&["team", "list", "--json"]).done().json()["teams"][0]["enabled"], true);
+    assert_eq!(
+        world.told(&["team", "list", "--json"]).done().json()["teams"][0]["enabled"],
+        true
+    );
 
     let told = world.told(&[&middle[..], &["--yes"]].concat()).done();
-    assert_eq!(told.out, "deleted 4 + 2 rows of team 7, 2026-05-02..2026-05-04; the setting is off\n");
+    assert_eq!(
+        told.out,
+        "deleted 4 + 2 rows of team 7, 2026-05-02..2026-05-04; the setting is off\n"
+    );
     assert_eq!(
         world.query(rows).await,
         "7\t2026-05-01\n7\t2026-05-04\n8\t2026-05-01\n8\t2026-05-02\n8\t2026-05-03\n8\t2026-05-04"
     );
     let teams = world.told(&["team", "list", "--json"]).done().json();
-    assert_eq!((&teams["teams"][0]["enabled"], &teams["teams"][1]["enabled"]), (&json!(false), &json!(true)));
-    world.told(&of_four_days("backfill", "7", &[])).refused(2, "team 7 (Team 7) has web_analytics_pre_aggregated_tables_enabled off", "prefill enable --team-id 7");
+    assert_eq!(
+        (&teams["teams"][0]["enabled"], &teams["teams"][1]["enabled"]),
+        (&json!(false), &json!(true))
+    );
+    world.told(&of_four_days("backfill", "7", &[])).refused(
+        2,
+        "team 7 (Team 7) has web_analytics_pre_aggregated_tables_enabled off",
+        "prefill enable --team-id 7",
+    );
 
     world.told(&["enable", "--team-id", "7"]).done();
-    let again = world.told(&of_four_days("backfill", "7", &["--json"])).done().json();
-    assert_eq!((&again["days_filled"], &again["days_already_filled"]), (&json!(2), &json!(2)));
+    let again = world
+        .told(&of_four_days("backfill", "7", &["--json"]))
+        .done()
+        .json();
+    assert_eq!(
+        (&again["days_filled"], &again["days_already_filled"]),
+        (&json!(2), &json!(2))
+    );
     assert_eq!(world.tables().await, filled);
 }
 
@@ -388,17 +753,33 @@ async fn health_names_the_days_whose_rows_are_gone_and_a_team_without_traffic_is
     let world = four_days_of_team_7().await;
     let silent = world.team(9, "Asia/Kolkata").await;
     world.enable(silent).await;
-    let waiting = world.told(&["backfill", "--team-id", "9", "--json"]).done().json();
+    let waiting = world
+        .told(&["backfill", "--team-id", "9", "--json"])
+        .done()
+        .json();
     let days = |name: &str| waiting[name].as_i64().expect("a number");
     assert_eq!(days("days_waiting") + days("days_filled"), 8, "{waiting}");
-    assert!(days("days_waiting") >= 1, "today may still bring events: {waiting}");
+    assert!(
+        days("days_waiting") >= 1,
+        "today may still bring events: {waiting}"
+    );
     let healthy = world.told(&["health"]).done();
-    assert_eq!(healthy.lines(), ["healthy: 2 teams with the setting on, 0 of them with data"]);
+    assert_eq!(
+        healthy.lines(),
+        ["healthy: 2 teams with the setting on, 0 of them with data"]
+    );
 
     world.told(&of_four_days("backfill", "7", &[])).done();
-    assert_eq!(world.told(&["health"]).done().lines(), ["healthy: 2 teams with the setting on, 1 of them with data"]);
-    for (day, table) in [("2026-05-02", prefill::rollup::STATS), ("2026-05-03", prefill::rollup::BOUNCES)] {
-        let gone = format!("delete from {table} where team_id = 7 and toDate(period_bucket) = '{day}'");
+    assert_eq!(
+        world.told(&["health"]).done().lines(),
+        ["healthy: 2 teams with the setting on, 1 of them with data"]
+    );
+    for (day, table) in [
+        ("2026-05-02", prefill::rollup::STATS),
+        ("2026-05-03", prefill::rollup::BOUNCES),
+    ] {
+        let gone =
+            format!("delete from {table} where team_id = 7 and toDate(period_bucket) = '{day}'");
         world.told(&["query", &gone]).done();
     }
     let told = world.told(&["health"]).found_trouble();
@@ -409,23 +790,49 @@ async fn health_names_the_days_whose_rows_are_gone_and_a_team_without_traffic_is
             "team 7 (Team 7) has gaps: 2 days are filled and have no rows any more [2026-05-02, 2026-05-03]",
         ]
     );
-    let recommended = "prefill backfill --team-id 7 --date-start 2026-05-02 --date-end 2026-05-04 --force";
-    assert_eq!(told.err, format!("hint: team 7 has gaps: run {recommended}\n"));
+    let recommended =
+        "prefill backfill --team-id 7 --date-start 2026-05-02 --date-end 2026-05-04 --force";
+    assert_eq!(
+        told.err,
+        format!("hint: team 7 has gaps: run {recommended}\n")
+    );
     let health = world.told(&["health", "--json"]).found_trouble().json();
-    assert_eq!(health["data_gaps_detected"][0]["days"], json!(["2026-05-02", "2026-05-03"]));
-    let metrics = world.told(&["metrics", "--days", "30", "--json"]).done().json();
-    let coverage = metrics["metrics"]["data_coverage_percentage"].as_f64().expect("a number");
+    assert_eq!(
+        health["data_gaps_detected"][0]["days"],
+        json!(["2026-05-02", "2026-05-03"])
+    );
+    let metrics = world
+        .told(&["metrics", "--days", "30", "--json"])
+        .done()
+        .json();
+    let coverage = metrics["metrics"]["data_coverage_percentage"]
+        .as_f64()
+        .expect("a number");
     assert!((0.0..=100.0).contains(&coverage), "{metrics}");
 
     let all = "delete from web_pre_aggregated_bounces where team_id = 7";
     world.told(&["query", all]).done();
     let health = world.told(&["health", "--json"]).found_trouble().json();
     let missing = &health["teams_missing_data"][0];
-    has(missing, &["team_id", "team_name", "organization", "enabled_date", "issue"]);
-    assert_eq!(missing["issue"], "4 days are filled and have no rows any more");
+    has(
+        missing,
+        &[
+            "team_id",
+            "team_name",
+            "organization",
+            "enabled_date",
+            "issue",
+        ],
+    );
+    assert_eq!(
+        missing["issue"],
+        "4 days are filled and have no rows any more"
+    );
 
     // The hint is the way out.
-    world.told(&of_four_days("backfill", "7", &["--force"])).done();
+    world
+        .told(&of_four_days("backfill", "7", &["--force"]))
+        .done();
     world.told(&["health"]).done();
     world.told(&of_four_days("validate", "7", &[])).done();
 }
@@ -433,26 +840,60 @@ async fn health_names_the_days_whose_rows_are_gone_and_a_team_without_traffic_is
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_changes_nothing_and_async_leaves_the_work_to_others() {
     let world = four_days_of_team_7().await;
-    let state = || async { (world.tables().await, world.told(&["status", "--json"]).done().out) };
+    let state = || async {
+        (
+            world.tables().await,
+            world.told(&["status", "--json"]).done().out,
+        )
+    };
     let before = state().await;
-    let told = world.told(&of_four_days("backfill", "7", &["--dry-run"])).done();
+    let told = world
+        .told(&of_four_days("backfill", "7", &["--dry-run"]))
+        .done();
     assert_eq!(
         told.lines()[..5],
-        ["DAY STATE NOW EVENTS", "2026-05-04 - 2", "2026-05-03 - 2", "2026-05-02 - 2", "2026-05-01 - 2"]
+        [
+            "DAY STATE NOW EVENTS",
+            "2026-05-04 - 2",
+            "2026-05-03 - 2",
+            "2026-05-02 - 2",
+            "2026-05-01 - 2"
+        ]
     );
-    assert!(told.lines()[5].starts_with("would fill 4 of 4 days of team 7: 8 events, "), "{told:?}");
+    assert!(
+        told.lines()[5].starts_with("would fill 4 of 4 days of team 7: 8 events, "),
+        "{told:?}"
+    );
     assert_eq!(state().await, before);
 
-    let told = world.told(&of_four_days("backfill", "7", &["--async"])).done();
+    let told = world
+        .told(&of_four_days("backfill", "7", &["--async"]))
+        .done();
     let task = told.out.trim_end();
-    assert!(task.parse::<uuid::Uuid>().is_ok(), "the task id and nothing else: {told:?}");
+    assert!(
+        task.parse::<uuid::Uuid>().is_ok(),
+        "the task id and nothing else: {told:?}"
+    );
     assert_eq!(world.tables().await, before.0);
     let status = world.told(&["status", task, "--json"]).done().json();
-    assert_eq!((&status["status"], &status["progress"]["filled"], &status["progress"]["days"]), (&json!("running"), &json!(0), &json!(4)));
+    assert_eq!(
+        (
+            &status["status"],
+            &status["progress"]["filled"],
+            &status["progress"]["days"]
+        ),
+        (&json!("running"), &json!(0), &json!(4))
+    );
     world.told(&of_four_days("backfill", "7", &[])).done();
     let status = world.told(&["status", task]).done();
-    assert_eq!(status.lines()[0], "completed: team 7, 2026-05-01..2026-05-05 (request), 4 of 4 days filled");
-    assert!(status.lines()[2].starts_with("2026-05-04 filled - 1 2 "), "{status:?}");
+    assert_eq!(
+        status.lines()[0],
+        "completed: team 7, 2026-05-01..2026-05-05 (request), 4 of 4 days filled"
+    );
+    assert!(
+        status.lines()[2].starts_with("2026-05-04 filled - 1 2 "),
+        "{status:?}"
+    );
 }
 
 /// Stops what it started: the serve of a story that failed must not stay.
@@ -473,18 +914,45 @@ async fn serve_fills_what_is_asked_for_says_so_in_lines_of_json_and_is_silent_wh
     let second = world.told(&["serve"]);
     second.refused(2, "another prefill serve works on", "another --data-dir");
 
-    let told = world.told(&of_four_days("backfill", "7", &["--async"])).done();
+    let told = world
+        .told(&of_four_days("backfill", "7", &["--async"]))
+        .done();
     look("a completed task, and nothing left to do", || {
-        let status = world.told(&["status", told.out.trim_end(), "--json"]).done().json();
+        let status = world
+            .told(&["status", told.out.trim_end(), "--json"])
+            .done()
+            .json();
         let list = world.told(&["list"]).done();
         (status["status"] == "completed" && !list.out.contains("filling")).then_some(())
     });
-    let lines: Vec<Value> = serving.said().iter().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let filled: Vec<&Value> = lines.iter().filter(|line| line["outcome"] == "filled" && line["reason"] == "request").collect();
+    let lines: Vec<Value> = serving
+        .said()
+        .iter()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let filled: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["outcome"] == "filled" && line["reason"] == "request")
+        .collect();
     assert_eq!(filled.len(), 4, "{lines:?}");
     for line in filled {
-        has(line, &["timestamp", "level", "message", "team_id", "day", "stats_rows", "bounces_rows", "elapsed_ms"]);
-        assert_eq!((&line["team_id"], &line["sessions"], &line["level"]), (&json!(7), &json!(1), &json!("INFO")));
+        has(
+            line,
+            &[
+                "timestamp",
+                "level",
+                "message",
+                "team_id",
+                "day",
+                "stats_rows",
+                "bounces_rows",
+                "elapsed_ms",
+            ],
+        );
+        assert_eq!(
+            (&line["team_id"], &line["sessions"], &line["level"]),
+            (&json!(7), &json!(1), &json!("INFO"))
+        );
     }
     // Commands that only read, beside it: they take a while, and nothing happens.
     let before = serving.said();
@@ -496,7 +964,10 @@ async fn serve_fills_what_is_asked_for_says_so_in_lines_of_json_and_is_silent_wh
     serving.signal(Signal::TERM);
     let told = serving.end();
     assert_eq!((told.code, told.out.as_str()), (Some(0), ""), "{told:?}");
-    assert!(told.err.ends_with('}') && told.err.contains("stopped"), "{told:?}");
+    assert!(
+        told.err.ends_with('}') && told.err.contains("stopped"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -505,22 +976,58 @@ async fn a_fill_that_fails_is_told_with_its_team_day_outcome_and_error() {
     let target = world.target(team_7(), "2026-05-01", "2026-05-02").await;
     let serving = serve(&world, &[]);
     serving.says("serving");
-    world.query("alter table events rename column city_name to town").await;
-    let task = world.prefill.backfill(&target, false).await.expect("asked").to_string();
+    world
+        .query("alter table events rename column city_name to town")
+        .await;
+    let task = world
+        .prefill
+        .backfill(&target, false)
+        .await
+        .expect("asked")
+        .to_string();
     let line = serving.says("failed to fill team 7, 2026-05-01");
-    for part in ["ERROR", "team_id=7", "day=2026-05-01", "attempts=1", "outcome=\"failed\"", "error=\"", "city_name"] {
+    for part in [
+        "ERROR",
+        "team_id=7",
+        "day=2026-05-01",
+        "attempts=1",
+        "outcome=\"failed\"",
+        "error=\"",
+        "city_name",
+    ] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
     let status = world.told(&["status", &task]).done();
-    assert_eq!(status.lines()[0], "failed: team 7, 2026-05-01..2026-05-02 (request), 0 of 1 day filled");
+    assert_eq!(
+        status.lines()[0],
+        "failed: team 7, 2026-05-01..2026-05-02 (request), 0 of 1 day filled"
+    );
     assert!(status.out.contains("city_name"), "{status:?}");
     world.told(&["list"]).done();
 
-    world.query("alter table events rename column town to city_name").await;
-    let again = world.told(&["backfill", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-02"]).done();
+    world
+        .query("alter table events rename column town to city_name")
+        .await;
+    let again = world
+        .told(&[
+            "backfill",
+            "--team-id",
+            "7",
+            "--date-start",
+            "2026-05-01",
+            "--date-end",
+            "2026-05-02",
+        ])
+        .done();
     assert!(again.out.starts_with("completed: team 7 (Team 7), 2026-05-01..2026-05-02: 1 of 1 day filled, 1 session, 2 page views, verified, in "), "{again:?}");
-    let line = serving.said().into_iter().find(|line| line.contains("filled team 7, 2026-05-01"));
-    assert!(line.is_none_or(|line| line.contains("elapsed_ms=")), "whoever came first filled it");
+    let line = serving
+        .said()
+        .into_iter()
+        .find(|line| line.contains("filled team 7, 2026-05-01"));
+    assert!(
+        line.is_none_or(|line| line.contains("elapsed_ms=")),
+        "whoever came first filled it"
+    );
     serving.signal(Signal::INT);
     assert_eq!(serving.end().code, Some(0));
 }
@@ -529,21 +1036,55 @@ async fn a_fill_that_fails_is_told_with_its_team_day_outcome_and_error() {
 fn two_shells_work_on_one_empty_directory_at_the_same_time() {
     let dir = tempfile::tempdir().expect("a directory");
     let first: Vec<Running> = (1..=2)
-        .map(|team| Running::start(in_dir(dir.path(), &["team", "add", "--team-id", &team.to_string(), "--name", "A", "--json"])))
+        .map(|team| {
+            Running::start(in_dir(
+                dir.path(),
+                &[
+                    "team",
+                    "add",
+                    "--team-id",
+                    &team.to_string(),
+                    "--name",
+                    "A",
+                    "--json",
+                ],
+            ))
+        })
         .collect();
     for shell in first {
         assert_eq!(shell.end().code, Some(0));
     }
     for team in ["1", "2"] {
-        Told::from(in_dir(dir.path(), &["enable", "--team-id", team]).output().expect("it ran")).done();
+        Told::from(
+            in_dir(dir.path(), &["enable", "--team-id", team])
+                .output()
+                .expect("it ran"),
+        )
+        .done();
     }
     let events = dir.path().join("events.jsonl");
     let lines: Vec<String> = (0..8)
-        .map(|number| event_line(i64::from(1 + number % 2), number, &format!("2026-05-0{}T10:00:00Z", 1 + number / 2)))
+        .map(|number| {
+            event_line(
+                i64::from(1 + number % 2),
+                number,
+                &format!("2026-05-0{}T10:00:00Z", 1 + number / 2),
+            )
+        })
         .collect();
     std::fs::write(&events, lines.join("\n")).expect("written");
     let import: Vec<Running> = (1..=2)
-        .map(|_| Running::start(in_dir(dir.path(), &["import", "jsonl", events.to_str().expect("a path"), "--json"])))
+        .map(|_| {
+            Running::start(in_dir(
+                dir.path(),
+                &[
+                    "import",
+                    "jsonl",
+                    events.to_str().expect("a path"),
+                    "--json",
+                ],
+            ))
+        })
         .collect();
     let added: u64 = import
         .into_iter()
@@ -557,7 +1098,12 @@ fn two_shells_work_on_one_empty_directory_at_the_same_time() {
     // The same team in both, and the other team beside them.
     let fills: Vec<Running> = ["1", "1", "2"]
         .into_iter()
-        .map(|team| Running::start(in_dir(dir.path(), &of_four_days("backfill", team, &["--json"]))))
+        .map(|team| {
+            Running::start(in_dir(
+                dir.path(),
+                &of_four_days("backfill", team, &["--json"]),
+            ))
+        })
         .collect();
     for fill in fills {
         let told = fill.end();
@@ -565,28 +1111,51 @@ fn two_shells_work_on_one_empty_directory_at_the_same_time() {
         assert_eq!(told.json()["status"], "completed", "{told:?}");
     }
     for team in ["1", "2"] {
-        let told = Told::from(in_dir(dir.path(), &of_four_days("validate", team, &[])).output().expect("it ran")).done();
-        assert_eq!(told.lines().last().map(String::as_str), Some(format!("team {team}, 2026-05-01..2026-05-05: all 4 days equal the raw events").as_str()));
+        let told = Told::from(
+            in_dir(dir.path(), &of_four_days("validate", team, &[]))
+                .output()
+                .expect("it ran"),
+        )
+        .done();
+        assert_eq!(
+            told.lines().last().map(String::as_str),
+            Some(
+                format!("team {team}, 2026-05-01..2026-05-05: all 4 days equal the raw events")
+                    .as_str()
+            )
+        );
     }
 }
 
 /// Ends the program, or the engine, when some of the days are filled and others are not.
 async fn disturb(world: &World, fill: &Running, done: impl FnOnce()) {
     let ledger = &world.prefill.ledger;
-    support::until("some days filled and one running", std::time::Duration::from_secs(60), || async {
-        let slices = ledger.slices(team_7()).await.expect("slices");
-        let states: Vec<String> = slices.values().map(|slice| slice.state.to_string()).collect();
-        (fill.said().is_empty() && states.iter().any(|state| state == "running")).then_some(())
-    })
+    support::until(
+        "some days filled and one running",
+        std::time::Duration::from_secs(60),
+        || async {
+            let slices = ledger.slices(team_7()).await.expect("slices");
+            let states: Vec<String> = slices
+                .values()
+                .map(|slice| slice.state.to_string())
+                .collect();
+            (fill.said().is_empty() && states.iter().any(|state| state == "running")).then_some(())
+        },
+    )
     .await;
     done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of_an_undisturbed_one() {
+async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of_an_undisturbed_one()
+ {
     let world = World::new().await;
     let team = world.team(7, "Asia/Kolkata").await;
-    std::fs::write(world.dir.path().join("prefill.toml"), "[service]\nlease_ms = 1000\nbackoff_ms = 50\n").expect("written");
+    std::fs::write(
+        world.dir.path().join("prefill.toml"),
+        "[service]\nlease_ms = 1000\nbackoff_ms = 50\n",
+    )
+    .expect("written");
     world.enable(team).await;
     world
         .told(&[
@@ -599,9 +1168,28 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
             "7",
         ])
         .done();
-    let range = ["backfill", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-06"];
+    let range = [
+        "backfill",
+        "--team-id",
+        "7",
+        "--date-start",
+        "2026-05-01",
+        "--date-end",
+        "2026-05-06",
+    ];
     let clean = || {
-        world.told(&["cleanup", "--team-id", "7", "--date-start", "2026-05-01", "--date-end", "2026-05-06", "--yes"]).done();
+        world
+            .told(&[
+                "cleanup",
+                "--team-id",
+                "7",
+                "--date-start",
+                "2026-05-01",
+                "--date-end",
+                "2026-05-06",
+                "--yes",
+            ])
+            .done();
         world.told(&["enable", "--team-id", "7"]).done();
     };
     world.told(&range).done();
@@ -609,7 +1197,11 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
     assert!(undisturbed.lines().count() > 1000);
 
     for force in [false, true] {
-        let range = if force { [&range[..], &["--force"]].concat() } else { range.to_vec() };
+        let range = if force {
+            [&range[..], &["--force"]].concat()
+        } else {
+            range.to_vec()
+        };
         for signal in [Signal::INT, Signal::KILL] {
             if !force {
                 clean();
@@ -619,21 +1211,36 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
             let told = fill.end();
             if signal == Signal::INT {
                 assert_eq!(told.code, Some(1), "{told:?}");
-                assert!(told.out.starts_with("interrupted: team 7 (Team 7), 2026-05-01..2026-05-06: "), "{told:?}");
-                assert!(told.err.contains("hint: run the same command again to go on"), "{told:?}");
+                assert!(
+                    told.out
+                        .starts_with("interrupted: team 7 (Team 7), 2026-05-01..2026-05-06: "),
+                    "{told:?}"
+                );
+                assert!(
+                    told.err
+                        .contains("hint: run the same command again to go on"),
+                    "{told:?}"
+                );
             } else {
                 assert_eq!((told.code, told.out.as_str()), (None, ""), "{told:?}");
             }
             let again = world.told(&range).done();
             assert!(again.out.starts_with("completed: "), "{again:?}");
-            assert_eq!(world.tables().await, undisturbed, "force = {force}, {signal:?}");
+            assert_eq!(
+                world.tables().await,
+                undisturbed,
+                "force = {force}, {signal:?}"
+            );
         }
     }
 
     clean();
     let fill = Running::start(world.command(&range));
     disturb(&world, &fill, || {
-        let card: Value = serde_json::from_slice(&std::fs::read(world.dir.path().join("engine.json")).expect("a card")).expect("JSON");
+        let card: Value = serde_json::from_slice(
+            &std::fs::read(world.dir.path().join("engine.json")).expect("a card"),
+        )
+        .expect("JSON");
         let pid = i32::try_from(card["pid"].as_i64().expect("a pid")).expect("a pid");
         kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL).expect("it runs");
     })

@@ -19,9 +19,15 @@ struct Shell {
 impl Shell {
     /// With team 7, whose setting is off, and team 8, whose setting is on.
     fn new() -> Self {
-        let shell = Self { dir: tempfile::tempdir().expect("a directory") };
-        shell.told(&["team", "add", "--team-id", "7", "--name", "Acme"]).done();
-        shell.told(&["team", "add", "--team-id", "8", "--name", "B"]).done();
+        let shell = Self {
+            dir: tempfile::tempdir().expect("a directory"),
+        };
+        shell
+            .told(&["team", "add", "--team-id", "7", "--name", "Acme"])
+            .done();
+        shell
+            .told(&["team", "add", "--team-id", "8", "--name", "B"])
+            .done();
         shell.told(&["enable", "--team-id", "8"]).done();
         shell
     }
@@ -44,7 +50,9 @@ impl Shell {
     async fn plain_sql(&self, sql: &'static str) {
         use sqlx::Connection as _;
         let file = self.dir.path().join("prefill.db");
-        let mut other = sqlx::SqliteConnection::connect(file.to_str().expect("a path")).await.expect("opened");
+        let mut other = sqlx::SqliteConnection::connect(file.to_str().expect("a path"))
+            .await
+            .expect("opened");
         sqlx::query(sql).execute(&mut other).await.expect("changed");
         other.close().await.expect("closed");
     }
@@ -83,47 +91,119 @@ fn an_unknown_team_is_refused_by_every_command_that_takes_one() {
             .told(&[&arguments[..], &["--team-id", "99"]].concat())
             .refused(2, "there is no team 99", "prefill team list");
         for id in ["0", "-1", "x", "", "9223372036854775808"] {
-            shell.told(&[&arguments[..], &["--team-id", id]].concat()).misspelt("--team-id");
+            shell
+                .told(&[&arguments[..], &["--team-id", id]].concat())
+                .misspelt("--team-id");
         }
     }
-    shell.told(&["team", "add", "--team-id", "7", "--name", "Again"]).refused(2, "team 7 is there already", "prefill team set --team-id 7");
-    shell.told(&["team", "add", "--team-id", "9", "--name", ""]).misspelt("--name");
-    shell.told(&["team", "set", "--team-id", "7"]).misspelt("--timezone");
+    shell
+        .told(&["team", "add", "--team-id", "7", "--name", "Again"])
+        .refused(2, "team 7 is there already", "prefill team set --team-id 7");
+    shell
+        .told(&["team", "add", "--team-id", "9", "--name", ""])
+        .misspelt("--name");
+    shell
+        .told(&["team", "set", "--team-id", "7"])
+        .misspelt("--timezone");
     shell.told(&["status", "no-task"]).misspelt("[TASK]");
     shell
         .told(&["status", "0198c1f0-0000-4000-8000-000000000000"])
-        .refused(2, "there is no task 0198c1f0-0000-4000-8000-000000000000", "prefill status");
+        .refused(
+            2,
+            "there is no task 0198c1f0-0000-4000-8000-000000000000",
+            "prefill status",
+        );
     shell.told(&["unknown"]).misspelt("unknown");
-    shell.told(&["list", "--log-format", "xml"]).misspelt("--log-format");
+    shell
+        .told(&["list", "--log-format", "xml"])
+        .misspelt("--log-format");
 }
 
 #[test]
 fn a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
     let shell = Shell::new();
-    for base in [["backfill", "--team-id=8"], ["validate", "--team-id=8"], ["cleanup", "--team-id=8"]] {
-        let range = |from: &str, until: &str| shell.told(&[&base[..], &["--date-start", from, "--date-end", until]].concat());
-        for date in ["2026-13-01", "2026-02-29", "01.05.2026", "today", "", "2026-5-1", "2026-05-01T00:00:00Z", "0001-01-01"] {
+    for base in [
+        ["backfill", "--team-id=8"],
+        ["validate", "--team-id=8"],
+        ["cleanup", "--team-id=8"],
+    ] {
+        let range = |from: &str, until: &str| {
+            shell.told(&[&base[..], &["--date-start", from, "--date-end", until]].concat())
+        };
+        for date in [
+            "2026-13-01",
+            "2026-02-29",
+            "01.05.2026",
+            "today",
+            "",
+            "2026-5-1",
+            "2026-05-01T00:00:00Z",
+            "0001-01-01",
+        ] {
             range(date, "2026-05-02").misspelt("--date-start");
             range("2026-05-01", date).misspelt("--date-end");
         }
-        range("2026-05-02", "2026-05-01").refused(2, "the range 2026-05-02 to 2026-05-01 ends before it starts", "--date-end is exclusive");
-        range("2026-05-01", "2026-05-01").refused(2, "the range 2026-05-01 to 2026-05-01 is empty", "--date-end 2026-05-02");
-        range("2100-01-01", "2100-01-02").refused(2, "--date-start 2100-01-01 is in the future", "days that have begun");
-        range("2026-05-01", "2100-01-02").refused(2, "--date-end 2100-01-02 is in the future", "--date-end is exclusive");
+        range("2026-05-02", "2026-05-01").refused(
+            2,
+            "the range 2026-05-02 to 2026-05-01 ends before it starts",
+            "--date-end is exclusive",
+        );
+        range("2026-05-01", "2026-05-01").refused(
+            2,
+            "the range 2026-05-01 to 2026-05-01 is empty",
+            "--date-end 2026-05-02",
+        );
+        range("2100-01-01", "2100-01-02").refused(
+            2,
+            "--date-start 2100-01-01 is in the future",
+            "days that have begun",
+        );
+        range("2026-05-01", "2100-01-02").refused(
+            2,
+            "--date-end 2100-01-02 is in the future",
+            "--date-end is exclusive",
+        );
     }
     for command in ["backfill", "validate"] {
-        shell.told(&[command, "--team-id", "8", "--date-end", "2026-05-02"]).refused(2, "needs a --date-start", "--date-start");
-        shell.told(&[command, "--team-id", "8", "--days", "3", "--date-start", "2026-05-01"]).misspelt("--days");
+        shell
+            .told(&[command, "--team-id", "8", "--date-end", "2026-05-02"])
+            .refused(2, "needs a --date-start", "--date-start");
+        shell
+            .told(&[
+                command,
+                "--team-id",
+                "8",
+                "--days",
+                "3",
+                "--date-start",
+                "2026-05-01",
+            ])
+            .misspelt("--days");
     }
-    shell.told(&["cleanup", "--team-id", "8", "--date-start", "2026-05-01"]).misspelt("--date-end");
+    shell
+        .told(&["cleanup", "--team-id", "8", "--date-start", "2026-05-01"])
+        .misspelt("--date-end");
 }
 
 #[test]
 fn a_time_zone_that_does_not_exist_is_refused() {
     let shell = Shell::new();
     for zone in ["Mars/Olympus", "", "IST5:30", "../../etc/passwd"] {
-        shell.told(&["team", "add", "--team-id", "9", "--name", "X", "--timezone", zone]).refused(2, "there is no time zone", "Asia/Kolkata");
-        shell.told(&["team", "set", "--team-id", "7", "--timezone", zone]).refused(2, "there is no time zone", "Asia/Kolkata");
+        shell
+            .told(&[
+                "team",
+                "add",
+                "--team-id",
+                "9",
+                "--name",
+                "X",
+                "--timezone",
+                zone,
+            ])
+            .refused(2, "there is no time zone", "Asia/Kolkata");
+        shell
+            .told(&["team", "set", "--team-id", "7", "--timezone", zone])
+            .refused(2, "there is no time zone", "Asia/Kolkata");
     }
     let teams = shell.told(&["team", "list", "--json"]).done().json();
     assert_eq!(teams["teams"].as_array().map(Vec::len), Some(2));
@@ -136,41 +216,106 @@ async fn a_time_zone_put_into_the_table_by_plain_sql_is_told_with_its_team_and_s
     shell.plain_sql("update teams set timezone = 'Mars/Olympus', web_analytics_pre_aggregated_tables_enabled = 1 where id = 7").await;
     let told = shell.told(&["list"]).done();
     let lines = told.lines();
-    assert!(lines[1].starts_with("7 Acme Mars/Olympus ") && lines[1].contains("no valid time zone"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("7 Acme Mars/Olympus ") && lines[1].contains("no valid time zone"),
+        "{lines:?}"
+    );
     assert!(lines[2].starts_with("8 B UTC "), "{lines:?}");
     shell.told(&["team", "list"]).done();
     let health = shell.told(&["health", "--json"]).found_trouble().json();
     assert_eq!(health["teams_missing_data"][0]["team_id"], 7);
-    assert!(health["teams_missing_data"][0]["issue"].as_str().is_some_and(|issue| issue.contains("Mars/Olympus")), "{health}");
+    assert!(
+        health["teams_missing_data"][0]["issue"]
+            .as_str()
+            .is_some_and(|issue| issue.contains("Mars/Olympus")),
+        "{health}"
+    );
     let hint = health["recommendations"][0].as_str().expect("a hint");
-    assert!(hint.contains("prefill team set --team-id 7 --timezone"), "{hint}");
+    assert!(
+        hint.contains("prefill team set --team-id 7 --timezone"),
+        "{hint}"
+    );
     shell.told(&["metrics"]).done();
-    assert_eq!(shell.told(&["list", "--json"]).done().json()["teams"][0]["coverage_percentage"], 0.0);
-    shell.plain_sql("update teams set backfill_days = 500 where id = 8").await;
+    assert_eq!(
+        shell.told(&["list", "--json"]).done().json()["teams"][0]["coverage_percentage"],
+        0.0
+    );
+    shell
+        .plain_sql("update teams set backfill_days = 500 where id = 8")
+        .await;
     let health = shell.told(&["health", "--json"]).found_trouble().json();
-    assert!(health["teams_missing_data"][1]["issue"].as_str().is_some_and(|issue| issue.contains("500")), "{health}");
+    assert!(
+        health["teams_missing_data"][1]["issue"]
+            .as_str()
+            .is_some_and(|issue| issue.contains("500")),
+        "{health}"
+    );
     assert!(shell.told(&["list"]).done().lines()[2].contains("backfill_days 500 is out of range"));
     shell.told(&["metrics"]).done();
-    shell.told(&["backfill", "--team-id", "8"]).refused(2, "500", "");
-    shell.plain_sql("update teams set backfill_days = null where id = 8").await;
-    for command in [vec!["backfill"], vec!["validate"], vec!["cleanup", "--date-start", "2026-05-01", "--date-end", "2026-05-02", "--yes"]] {
+    shell
+        .told(&["backfill", "--team-id", "8"])
+        .refused(2, "500", "");
+    shell
+        .plain_sql("update teams set backfill_days = null where id = 8")
+        .await;
+    for command in [
+        vec!["backfill"],
+        vec!["validate"],
+        vec![
+            "cleanup",
+            "--date-start",
+            "2026-05-01",
+            "--date-end",
+            "2026-05-02",
+            "--yes",
+        ],
+    ] {
         shell
             .told(&[&command[..], &["--team-id", "7"]].concat())
-            .refused(2, "team 7 has no valid time zone", "prefill team set --team-id 7 --timezone");
+            .refused(
+                2,
+                "team 7 has no valid time zone",
+                "prefill team set --team-id 7 --timezone",
+            );
     }
 
     let serving = Running::start(shell.command(&["serve"]));
     serving.says("serving");
     let line = serving.says("no valid time zone");
-    assert!(line.contains("team_id=7") && line.contains("Mars/Olympus"), "{line}");
+    assert!(
+        line.contains("team_id=7") && line.contains("Mars/Olympus"),
+        "{line}"
+    );
     let file = shell.file("events.jsonl", r#"{"event":"$pageview","team_id":8,"distinct_id":"a","session_id":"s","timestamp":"2026-05-01T10:00:00Z"}"#);
     shell.told(&["import", "jsonl", &file]).done();
-    shell.told(&["backfill", "--team-id", "8", "--date-start", "2026-05-01", "--date-end", "2026-05-02", "--async"]).done();
+    shell
+        .told(&[
+            "backfill",
+            "--team-id",
+            "8",
+            "--date-start",
+            "2026-05-01",
+            "--date-end",
+            "2026-05-02",
+            "--async",
+        ])
+        .done();
     serving.says("filled team 8, 2026-05-01: 1 session");
-    shell.told(&["team", "set", "--team-id", "7", "--timezone", "Asia/Kolkata"]).done();
+    shell
+        .told(&[
+            "team",
+            "set",
+            "--team-id",
+            "7",
+            "--timezone",
+            "Asia/Kolkata",
+        ])
+        .done();
     look("team 7 filled too", || {
         let list = shell.told(&["list"]).done();
-        list.lines()[1].starts_with("7 Acme Asia/Kolkata 100.0 %").then_some(())
+        list.lines()[1]
+            .starts_with("7 Acme Asia/Kolkata 100.0 %")
+            .then_some(())
             .or_else(|| list.lines()[1].contains("waiting").then_some(()))
     });
 }
@@ -178,7 +323,9 @@ async fn a_time_zone_put_into_the_table_by_plain_sql_is_told_with_its_team_and_s
 #[test]
 fn a_file_that_cannot_be_imported_is_told_and_an_empty_one_is_none() {
     let shell = Shell::new();
-    let binary: Vec<u8> = (0..20_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let binary: Vec<u8> = (0..20_000_u32)
+        .map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     let binary = shell.file("binary", binary);
     let broken = shell.file("broken.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]);
     let empty = shell.file("empty", "");
@@ -187,13 +334,27 @@ fn a_file_that_cannot_be_imported_is_told_and_an_empty_one_is_none() {
         let import = |file: &str| shell.told(&["import", format, file, "--team-id", "7"]);
         import("/nonexistent/file").refused(2, "failed to open /nonexistent/file", "existing file");
         import(dir).refused(2, "it is a directory", "one by one");
-        import(&binary).refused(2, "not one of", if format == "jsonl" { "JSON" } else { "access log" });
+        import(&binary).refused(
+            2,
+            "not one of",
+            if format == "jsonl" {
+                "JSON"
+            } else {
+                "access log"
+            },
+        );
         import(&broken).refused(2, &format!("failed to import {broken}"), "");
         let told = import(&empty).done();
-        assert!(told.out.starts_with(&format!("imported {empty}: 0 lines, 0 events added")), "{told:?}");
+        assert!(
+            told.out
+                .starts_with(&format!("imported {empty}: 0 lines, 0 events added")),
+            "{told:?}"
+        );
         assert_eq!(told.err, "the file is empty\n");
     }
-    let events = shell.told(&["query", "select count() from events", "--format", "TSV"]).done();
+    let events = shell
+        .told(&["query", "select count() from events", "--format", "TSV"])
+        .done();
     assert_eq!(events.out, "0\n");
 }
 
@@ -212,15 +373,35 @@ fn a_statement_that_is_wrong_is_refused_in_one_line() {
 fn a_configuration_that_is_wrong_is_refused_by_name() {
     let shell = Shell::new();
     let with = |file: &str| shell.told(&["--config", file, "list"]);
-    with("/nonexistent.toml").refused(2, "failed to read the configuration /nonexistent.toml", "--config");
-    with(shell.dir.path().to_str().expect("a path")).refused(2, "failed to read the configuration", "--config");
+    with("/nonexistent.toml").refused(
+        2,
+        "failed to read the configuration /nonexistent.toml",
+        "--config",
+    );
+    with(shell.dir.path().to_str().expect("a path")).refused(
+        2,
+        "failed to read the configuration",
+        "--config",
+    );
     for (text, what) in [
         ("backfil_days = 3", "unknown field `backfil_days`"),
-        ("backfill_days = 0", "backfill_days 0 is out of range: 1 to 30"),
+        (
+            "backfill_days = 0",
+            "backfill_days 0 is out of range: 1 to 30",
+        ),
         ("backfill_days = -1", "backfill_days"),
-        ("backfill_days = 31", "backfill_days 31 is out of range: 1 to 30"),
-        ("max_backfill_days = 0", "max_backfill_days = 0 is out of range"),
-        ("[service]\nlease_ms = 1", "service.lease_ms = 1 is out of range: 1000 to 3600000"),
+        (
+            "backfill_days = 31",
+            "backfill_days 31 is out of range: 1 to 30",
+        ),
+        (
+            "max_backfill_days = 0",
+            "max_backfill_days = 0 is out of range",
+        ),
+        (
+            "[service]\nlease_ms = 1",
+            "service.lease_ms = 1 is out of range: 1000 to 3600000",
+        ),
         ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
         ("[source]\ncolumns = { host = \"x`y\" }", "x`y"),
         ("not toml", "is not valid"),
@@ -240,16 +421,37 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
     let shell = Shell::new();
     let no_library = shell.file("libchdb.so", "text");
     let events = shell.file("events.jsonl", "{}");
-    for (library, what) in [("/nonexistent", "PREFILL_LIBCHDB names /nonexistent, which is no file"), (no_library.as_str(), "failed to load")] {
+    for (library, what) in [
+        (
+            "/nonexistent",
+            "PREFILL_LIBCHDB names /nonexistent, which is no file",
+        ),
+        (no_library.as_str(), "failed to load"),
+    ] {
         let told = |arguments: &[&str]| {
-            Told::from(shell.command(arguments).env("PREFILL_LIBCHDB", library).output().expect("the program ran"))
+            Told::from(
+                shell
+                    .command(arguments)
+                    .env("PREFILL_LIBCHDB", library)
+                    .output()
+                    .expect("the program ran"),
+            )
         };
         for arguments in [
             &["query", "select 1"][..],
             &["backfill", "--team-id", "8"],
             &["backfill", "--team-id", "8", "--dry-run"],
             &["validate", "--team-id", "8"],
-            &["cleanup", "--team-id", "8", "--date-start", "2026-05-01", "--date-end", "2026-05-02", "--yes"],
+            &[
+                "cleanup",
+                "--team-id",
+                "8",
+                "--date-start",
+                "2026-05-01",
+                "--date-end",
+                "2026-05-02",
+                "--yes",
+            ],
             &["health"],
             &["metrics"],
             &["migrate"],
@@ -259,12 +461,20 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
         ] {
             told(arguments).refused(1, what, "make engine");
         }
-        for arguments in [&["list"][..], &["team", "list"], &["status"], &["disable", "--team-id", "7"]] {
+        for arguments in [
+            &["list"][..],
+            &["team", "list"],
+            &["status"],
+            &["disable", "--team-id", "7"],
+        ] {
             told(arguments).done();
         }
     }
     let teams = shell.told(&["team", "list", "--json"]).done().json();
-    assert_eq!(teams["teams"][1]["enabled"], true, "the cleanup that could not delete turned nothing off");
+    assert_eq!(
+        teams["teams"][1]["enabled"], true,
+        "the cleanup that could not delete turned nothing off"
+    );
 }
 
 /// Commands that need the data directory to write: the ledger's alone, and the warehouse's too.
@@ -280,13 +490,27 @@ const WRITERS: [&[&str]; 6] = [
 #[test]
 fn a_data_directory_that_cannot_be_made_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    for dir in [file.path(), &file.path().join("below"), Path::new("/proc/prefill"), Path::new("/sys/prefill")] {
+    for dir in [
+        file.path(),
+        &file.path().join("below"),
+        Path::new("/proc/prefill"),
+        Path::new("/sys/prefill"),
+    ] {
         for arguments in WRITERS {
             let told = Told::from(command(dir, arguments).output().expect("the program ran"));
-            told.refused(1, &format!("failed to make the data directory {}", dir.display()), "--data-dir");
+            told.refused(
+                1,
+                &format!("failed to make the data directory {}", dir.display()),
+                "--data-dir",
+            );
         }
     }
-    Told::from(command(Path::new(""), &["list"]).output().expect("the program ran")).misspelt("--data-dir");
+    Told::from(
+        command(Path::new(""), &["list"])
+            .output()
+            .expect("the program ran"),
+    )
+    .misspelt("--data-dir");
     let mut unnamed = Command::new(program());
     unnamed.arg("list").env("PREFILL_DATA_DIR", "");
     Told::from(unnamed.output().expect("the program ran")).misspelt("--data-dir");
@@ -300,13 +524,19 @@ impl Mounted {
         let dir = tempfile::tempdir().expect("a directory");
         let mounted = Self::mount(&["-t", "tmpfs", "-o", options, "none"], dir.path());
         if !mounted {
-            eprintln!("SKIPPED: mounting a tmpfs is not allowed here, so full and read-only disks were not tested");
+            eprintln!(
+                "SKIPPED: mounting a tmpfs is not allowed here, so full and read-only disks were not tested"
+            );
         }
         mounted.then(|| Self(dir.path().to_owned(), dir))
     }
 
     fn mount(options: &[&str], at: &Path) -> bool {
-        let status = Command::new("mount").args(options).arg(at).stderr(Stdio::null()).status();
+        let status = Command::new("mount")
+            .args(options)
+            .arg(at)
+            .stderr(Stdio::null())
+            .status();
         status.is_ok_and(|status| status.success())
     }
 }
@@ -319,11 +549,22 @@ impl Drop for Mounted {
 
 #[test]
 fn a_read_only_data_directory_is_told() {
-    let Some(disk) = Mounted::new("size=64m") else { return };
-    Told::from(command(&disk.0, &["team", "add", "--team-id", "1", "--name", "A"]).output().expect("the program ran")).done();
+    let Some(disk) = Mounted::new("size=64m") else {
+        return;
+    };
+    Told::from(
+        command(&disk.0, &["team", "add", "--team-id", "1", "--name", "A"])
+            .output()
+            .expect("the program ran"),
+    )
+    .done();
     assert!(Mounted::mount(&["-o", "remount,ro"], &disk.0));
     for arguments in WRITERS {
-        let told = Told::from(command(&disk.0, arguments).output().expect("the program ran"));
+        let told = Told::from(
+            command(&disk.0, arguments)
+                .output()
+                .expect("the program ran"),
+        );
         // What only reads may succeed: SQLite can read where an earlier command left its index.
         if arguments == ["list"] && told.code == Some(0) {
             told.done();
@@ -335,31 +576,58 @@ fn a_read_only_data_directory_is_told() {
 
 #[test]
 fn a_full_disk_is_told() {
-    let Some(disk) = Mounted::new("size=2m") else { return };
+    let Some(disk) = Mounted::new("size=2m") else {
+        return;
+    };
     let mut filler = std::fs::File::create(disk.0.join("filler")).expect("a file");
     drop(std::io::copy(&mut std::io::repeat(0), &mut filler).expect_err("full"));
     for arguments in WRITERS {
-        let told = Told::from(command(&disk.0, arguments).output().expect("the program ran"));
+        let told = Told::from(
+            command(&disk.0, arguments)
+                .output()
+                .expect("the program ran"),
+        );
         told.refused(1, &disk.0.display().to_string(), "space");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_under_an_import_is_told_and_the_import_can_be_repeated() {
-    let Some(disk) = Mounted::new("size=48m") else { return };
-    Told::from(command(&disk.0, &["team", "add", "--team-id", "1", "--name", "A"]).output().expect("the program ran")).done();
-    Told::from(command(&disk.0, &["migrate"]).output().expect("the program ran")).done();
+    let Some(disk) = Mounted::new("size=48m") else {
+        return;
+    };
+    Told::from(
+        command(&disk.0, &["team", "add", "--team-id", "1", "--name", "A"])
+            .output()
+            .expect("the program ran"),
+    )
+    .done();
+    Told::from(
+        command(&disk.0, &["migrate"])
+            .output()
+            .expect("the program ran"),
+    )
+    .done();
     let mut filler = std::fs::File::create(disk.0.join("filler")).expect("a file");
     drop(std::io::copy(&mut std::io::repeat(0), &mut filler).expect_err("full"));
     drop(filler);
     let events = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(events.path(), r#"{"event":"$pageview","distinct_id":"a","session_id":"s","timestamp":"2026-05-01T10:00:00Z"}"#).expect("written");
-    let import = ["import", "jsonl", events.path().to_str().expect("a path"), "--team-id", "1"];
+    let import = [
+        "import",
+        "jsonl",
+        events.path().to_str().expect("a path"),
+        "--team-id",
+        "1",
+    ];
     let told = Told::from(command(&disk.0, &import).output().expect("the program ran"));
     told.refused(1, "", "space");
     std::fs::remove_file(disk.0.join("filler")).expect("removed");
     let told = Told::from(command(&disk.0, &import).output().expect("the program ran")).done();
-    assert!(told.out.contains("1 events added") || told.out.contains("1 event added"), "{told:?}");
+    assert!(
+        told.out.contains("1 events added") || told.out.contains("1 event added"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -377,6 +645,9 @@ async fn a_backfill_of_a_team_that_turned_the_setting_off_is_refused() {
     }
     // Programs find the error where they read the answer.
     let told = Told::from(world.cli(&["backfill", "--team-id", "7", "--json"]));
-    assert_eq!((told.code, &told.json()["status"]), (Some(2), &serde_json::json!("error")));
+    assert_eq!(
+        (told.code, &told.json()["status"]),
+        (Some(2), &serde_json::json!("error"))
+    );
     assert_eq!(told.json()["hint"], "run prefill enable --team-id 7");
 }

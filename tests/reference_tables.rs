@@ -101,11 +101,26 @@ async fn f16_days_of_odd_zones_and_of_changed_clocks_equal_the_reference() {
 
     // The comparison is of something, and notices when one row is there twice.
     let expected = tables(&events, &scopes);
-    assert!(expected.stats.len() > 500 && expected.bounces.len() > 300, "{} rows", expected.stats.len());
-    assert!(expected.stats_days.values().all(|day| day[1] > 1), "sessions on each day");
-    world.query("insert into web_pre_aggregated_stats select * from web_pre_aggregated_stats limit 1").await;
+    assert!(
+        expected.stats.len() > 500 && expected.bounces.len() > 300,
+        "{} rows",
+        expected.stats.len()
+    );
+    assert!(
+        expected.stats_days.values().all(|day| day[1] > 1),
+        "sessions on each day"
+    );
+    world
+        .query(
+            "insert into web_pre_aggregated_stats select * from web_pre_aggregated_stats limit 1",
+        )
+        .await;
     let noticed = differences(&expected, &read(&world).await);
-    assert_eq!(noticed.len(), 2, "page views of the row and of its day: {noticed:?}");
+    assert_eq!(
+        noticed.len(),
+        2,
+        "page views of the row and of its day: {noticed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,8 +410,22 @@ async fn f21_events_that_land_while_their_day_is_filled_are_counted_once() {
         assert_eq!(status, "completed");
     }
     assert_eq!(world.fill(team, from, until, false).await, "completed");
-    assert_tables(&world, &all, &[Scope { team: 1, zone, from, until }], &format!("seed {seed}")).await;
-    assert_eq!(world.prefill.look_for_late_events().await.expect("looked"), 0);
+    assert_tables(
+        &world,
+        &all,
+        &[Scope {
+            team: 1,
+            zone,
+            from,
+            until,
+        }],
+        &format!("seed {seed}"),
+    )
+    .await;
+    assert_eq!(
+        world.prefill.look_for_late_events().await.expect("looked"),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -590,11 +619,20 @@ async fn a_team_that_moves_to_another_zone_has_the_days_of_that_zone_and_none_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it_are_not_filled_at_once() {
+async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it_are_not_filled_at_once()
+ {
     let world = world().await;
     let (from, until) = ("2026-05-01", "2026-05-05");
     let team = world.team(1, "UTC").await;
-    let hours = (1..5).map(|day| page_view(team, 1, &format!("s{day}"), &format!("2026-05-0{day}T12:00:00Z"), "/"));
+    let hours = (1..5).map(|day| {
+        page_view(
+            team,
+            1,
+            &format!("s{day}"),
+            &format!("2026-05-0{day}T12:00:00Z"),
+            "/",
+        )
+    });
     world.insert(&hours.collect::<Vec<_>>()).await;
     world.enable(team).await;
     assert_eq!(world.fill(team, from, until, false).await, "completed");
@@ -602,11 +640,21 @@ async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it
     let target = world.target(team, from, until).await;
     let run = world.prefill.backfill(&target, false).await.expect("asked");
     let claim = async || {
-        let claim = world.prefill.ledger.claim("test", Duration::from_secs(60), 50, Some(run)).await;
-        claim.expect("asked").map(|claim| claim.slices[0].day.to_string())
+        let claim = world
+            .prefill
+            .ledger
+            .claim("test", Duration::from_secs(60), 50, Some(run))
+            .await;
+        claim
+            .expect("asked")
+            .map(|claim| claim.slices[0].day.to_string())
     };
     assert_eq!(claim().await.as_deref(), Some("2026-05-04"));
-    assert_eq!(claim().await.as_deref(), Some("2026-05-01"), "the next one that is far enough");
+    assert_eq!(
+        claim().await.as_deref(),
+        Some("2026-05-01"),
+        "the next one that is far enough"
+    );
     assert_eq!(claim().await, None);
 }
 

@@ -14,7 +14,7 @@ use super::arguments::{
     Backfill, Cleanup, Command, Demo, Engine, Import, ImportAccessLog, ImportJsonl, Metrics, Query,
     Status, Team, TeamAdd, TeamSet, Validate,
 };
-use super::output::{self, Rows, counted, line, note, number};
+
 use super::{Ended, Surroundings};
 use crate::calendar::{TeamId, Zone};
 use crate::demo;
@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::import::{self, AccessLogOptions, ImportReport, JsonLines};
 use crate::ledger::{Ledger, NewTeam, Progress, Slice, TeamChange};
 use crate::load::{Load, Loaded};
-use crate::output::{self, Rows, line, note, number};
+use crate::output::{self, Rows, counted, line, note, number};
 use crate::reconcile;
 use crate::report::{self, DayVerdict};
 use crate::request::{self, Asked, Target};
@@ -55,7 +55,10 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
 }
 
 /// Ends what only reads at the first Ctrl-C; what writes sees to it that it stops in good order.
-async fn until_told<T>(stop: &CancellationToken, reading: impl Future<Output = Result<T>>) -> Result<T> {
+async fn until_told<T>(
+    stop: &CancellationToken,
+    reading: impl Future<Output = Result<T>>,
+) -> Result<T> {
     tokio::select! {
         read = reading => read,
         () = stop.cancelled() => Err(told_to_stop("nothing was changed: run the same command again")),
@@ -281,7 +284,10 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
         } else {
             line(run.to_string());
         }
-        note(format!("{} to fill by prefill serve; prefill status {run} shows how far it is", counted(progress.days, "day")));
+        note(format!(
+            "{} to fill by prefill serve; prefill status {run} shows how far it is",
+            counted(progress.days, "day")
+        ));
         return Ok(Ended::Well);
     }
     let begun = Instant::now();
@@ -319,7 +325,10 @@ async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
 
 fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
     let there = target.days.count() - progress.days;
-    let mut text = format!("{status}: team {} ({}), {}: ", target.team.id, target.team.name, target.days);
+    let mut text = format!(
+        "{status}: team {} ({}), {}: ",
+        target.team.id, target.team.name, target.days
+    );
     if progress.days == 0 {
         text += &match there {
             1 => "the day is filled already".to_owned(),
@@ -327,7 +336,11 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
         };
         return text;
     }
-    text += &format!("{} of {} filled", progress.filled, counted(progress.days, "day"));
+    text += &format!(
+        "{} of {} filled",
+        progress.filled,
+        counted(progress.days, "day")
+    );
     if progress.filled > 0 {
         text += &format!(
             ", {}, {}, verified",
@@ -336,7 +349,12 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
         );
     }
     text += &format!(", in {:.1} s", elapsed.as_secs_f64());
-    for (count, what) in [(there, "filled already"), (progress.waiting, "waiting for events"), (progress.failed, "failed"), (progress.cancelled, "cancelled")] {
+    for (count, what) in [
+        (there, "filled already"),
+        (progress.waiting, "waiting for events"),
+        (progress.failed, "failed"),
+        (progress.cancelled, "cancelled"),
+    ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
@@ -356,10 +374,20 @@ async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
             let progress = prefill.ledger.progress(run).await?;
             let rows = progress.stats_rows + progress.bounces_rows;
             let rate = progress.events as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            bar.set_position(u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0));
+            bar.set_position(
+                u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0),
+            );
             // Before the first day nobody can tell.
-            let left = if bar.position() == 0 { String::new() } else { format!("  {} left", indicatif::HumanDuration(bar.eta())) };
-            bar.set_message(format!("{} rows  {} events/s{left}", number(rows), number(rate as i64)));
+            let left = if bar.position() == 0 {
+                String::new()
+            } else {
+                format!("  {} left", indicatif::HumanDuration(bar.eta()))
+            };
+            bar.set_message(format!(
+                "{} rows  {} events/s{left}",
+                number(rows),
+                number(rate as i64)
+            ));
         }
     };
     let ended = tokio::select! {
@@ -444,13 +472,22 @@ async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
         let wrong = validation.days.iter().filter(|day| !day.clean).count();
         if wrong == 0 {
             let checked = validation.days.len();
-            let all = if checked == 1 { "the day equals".to_owned() } else { format!("all {checked} days equal") };
-            line(format!("team {}, {}: {all} the raw events", target.team.id, target.days));
+            let all = if checked == 1 {
+                "the day equals".to_owned()
+            } else {
+                format!("all {checked} days equal")
+            };
+            line(format!(
+                "team {}, {}: {all} the raw events",
+                target.team.id, target.days
+            ));
         } else {
             let differ = if wrong == 1 { "differs" } else { "differ" };
             line(format!(
                 "team {}, {}: {wrong} of {} {differ} from the raw events",
-                target.team.id, target.days, counted(validation.days.len(), "day")
+                target.team.id,
+                target.days,
+                counted(validation.days.len(), "day")
             ));
             note(format!(
                 "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
@@ -543,7 +580,13 @@ async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
         }
         return Ok(Ended::Well);
     }
-    if !asked.yes && !until_told(&to.stop, output::confirm(format!("delete {what} and turn the setting off?"))).await? {
+    if !asked.yes
+        && !until_told(
+            &to.stop,
+            output::confirm(format!("delete {what} and turn the setting off?")),
+        )
+        .await?
+    {
         note("nothing was deleted");
         return Ok(Ended::Badly);
     }
@@ -584,7 +627,13 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
     }
     line(format!(
         "{}: team {}, {}..{} ({}), {} of {} filled",
-        progress.status(), run.team_id, run.date_start, run.date_end, run.reason, progress.filled, counted(progress.days, "day")
+        progress.status(),
+        run.team_id,
+        run.date_start,
+        run.date_end,
+        run.reason,
+        progress.filled,
+        counted(progress.days, "day")
     ));
     let mut rows = Rows::new(&[
         "day",
@@ -604,9 +653,17 @@ async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         };
         rows.add(vec![
             slice.day.to_string(),
-            if slice.waiting_for_events { "waiting".to_owned() } else { slice.state.to_string() },
+            if slice.waiting_for_events {
+                "waiting".to_owned()
+            } else {
+                slice.state.to_string()
+            },
             // What is filled has no tries behind it any more.
-            if slice.attempts == 0 { "-".to_owned() } else { slice.attempts.to_string() },
+            if slice.attempts == 0 {
+                "-".to_owned()
+            } else {
+                slice.attempts.to_string()
+            },
             receipt(|receipt| receipt.sessions),
             receipt(|receipt| receipt.page_views),
             receipt(|receipt| receipt.elapsed_ms),
@@ -661,7 +718,9 @@ async fn health(to: Surroundings) -> Result<Ended> {
     } else {
         line(format!(
             "{}: {} with the setting on, {} of them with data",
-            health.status, counted(health.enabled_teams, "team"), health.teams_with_data
+            health.status,
+            counted(health.enabled_teams, "team"),
+            health.teams_with_data
         ));
         for missing in &health.teams_missing_data {
             line(format!(

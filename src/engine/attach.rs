@@ -216,7 +216,11 @@ fn failed(said: &str, status: ExitStatus) -> Error {
     };
     // The child's own word for it; ours says so already.
     let why = why.strip_prefix("error: ").unwrap_or(why);
-    let why = if why.is_empty() { format!("it ended with {status}") } else { why.to_owned() };
+    let why = if why.is_empty() {
+        format!("it ended with {status}")
+    } else {
+        why.to_owned()
+    };
     Error::operator("failed to start the embedded ClickHouse")
         .caused_by(why)
         .hint(hint.unwrap_or("run prefill engine to see why, and engine.log in the data directory"))

@@ -110,13 +110,20 @@ impl ImportReport {
 
     /// The first unreadable lines for a person: `line 1: no date in brackets: hello`.
     pub fn unreadable_lines(&self) -> String {
-        let lines: Vec<String> = self.first_unreadable.iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = self
+            .first_unreadable
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         lines.join("\n")
     }
 
     /// The first of them alone, for an error, which has one line.
     pub(super) fn first_unreadable_line(&self) -> String {
-        self.first_unreadable.first().map(ToString::to_string).unwrap_or_default()
+        self.first_unreadable
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 }
 

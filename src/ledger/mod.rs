@@ -207,7 +207,9 @@ fn failed(doing: &str, error: sqlx::Error) -> Error {
     let class = if full { Class::Operator } else { Class::Later };
     let error = Error::new(class, format!("failed to {doing}")).caused_by(error);
     if full {
-        error.hint("check that the data directory is writable and has space, or pass another --data-dir")
+        error.hint(
+            "check that the data directory is writable and has space, or pass another --data-dir",
+        )
     } else {
         error
     }

@@ -31,7 +31,10 @@ impl From<Output> for Told {
             assert!(!told.err.contains(panic), "{told:?}");
         }
         for said in [&told.out, &told.err] {
-            assert!(!said.contains(['\u{1b}', '\r']), "neither colours nor bars in a pipe: {told:?}");
+            assert!(
+                !said.contains(['\u{1b}', '\r']),
+                "neither colours nor bars in a pipe: {told:?}"
+            );
         }
         told
     }
@@ -62,7 +65,10 @@ impl Told {
 
     /// The lines of a table, the spaces between its columns made one.
     pub fn lines(&self) -> Vec<String> {
-        self.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        self.out
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     /// It refused, with one error that names `what`, and a next step that names `next`.
@@ -71,12 +77,25 @@ impl Told {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.out, "", "{self:?}");
         let lines: Vec<&str> = self.err.lines().collect();
-        let of = |begin: &str| lines.iter().filter(|line| line.starts_with(begin)).copied().collect::<Vec<_>>();
+        let of = |begin: &str| {
+            lines
+                .iter()
+                .filter(|line| line.starts_with(begin))
+                .copied()
+                .collect::<Vec<_>>()
+        };
         let errors = of("error: ");
         assert_eq!(errors.len(), 1, "{self:?}");
-        assert!(errors[0].contains(what), "{what:?} is not in {:?}", errors[0]);
+        assert!(
+            errors[0].contains(what),
+            "{what:?} is not in {:?}",
+            errors[0]
+        );
         assert!(!errors[0].contains(": error: "), "{errors:?}");
-        assert!(errors[0].len() < 700, "an error that nobody reads: {errors:?}");
+        assert!(
+            errors[0].len() < 700,
+            "an error that nobody reads: {errors:?}"
+        );
         let hints = of("hint: ");
         assert_eq!(hints.len(), 1, "{self:?}");
         assert!(hints[0].contains(next), "{next:?} is not in {:?}", hints[0]);
@@ -96,9 +115,15 @@ impl Told {
 /// Whether an object has these fields, which callers rely on; more may be added.
 #[track_caller]
 pub fn has(object: &Value, names: &[&str]) {
-    let object = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));
+    let object = object
+        .as_object()
+        .unwrap_or_else(|| panic!("no object: {object}"));
     for name in names {
-        assert!(object.contains_key(*name), "{name} is missing in {:?}", object.keys());
+        assert!(
+            object.contains_key(*name),
+            "{name} is missing in {:?}",
+            object.keys()
+        );
     }
 }
 
@@ -138,15 +163,28 @@ impl Running {
 
     /// Waits for a line on standard error that contains `what`.
     pub fn says(&self, what: &str) -> String {
-        look(&format!("{what:?}"), || self.said().into_iter().find(|line| line.contains(what)))
+        look(&format!("{what:?}"), || {
+            self.said().into_iter().find(|line| line.contains(what))
+        })
     }
 
     /// Waits for the end.
     pub fn end(mut self) -> Told {
-        let status = look("the end of the program", || self.child.try_wait().expect("a child"));
+        let status = look("the end of the program", || {
+            self.child.try_wait().expect("a child")
+        });
         let mut out = String::new();
-        self.child.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
-        Told { code: status.code(), out, err: self.said().join("\n") }
+        self.child
+            .stdout
+            .take()
+            .expect("a pipe")
+            .read_to_string(&mut out)
+            .expect("text");
+        Told {
+            code: status.code(),
+            out,
+            err: self.said().join("\n"),
+        }
     }
 }
 
