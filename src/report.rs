@@ -72,7 +72,8 @@ pub struct TeamCoverage {
     #[serde(flatten)]
     pub coverage: Coverage,
     pub coverage_percentage: f64,
-    /// `filled`, `filling`, `waiting` (for events), `failed`, or what is wrong with the team.
+    /// `filled`, `refreshing`, `filling`, `waiting` (for events), `failed`, or what is wrong with
+    /// the team.
     pub state: String,
     pub newest_day: Option<Day>,
     pub oldest_day: Option<Day>,
@@ -132,6 +133,7 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             {
                 "waiting".to_owned()
             }
+            None if coverage.filled == coverage.wanted => "refreshing".to_owned(),
             None => "filling".to_owned(),
         };
         let filled = || {

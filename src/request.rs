@@ -3,6 +3,7 @@
 //! The checks of what may be asked live here, so that every surface refuses the same things with
 //! the same words. A range that was asked for is never widened or clipped.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::Row;
@@ -142,6 +143,12 @@ struct Rows {
 }
 
 #[derive(Row, Deserialize)]
+struct RowsOfDay {
+    begin_us: i64,
+    rows: u64,
+}
+
+#[derive(Row, Deserialize)]
 struct Width {
     bytes: f64,
 }
@@ -188,15 +195,18 @@ impl Prefill {
             bytes: 0,
             seconds: None,
         };
+        let mut days = Vec::new();
         for day in target.days.newest_first() {
             let state = slices.get(&day).map(|slice| slice.state);
-            let (Some(bounds), true) = (
-                target.zone.bounds(day),
-                force || state != Some(State::Filled),
-            ) else {
-                continue;
-            };
-            let rows = self.count_events(target.team.id, bounds).await?;
+            if let Some(bounds) = target.zone.bounds(day)
+                && (force || state != Some(State::Filled))
+            {
+                days.push((day, state, bounds.from));
+            }
+        }
+        let counts = self.count_events(target).await?;
+        for (day, state, from) in days {
+            let rows = counts.get(&from).copied().unwrap_or(0);
             estimate.rows += rows;
             estimate.slices.push(EstimatedSlice { day, state, rows });
         }
@@ -222,7 +232,12 @@ impl Prefill {
             (elapsed + receipt.elapsed_ms, events + receipt.events)
         });
         if !receipts.is_empty() {
-            let by_day = elapsed as f64 / receipts.len() as f64 * estimate.slices.len() as f64;
+            let by_day = elapsed as f64 / receipts.len() as f64
+                * estimate
+                    .slices
+                    .iter()
+                    .filter(|slice| slice.rows > 0)
+                    .count() as f64;
             let by_event = if events > 0 {
                 elapsed as f64 / events as f64 * estimate.rows as f64
             } else {
@@ -233,17 +248,35 @@ impl Prefill {
         Ok(estimate)
     }
 
-    async fn count_events(&self, team: TeamId, bounds: Bounds) -> Result<u64> {
-        let text = self.tables.render(sql::COUNT_EVENTS, &[]);
-        let rows: Vec<Rows> = self
+    /// The raw events of a target by the beginning of their day.
+    async fn count_events(&self, target: &Target) -> Result<BTreeMap<Timestamp, u64>> {
+        let bounds = Self::bounds(target)?;
+        let mut begins: Vec<i64> = target
+            .days
+            .newest_first()
+            .filter_map(|day| target.zone.bounds(day))
+            .map(|bounds| bounds.from.as_microsecond())
+            .collect();
+        begins.reverse();
+        let rows: Vec<RowsOfDay> = self
             .warehouse
-            .statement(&text, "prefill:estimate")
-            .param("team", team.0)
+            .statement(
+                &self.tables.render(sql::COUNT_EVENTS, &[]),
+                "prefill:estimate",
+            )
+            .param("team", target.team.id.0)
             .param("from_us", bounds.from.as_microsecond())
             .param("until_us", bounds.until.as_microsecond())
+            .param("begins", begins)
             .rows("count the events")
             .await?;
-        Ok(rows.first().map_or(0, |row| row.rows))
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| {
+                let day = Timestamp::from_microsecond(row.begin_us).ok()?;
+                Some((day, row.rows))
+            })
+            .collect())
     }
 }
 

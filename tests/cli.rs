@@ -882,7 +882,7 @@ async fn a_dry_run_changes_nothing_and_async_leaves_the_work_to_others() {
             &status["progress"]["filled"],
             &status["progress"]["days"]
         ),
-        (&json!("running"), &json!(0), &json!(4))
+        (&json!("queued"), &json!(0), &json!(4))
     );
     world.told(&of_four_days("backfill", "7", &[])).done();
     let status = world.told(&["status", task]).done();

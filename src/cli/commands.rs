@@ -987,6 +987,11 @@ fn tell_import(
 }
 
 async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
+    if asked.sql.trim().is_empty() {
+        return Err(
+            Error::misuse("the statement is empty").hint("try prefill query \"show tables\"")
+        );
+    }
     if let Some(team) = asked.team_id {
         ledger(&to).await?.team(team).await?;
     }

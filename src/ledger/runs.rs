@@ -49,10 +49,13 @@ impl Progress {
         self.filled + self.failed + self.waiting + self.cancelled >= self.days && self.running == 0
     }
 
-    /// `completed`, `failed`, `cancelled`, `waiting` (for events) or `running`.
+    /// `completed`, `failed`, `cancelled`, `waiting` (for events), `running`, or `queued` while
+    /// nobody works on it.
     pub fn status(&self) -> &'static str {
-        if !self.is_over() {
+        if self.running > 0 {
             "running"
+        } else if !self.is_over() {
+            "queued"
         } else if self.failed > 0 {
             "failed"
         } else if self.cancelled > 0 {
@@ -99,12 +102,12 @@ impl Ledger {
             return Ok(None);
         }
         for day in days.newest_first() {
-            // Filled days are left out unless they are forced; the fence tells a fill that was
-            // there from one that this run brings.
+            // Filled days are left out unless they are forced; the fence tells the fill that this run
+            // brings from one that was there.
             if !Self::want(&mut *transaction, team, day, zone, reason, force, true).await? {
                 continue;
             }
-            sqlx::query("insert into run_slices (run_id, team_id, day, after_fence) select $1, team_id, day, fence from slices where team_id = $2 and day = $3 and ($4 or state <> 'filled')")
+            sqlx::query("insert into run_slices (run_id, team_id, day, after_fence) select $1, team_id, day, case when state = 'running' and not $4 then fence - 1 else fence end from slices where team_id = $2 and day = $3 and ($4 or state <> 'filled')")
                 .bind(id.to_string())
                 .bind(team.0)
                 .bind(day.to_string())

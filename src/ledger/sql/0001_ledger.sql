@@ -91,6 +91,8 @@ create table slices
     wanted_at integer not null,
     claimed_at integer,
     filled_at integer,
+    -- the fence of the claim that filled it last
+    filled_fence integer not null default 0,
     -- the receipt: events that had reached the warehouse by as_of_us (microseconds) are in it
     as_of_us integer,
     stats_rows integer,

@@ -3,6 +3,7 @@ update slices
 set state = case when again = 1 then 'stale' else 'filled' end,
     reason = case when again = 1 then 'asked for while it ran' else reason end,
     filled_at = cast(unixepoch('subsec') * 1000 as integer),
+    filled_fence = fence,
     not_before = 0,
     attempts = 0,
     waiting = 0,

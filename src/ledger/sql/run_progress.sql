@@ -3,8 +3,8 @@
 select
     count(*) as days,
     coalesce(sum(done), 0) as filled,
-    coalesce(sum(state = 'failed'), 0) as failed,
-    coalesce(sum(state = 'running'), 0) as running,
+    coalesce(sum(not done and state = 'failed'), 0) as failed,
+    coalesce(sum(not done and state = 'running'), 0) as running,
     coalesce(sum(not done and waiting = 1 and state in ('wanted', 'stale')), 0) as waiting,
     coalesce(sum(state is null or state = 'cleaned' or (held = 1 and state <> 'running' and not done)), 0) as cancelled,
     coalesce(sum(case when done then stats_rows end), 0) as stats_rows,
@@ -15,8 +15,7 @@ select
 from
 (
     select s.*,
-        coalesce(s.state = 'filled'
-            or (s.state = 'stale' and s.fence > w.after_fence and s.attempts = 0), 0) as done
+        coalesce(s.state <> 'cleaned' and s.filled_fence > w.after_fence, 0) as done
     from run_slices w
     left join slices s on s.team_id = w.team_id and s.day = w.day
     where w.run_id = $1

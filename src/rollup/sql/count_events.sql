@@ -1,6 +1,9 @@
--- The raw events of a team within a day.
-select count() as rows
+-- The raw events of a team within a range, by the day that they fall on.
+select
+    roundDown(toUnixTimestamp64Micro(toDateTime64({timestamp}, 6, 'UTC')), {begins:Array(Int64)}) as begin_us,
+    count() as rows
 from {events} as e
 where {team_id} = {team:Int64}
     and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
     and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+group by begin_us
