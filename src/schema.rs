@@ -46,6 +46,7 @@ pub async fn prepare(
     // The database itself cannot be the one that the connection begins in.
     warehouse
         .statement_in("default", &database, "prefill:migrate")
+        .repeatable()
         .run("create the database")
         .await?;
     let mut prepared = Vec::new();
@@ -62,6 +63,7 @@ pub async fn prepare(
             );
             warehouse
                 .statement(&text, "prefill:migrate")
+                .repeatable()
                 .run(&format!("create the table {table}"))
                 .await?;
         }

@@ -85,33 +85,24 @@ impl Warehouse {
     }
 
     /// A statement under the configured limits, found by `comment` in `system.processes`.
-    pub fn statement(&self, text: &str, comment: &str) -> Statement<'_> {
+    pub fn statement<'w>(&'w self, text: &str, comment: &str) -> Statement<'w> {
         self.statement_in(&self.config.database, text, comment)
     }
 
     /// As [`Warehouse::statement`], in another database.
-    pub fn statement_in(&self, database: &str, text: &str, comment: &str) -> Statement<'_> {
-        let limits = &self.config;
-        let client = self
-            .client()
-            .with_database(database)
-            .with_setting("log_comment", comment)
-            .with_setting("wait_end_of_query", "1")
-            .with_setting("max_threads", limits.max_threads.to_string())
-            .with_setting("max_memory_usage", limits.max_memory_usage.to_string())
-            .with_setting("max_execution_time", limits.max_execution_time.to_string())
-            // Grouping and sorting go to disk at half of the memory, and fail only beyond that.
-            .with_setting(
-                "max_bytes_before_external_group_by",
-                (limits.max_memory_usage / 2).to_string(),
-            )
-            .with_setting(
-                "max_bytes_before_external_sort",
-                (limits.max_memory_usage / 2).to_string(),
-            );
+    pub fn statement_in<'w>(
+        &'w self,
+        database: &'w str,
+        text: &str,
+        comment: &str,
+    ) -> Statement<'w> {
         Statement {
             warehouse: self,
-            query: client.query_raw(text),
+            database,
+            text: text.to_owned(),
+            comment: comment.to_owned(),
+            params: Vec::new(),
+            repeatable: false,
         }
     }
 
@@ -187,24 +178,54 @@ impl Warehouse {
     }
 }
 
+/// Binds a value to a statement, whenever it is made.
+type Bind<'w> = Box<dyn Fn(Query) -> Query + Send + Sync + 'w>;
+
 /// A statement that is about to run.
 #[must_use]
 pub struct Statement<'w> {
     warehouse: &'w Warehouse,
-    query: Query,
+    database: &'w str,
+    text: String,
+    comment: String,
+    params: Vec<Bind<'w>>,
+    repeatable: bool,
 }
 
-impl Statement<'_> {
+impl<'w> Statement<'w> {
     /// Binds `{name:Type}`.
-    pub fn param(mut self, name: &str, value: impl Serialize) -> Self {
-        self.query = self.query.param(name, value);
+    pub fn param(mut self, name: &'w str, value: impl Serialize + Send + Sync + 'w) -> Self {
+        self.params
+            .push(Box::new(move |query| query.param(name, &value)));
         self
     }
 
-    /// Sets a setting of ClickHouse for this statement.
-    pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.query = self.query.with_setting(name, value);
+    /// Done twice it does no harm: where nobody answered, it is sent again to the engine that was
+    /// started in the dead one's place.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
         self
+    }
+
+    /// The statement for the warehouse's address of this moment.
+    fn query(&self) -> Query {
+        let limits = &self.warehouse.config;
+        // Grouping and sorting go to disk at half of the memory, and fail only beyond that.
+        let half = (limits.max_memory_usage / 2).to_string();
+        let client = self
+            .warehouse
+            .client()
+            .with_database(self.database)
+            .with_setting("log_comment", &self.comment)
+            .with_setting("wait_end_of_query", "1")
+            .with_setting("max_threads", limits.max_threads.to_string())
+            .with_setting("max_memory_usage", limits.max_memory_usage.to_string())
+            .with_setting("max_execution_time", limits.max_execution_time.to_string())
+            .with_setting("max_bytes_before_external_group_by", &half)
+            .with_setting("max_bytes_before_external_sort", &half);
+        self.params
+            .iter()
+            .fold(client.query_raw(&self.text), |query, bind| bind(query))
     }
 
     /// Runs it to the end.
@@ -214,18 +235,18 @@ impl Statement<'_> {
     /// Classed by ClickHouse's code; [`Class::Unreachable`] when there was no answer, and then the
     /// engine has been started again where it was dead.
     pub async fn run(self, doing: &str) -> Result<()> {
-        let (warehouse, query) = (self.warehouse, self.query);
-        warehouse.answered(query.execute(), doing).await
+        self.answered(|query| query.execute(), doing).await
     }
 
-    /// Runs it and reads all rows of its answer.
+    /// Runs it and reads all rows of its answer; a question is repeatable.
     ///
     /// # Errors
     ///
     /// As [`Statement::run`].
     pub async fn rows<T: RowOwned + RowRead>(self, doing: &str) -> Result<Vec<T>> {
-        let (warehouse, query) = (self.warehouse, self.query);
-        warehouse.answered(query.fetch_all::<T>(), doing).await
+        self.repeatable()
+            .answered(|query| query.fetch_all::<T>(), doing)
+            .await
     }
 
     /// Runs it and reads its answer as `format` has it.
@@ -234,39 +255,40 @@ impl Statement<'_> {
     ///
     /// As [`Statement::run`].
     pub async fn bytes(self, format: &str, doing: &str) -> Result<Vec<u8>> {
-        let (warehouse, query) = (self.warehouse, self.query);
-        let fetch = async { query.fetch_bytes(format)?.collect().await };
-        warehouse
-            .answered(fetch, doing)
+        let fetch = |query: Query| async move { query.fetch_bytes(format)?.collect().await };
+        self.answered(fetch, doing)
             .await
             .map(|bytes| bytes.to_vec())
     }
-}
 
-impl Warehouse {
-    async fn answered<T>(
-        &self,
-        answer: impl Future<Output = clickhouse::error::Result<T>>,
-        doing: &str,
-    ) -> Result<T> {
-        let error = match timeout(self.limit(), answer).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => Self::classed(error, doing),
-            Err(_) => Error::new(
-                Class::Unreachable,
-                format!(
-                    "failed to {doing}: no answer within {} s",
-                    self.limit().as_secs()
+    async fn answered<T, F>(self, send: impl Fn(Query) -> F, doing: &str) -> Result<T>
+    where
+        F: Future<Output = clickhouse::error::Result<T>>,
+    {
+        let limit = self.warehouse.limit();
+        let mut tries = if self.repeatable { 2 } else { 1 };
+        loop {
+            let error = match timeout(limit, send(self.query())).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => Warehouse::classed(error, doing),
+                Err(_) => Error::new(
+                    Class::Unreachable,
+                    format!("failed to {doing}: no answer within {} s", limit.as_secs()),
                 ),
-            ),
-        };
-        if error.class() == Class::Unreachable {
+            };
+            if error.class() != Class::Unreachable {
+                return Err(error);
+            }
             // The statement may have been done or not; whoever asked looks at the tables. What can
             // be mended here is that nobody answers.
-            self.revive()
+            self.warehouse
+                .revive()
                 .await
                 .map_err(|dead| dead.while_doing(error.chain()))?;
+            tries -= 1;
+            if tries == 0 {
+                return Err(error);
+            }
         }
-        Err(error)
     }
 }
