@@ -5,7 +5,7 @@
 //! process, however it ends.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,6 +22,8 @@ use crate::error::{Class, Context as _, Error, Result};
 const START: Duration = Duration::from_secs(30);
 /// An engine answers a ping in a millisecond; a machine that swaps takes longer.
 const PING: Duration = Duration::from_secs(3);
+/// How often an engine that is killed while it starts is started again.
+const KILLED: u32 = 3;
 const POLL: Duration = Duration::from_millis(20);
 const LOG_BYTES: u64 = 1 << 20;
 
@@ -163,6 +165,7 @@ struct Child {
 async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result<Current> {
     let deadline = Instant::now() + START;
     let mut child: Option<Child> = None;
+    let mut killed = 0;
     loop {
         if let Some(card) = place.card()
             && ping(http, &card).await
@@ -175,6 +178,12 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
             (None, _) => child = Some(spawn(place, program)?),
             (Some(_), Some(status)) => {
                 let said = last_line(&place.log());
+                // Somebody killed it while it started; it had nothing to say against starting.
+                if status.signal().is_some() && killed < KILLED {
+                    killed += 1;
+                    child = None;
+                    continue;
+                }
                 // Two started at once: the other one has the lock, and will answer or go.
                 if !said.contains("another prefill engine") {
                     return Err(failed(&said, status));
