@@ -1,0 +1,297 @@
+//! Filling and deleting a range of days.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::cli::arguments::{Backfill, Cleanup};
+
+use super::{ledger, open, until_told};
+use crate::cli::{Ended, Surroundings};
+use crate::error::Result;
+use crate::ledger::Progress;
+use crate::output::{self, Rows, counted, line, note, number};
+use crate::request::{self, Asked, Target};
+use crate::service::Prefill;
+
+pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
+    // What is wrong with the request is said before an engine is started for it.
+    let target = request::target(
+        &ledger(&to).await?,
+        &to.config,
+        asked.team_id,
+        asked.asked(),
+        Timestamp::now(),
+    )
+    .await?;
+    request::must_be_enabled(&target.team)?;
+    let prefill = open(&to).await?;
+    if asked.dry_run {
+        return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
+    }
+    let run = prefill.backfill(&target, asked.force).await?;
+    let answer = |status: &str, progress: &Progress, elapsed: Option<Duration>| {
+        json!({
+            "status": status,
+            "task_id": run,
+            "team_id": target.team.id,
+            "team_name": target.team.name,
+            "timezone": target.zone.name(),
+            "date_start": target.days.from,
+            "date_end": target.days.until,
+            "backfill_days": target.backfill_days,
+            "days_filled": progress.filled,
+            "days_failed": progress.failed,
+            "days_waiting": progress.waiting,
+            "days_already_filled": target.days.count() - progress.days,
+            "web_pre_aggregated_stats_rows": progress.stats_rows,
+            "web_pre_aggregated_bounces_rows": progress.bounces_rows,
+            "sessions": progress.sessions,
+            "page_views": progress.page_views,
+            "elapsed_seconds": elapsed.map(|elapsed| elapsed.as_secs_f64()),
+        })
+    };
+    if asked.background {
+        let progress = prefill.ledger.progress(run).await?;
+        if to.json {
+            output::json(&answer("queued", &progress, None))?;
+        } else {
+            line(run.to_string());
+        }
+        note(format!(
+            "{} to fill by prefill serve; prefill status {run} shows how far it is",
+            counted(progress.days, "day")
+        ));
+        return Ok(Ended::Well);
+    }
+    let begun = Instant::now();
+    watch(&to, &prefill, run).await?;
+    let progress = prefill.ledger.progress(run).await?;
+    let status = if to.stop.is_cancelled() && !progress.is_over() {
+        "interrupted"
+    } else {
+        progress.status()
+    };
+    if to.json {
+        output::json(&answer(status, &progress, Some(begun.elapsed())))?;
+    } else {
+        line(told(&target, &progress, status, begun.elapsed()));
+    }
+    for (day, error) in prefill.ledger.failures(run).await? {
+        note(format!("{day} failed: {error}"));
+    }
+    match status {
+        "interrupted" => note("hint: run the same command again to go on; what is filled stays"),
+        "failed" => note(
+            "hint: mend the cause and run the same command again: only what failed is done again",
+        ),
+        "waiting" => note(
+            "hint: these days have no events, and the source may still bring some; prefill serve fills them when they come",
+        ),
+        _ => {}
+    }
+    Ok(if matches!(status, "completed" | "waiting") {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
+}
+
+fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
+    let there = target.days.count() - progress.days;
+    let mut text = format!(
+        "{status}: team {} ({}), {}: ",
+        target.team.id, target.team.name, target.days
+    );
+    if progress.days == 0 {
+        text += &match there {
+            1 => "the day is filled already".to_owned(),
+            _ => format!("all {there} days are filled already"),
+        };
+        return text;
+    }
+    text += &format!(
+        "{} of {} filled",
+        progress.filled,
+        counted(progress.days, "day")
+    );
+    if progress.filled > 0 {
+        text += &format!(
+            ", {}, {}, verified",
+            counted(progress.sessions, "session"),
+            counted(progress.page_views, "page view")
+        );
+    }
+    text += &format!(", in {:.1} s", elapsed.as_secs_f64());
+    for (count, what) in [
+        (there, "filled already"),
+        (progress.waiting, "waiting for events"),
+        (progress.failed, "failed"),
+        (progress.cancelled, "cancelled"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+/// Works on a run, with a bar of the days done, their rows, the rate and the time left.
+async fn watch(to: &Surroundings, prefill: &Prefill, run: Uuid) -> Result<()> {
+    let days = |progress: &Progress| u64::try_from(progress.days).unwrap_or(0);
+    let first = prefill.ledger.progress(run).await?;
+    let bar = output::progress(Some(days(&first)), "{bar:30} {pos}/{len} days  {msg}");
+    let begun = Instant::now();
+    let look = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let progress = prefill.ledger.progress(run).await?;
+            let rows = progress.stats_rows + progress.bounces_rows;
+            let rate = progress.events as f64 / begun.elapsed().as_secs_f64().max(0.001);
+            bar.set_position(
+                u64::try_from(progress.filled + progress.failed + progress.waiting).unwrap_or(0),
+            );
+            // Before the first day nobody can tell.
+            let left = if bar.position() == 0 {
+                String::new()
+            } else {
+                format!("  {} left", indicatif::HumanDuration(bar.eta()))
+            };
+            bar.set_message(format!(
+                "{} rows  {} events/s{left}",
+                number(rows),
+                number(rate as i64)
+            ));
+        }
+    };
+    let ended = tokio::select! {
+        ended = prefill.finish(run, &to.stop) => ended,
+        failed = look => failed,
+    };
+    bar.finish_and_clear();
+    ended
+}
+
+async fn dry_run(
+    to: &Surroundings,
+    prefill: &Prefill,
+    target: &Target,
+    force: bool,
+) -> Result<Ended> {
+    let estimate = prefill.estimate(target, force).await?;
+    if to.json {
+        output::json(&json!({
+            "status": "dry_run",
+            "team_id": target.team.id,
+            "team_name": target.team.name,
+            "timezone": target.zone.name(),
+            "date_start": target.days.from,
+            "date_end": target.days.until,
+            "backfill_days": target.backfill_days,
+            "slices": estimate.slices,
+            "rows": estimate.rows,
+            "bytes": estimate.bytes,
+            "estimated_seconds": estimate.seconds,
+        }))?;
+        return Ok(Ended::Well);
+    }
+    let mut rows = Rows::new(&["day", "state now", "#events"]);
+    for slice in &estimate.slices {
+        rows.add(vec![
+            slice.day.to_string(),
+            slice
+                .state
+                .map_or("-".to_owned(), |state| state.to_string()),
+            number(slice.rows),
+        ]);
+    }
+    if !estimate.slices.is_empty() {
+        rows.print();
+    }
+    let time = estimate
+        .seconds
+        .map_or("unknown, nothing was filled before".to_owned(), |seconds| {
+            format!("about {seconds:.1} s")
+        });
+    line(format!(
+        "would fill {} of {} of team {}: {}, {} of raw data, time {time}",
+        estimate.slices.len(),
+        counted(target.days.count(), "day"),
+        target.team.id,
+        counted(estimate.rows, "event"),
+        indicatif::HumanBytes(estimate.bytes),
+    ));
+    Ok(Ended::Well)
+}
+
+pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
+    let range = Asked {
+        days: None,
+        date_start: Some(asked.date_start),
+        date_end: Some(asked.date_end),
+    };
+    let target = request::target(
+        &ledger(&to).await?,
+        &to.config,
+        asked.team_id,
+        range,
+        Timestamp::now(),
+    )
+    .await?;
+    let prefill = open(&to).await?;
+    let would = prefill.count_cleanup(&target).await?;
+    let answer = |status: &str, rows: &request::Cleanup| {
+        json!({
+            "status": status,
+            "team_id": target.team.id,
+            "team_name": target.team.name,
+            "date_start": target.days.from,
+            "date_end": target.days.until,
+            "deleted": {
+                "web_pre_aggregated_stats_rows": rows.stats_rows,
+                "web_pre_aggregated_bounces_rows": rows.bounces_rows,
+            },
+        })
+    };
+    let what = format!(
+        "{} + {} rows of team {} ({}), {}",
+        number(would.stats_rows),
+        number(would.bounces_rows),
+        target.team.id,
+        target.team.name,
+        target.days
+    );
+    if asked.dry_run {
+        if to.json {
+            output::json(&answer("dry_run", &would))?;
+        } else {
+            line(format!("would delete {what} and turn the setting off"));
+        }
+        return Ok(Ended::Well);
+    }
+    if !asked.yes
+        && !until_told(
+            &to.stop,
+            output::confirm(format!("delete {what} and turn the setting off?")),
+        )
+        .await?
+    {
+        note("nothing was deleted");
+        return Ok(Ended::Badly);
+    }
+    let deleted = prefill.cleanup(&target).await?;
+    if to.json {
+        output::json(&answer("completed", &deleted))?;
+    } else {
+        line(format!(
+            "deleted {} + {} rows of team {}, {}; the setting is off",
+            number(deleted.stats_rows),
+            number(deleted.bounces_rows),
+            target.team.id,
+            target.days
+        ));
+    }
+    Ok(Ended::Well)
+}

@@ -1,0 +1,324 @@
+//! What is filled, what is right, what was asked for.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::arguments::{Metrics, Status, Validate};
+
+use super::{ledger, open};
+use crate::cli::{Ended, Surroundings};
+use crate::error::Result;
+use crate::ledger::{Ledger, Slice};
+use crate::output::{self, Rows, counted, line, note, number};
+use crate::report::{self, DayVerdict};
+use crate::request::{self, Asked};
+
+pub(super) async fn list(to: Surroundings) -> Result<Ended> {
+    let list = report::list(&ledger(&to).await?, &to.config, Timestamp::now()).await?;
+    if to.json {
+        output::json(&json!({ "teams": list }))?;
+        return Ok(Ended::Well);
+    }
+    if list.is_empty() {
+        note("no team has the setting on; run prefill enable --team-id N");
+        return Ok(Ended::Well);
+    }
+    let mut rows = Rows::new(&[
+        "#team",
+        "name",
+        "organization",
+        "time zone",
+        "#coverage",
+        "#days",
+        "oldest",
+        "newest",
+        "state",
+    ]);
+    for team in list {
+        let day =
+            |day: Option<crate::calendar::Day>| day.map_or("-".to_owned(), |day| day.to_string());
+        rows.add(vec![
+            team.team.id.to_string(),
+            team.team.name,
+            team.team.organization,
+            team.team.timezone,
+            format!("{:.1} %", team.coverage_percentage),
+            format!("{}/{}", team.coverage.filled, team.coverage.wanted),
+            day(team.oldest_day),
+            day(team.newest_day),
+            team.state,
+        ]);
+    }
+    rows.print();
+    Ok(Ended::Well)
+}
+
+pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
+    let now = Timestamp::now();
+    let range = Asked {
+        days: asked.days,
+        date_start: asked.date_start,
+        date_end: asked.date_end,
+    };
+    let all = asked.days.is_none() && asked.date_start.is_none() && asked.date_end.is_none();
+    let mut target =
+        request::target(&ledger(&to).await?, &to.config, asked.team_id, range, now).await?;
+    let prefill = open(&to).await?;
+    if all && let Some(days) = prefill.wanted_range(&target, now).await? {
+        target.days = days;
+    }
+    let validation = prefill.validate(&target).await?;
+    if to.json {
+        output::json(&validation.json(&target))?;
+    } else {
+        print_verdicts(&validation.days);
+        let wrong = validation.days.iter().filter(|day| !day.clean).count();
+        if wrong == 0 {
+            let checked = validation.days.len();
+            let all = if checked == 1 {
+                "the day equals".to_owned()
+            } else {
+                format!("all {checked} days equal")
+            };
+            line(format!(
+                "team {}, {}: {all} the raw events",
+                target.team.id, target.days
+            ));
+        } else {
+            let differ = if wrong == 1 { "differs" } else { "differ" };
+            line(format!(
+                "team {}, {}: {wrong} of {} {differ} from the raw events",
+                target.team.id,
+                target.days,
+                counted(validation.days.len(), "day")
+            ));
+            note(format!(
+                "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
+                target.team.id, target.days.from, target.days.until
+            ));
+        }
+    }
+    Ok(if validation.is_clean() {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
+}
+
+fn print_verdicts(days: &[DayVerdict]) {
+    let mut rows = Rows::new(&[
+        "day",
+        "state",
+        "#page views",
+        "#sessions",
+        "#persons",
+        "#bounces",
+        "#seconds",
+        "verdict",
+    ]);
+    for day in days {
+        let raw = &day.verdict.raw;
+        rows.add(vec![
+            day.day.to_string(),
+            day.state.map_or("-".to_owned(), |state| state.to_string()),
+            number(raw.page_views),
+            number(raw.sessions),
+            number(raw.persons),
+            number(raw.bounces),
+            number(raw.duration_seconds),
+            if day.clean {
+                "equal".to_owned()
+            } else {
+                format!("differs: {}", day.verdict.describe())
+            },
+        ]);
+    }
+    if !days.is_empty() {
+        rows.print();
+    }
+}
+
+pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
+    let ledger = ledger(&to).await?;
+    let Some(id) = asked.task else {
+        return status_of_all(&to, &ledger).await;
+    };
+    let run = ledger.run(id).await?;
+    let progress = ledger.progress(id).await?;
+    let slices: Vec<Slice> = ledger
+        .slices(run.team_id)
+        .await?
+        .into_values()
+        .rev()
+        .filter(|slice| run.date_start <= slice.day && slice.day < run.date_end)
+        .collect();
+    if to.json {
+        output::json(
+            &json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices }),
+        )?;
+        return Ok(Ended::Well);
+    }
+    line(format!(
+        "{}: team {}, {}..{} ({}), {} of {} filled",
+        progress.status(),
+        run.team_id,
+        run.date_start,
+        run.date_end,
+        run.reason,
+        progress.filled,
+        counted(progress.days, "day")
+    ));
+    let mut rows = Rows::new(&[
+        "day",
+        "state",
+        "#tries",
+        "#sessions",
+        "#page views",
+        "#ms",
+        "error",
+    ]);
+    for slice in slices {
+        let receipt = |of: fn(&crate::ledger::Receipt) -> i64| {
+            slice
+                .receipt
+                .as_ref()
+                .map_or("-".to_owned(), |receipt| number(of(receipt)))
+        };
+        rows.add(vec![
+            slice.day.to_string(),
+            if slice.waiting_for_events {
+                "waiting".to_owned()
+            } else {
+                slice.state.to_string()
+            },
+            // What is filled has no tries behind it any more.
+            if slice.attempts == 0 {
+                "-".to_owned()
+            } else {
+                slice.attempts.to_string()
+            },
+            receipt(|receipt| receipt.sessions),
+            receipt(|receipt| receipt.page_views),
+            receipt(|receipt| receipt.elapsed_ms),
+            slice.error.clone().unwrap_or_default(),
+        ]);
+    }
+    rows.print();
+    Ok(Ended::Well)
+}
+
+async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
+    let mut tasks = Vec::new();
+    for run in ledger.latest_runs(20).await? {
+        let progress = ledger.progress(run.id).await?;
+        tasks.push((run, progress));
+    }
+    if to.json {
+        let tasks: Vec<_> = tasks
+            .iter()
+            .map(|(run, progress)| json!({ "status": progress.status(), "task": run, "progress": progress }))
+            .collect();
+        output::json(&json!({ "tasks": tasks }))?;
+        return Ok(Ended::Well);
+    }
+    if tasks.is_empty() {
+        note("nothing was asked for yet; run prefill enable or prefill backfill");
+        return Ok(Ended::Well);
+    }
+    let mut rows = Rows::new(&[
+        "task", "#team", "from", "until", "reason", "status", "#filled", "#failed",
+    ]);
+    for (run, progress) in tasks {
+        rows.add(vec![
+            run.id.to_string(),
+            run.team_id.to_string(),
+            run.date_start.to_string(),
+            run.date_end.to_string(),
+            run.reason,
+            progress.status().to_owned(),
+            format!("{}/{}", progress.filled, progress.days),
+            progress.failed.to_string(),
+        ]);
+    }
+    rows.print();
+    Ok(Ended::Well)
+}
+
+pub(super) async fn health(to: Surroundings) -> Result<Ended> {
+    let health = open(&to).await?.health(Timestamp::now()).await?;
+    if to.json {
+        output::json(&health)?;
+    } else {
+        line(format!(
+            "{}: {} with the setting on, {} of them with data",
+            health.status,
+            counted(health.enabled_teams, "team"),
+            health.teams_with_data
+        ));
+        for missing in &health.teams_missing_data {
+            line(format!(
+                "team {} ({}) has no data: {}",
+                missing.team_id, missing.team_name, missing.issue
+            ));
+        }
+        for gap in &health.data_gaps_detected {
+            let days: Vec<String> = gap.days.iter().map(ToString::to_string).collect();
+            line(format!(
+                "team {} ({}) has gaps: {} [{}]",
+                gap.team_id,
+                gap.team_name,
+                gap.issue,
+                days.join(", ")
+            ));
+        }
+        for recommendation in &health.recommendations {
+            note(format!("hint: {recommendation}"));
+        }
+    }
+    Ok(if health.status == "healthy" {
+        Ended::Well
+    } else {
+        Ended::Badly
+    })
+}
+
+pub(super) async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
+    let days = to.config.days(asked.days, "--days")?;
+    let metrics = open(&to).await?.metrics(days, Timestamp::now()).await?;
+    if to.json {
+        output::json(&metrics)?;
+        return Ok(Ended::Well);
+    }
+    let values = &metrics.metrics;
+    let mut rows = Rows::new(&["metric", "#value"]);
+    for (name, value) in [
+        ("period, days before today", days.to_string()),
+        ("teams enabled", number(values.total_teams_enabled)),
+        ("of them with data", number(values.active_teams_with_data)),
+        (
+            "rows in web_pre_aggregated_stats",
+            number(values.total_stats_rows),
+        ),
+        (
+            "rows in web_pre_aggregated_bounces",
+            number(values.total_bounces_rows),
+        ),
+        (
+            "coverage",
+            format!("{:.1} %", values.data_coverage_percentage),
+        ),
+        ("days wanted", number(values.slices_wanted)),
+        ("days filled", number(values.slices_filled)),
+        ("of them stale", number(values.slices_stale)),
+        ("days running", number(values.slices_running)),
+        ("days failed", number(values.slices_failed)),
+        (
+            "days waiting for events",
+            number(values.slices_waiting_for_events),
+        ),
+    ] {
+        rows.add(vec![name.to_owned(), value]);
+    }
+    rows.print();
+    Ok(Ended::Well)
+}

@@ -1,0 +1,127 @@
+//! The service, the engine, and what looks at the warehouse itself.
+
+use serde_json::json;
+
+use crate::cli::arguments::{Demo, Engine, Query};
+
+use super::{ledger, open, told_to_stop};
+use crate::cli::{Ended, Surroundings};
+use crate::demo;
+use crate::engine;
+use crate::error::{Class, Error, Result};
+use crate::ledger::Ledger;
+use crate::output::{self, line};
+
+pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
+    let prefill = open(&to).await?;
+    prefill.serve(to.stop.clone(), || ()).await?;
+    Ok(Ended::Well)
+}
+
+pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
+    if asked.sql.trim().is_empty() {
+        return Err(
+            Error::misuse("the statement is empty").hint("try prefill query \"show tables\"")
+        );
+    }
+    if let Some(team) = asked.team_id {
+        ledger(&to).await?.team(team).await?;
+    }
+    let prefill = open(&to).await?;
+    let format = match (&asked.format, to.json) {
+        (Some(format), _) => format.as_str(),
+        (None, true) => "JSON",
+        (None, false) => "PrettyCompactMonoBlock",
+    };
+    let mut statement = prefill.warehouse.statement(&asked.sql, "prefill:query");
+    if let Some(team) = asked.team_id {
+        statement = statement.param("team_id", team.0);
+    }
+    let answer = tokio::select! {
+        answer = statement.bytes(format, "run the statement") => answer.map_err(of_the_statement)?,
+        () = to.stop.cancelled() => return Err(told_to_stop("a statement that writes may have written a part")),
+    };
+    use std::io::Write;
+    // A reader that has gone away (`| head`) is not an error.
+    drop(std::io::stdout().lock().write_all(&answer));
+    Ok(Ended::Well)
+}
+
+/// What the warehouse said of somebody's own statement, without its list of every word it knows.
+fn of_the_statement(error: Error) -> Error {
+    if error.class() == Class::Unreachable {
+        return error;
+    }
+    let said = error.chain();
+    let said = said.split(" Expected one of:").next().unwrap_or_default();
+    Error::new(error.class(), said).hint(if said.contains("UNKNOWN_FORMAT") {
+        "--format takes ClickHouse's names, such as TSV, CSVWithNames, JSONEachRow or Vertical"
+    } else {
+        "correct the statement; prefill query 'show tables' lists the tables"
+    })
+}
+
+pub(super) async fn migrate(to: Surroundings) -> Result<Ended> {
+    let tables = crate::rollup::Tables::new(&to.config)?;
+    let ledger = ledger(&to).await?;
+    let warehouse = crate::warehouse::Warehouse::open(
+        &to.place.data_dir,
+        to.place.program.as_deref(),
+        &to.config,
+    )
+    .await?;
+    let prepared = crate::schema::prepare(&warehouse, &tables, &to.config).await?;
+    drop(ledger);
+    if to.json {
+        output::json(
+            &json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": prepared }),
+        )?;
+        return Ok(Ended::Well);
+    }
+    line(format!(
+        "{}: the ledger is ready",
+        Ledger::file(&to.place.data_dir).display()
+    ));
+    for table in prepared {
+        line(format!(
+            "{}: {}",
+            table.table,
+            if table.created {
+                "created"
+            } else {
+                "there, and fits"
+            }
+        ));
+    }
+    Ok(Ended::Well)
+}
+
+pub(super) async fn demo_site(to: Surroundings, asked: Demo) -> Result<Ended> {
+    let well = demo::run(&to.place, &to.config, to.json, asked.serve, &to.stop).await?;
+    Ok(if well { Ended::Well } else { Ended::Badly })
+}
+
+pub(super) async fn engine_process(to: Surroundings, asked: Engine) -> Result<Ended> {
+    if asked.fetch {
+        let path = tokio::task::spawn_blocking(engine::fetch)
+            .await
+            .unwrap_or_else(|panic| {
+                Err(Error::new(Class::Never, "the fetching thread died").caused_by(panic))
+            })?;
+        if to.json {
+            output::json(&json!({ "status": "completed", "library": path }))?;
+        } else {
+            line(path.display().to_string());
+        }
+        return Ok(Ended::Well);
+    }
+    let options = engine::ServeOptions {
+        data_dir: to.place.data_dir.clone(),
+        port: asked.port,
+        user: None,
+        password: None,
+        until_unused: asked.until_unused,
+    };
+    engine::serve(options, to.stop.clone()).await?;
+    Ok(Ended::Well)
+}

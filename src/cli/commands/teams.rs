@@ -1,0 +1,131 @@
+//! Teams and their setting.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::arguments::{TeamAdd, TeamSet};
+
+use super::ledger;
+use crate::calendar::{TeamId, Zone};
+use crate::cli::{Ended, Surroundings};
+use crate::error::Result;
+use crate::ledger::{NewTeam, TeamChange};
+use crate::output::{self, Rows, line, note};
+use crate::reconcile;
+
+fn own_days(to: &Surroundings, days: Option<i64>) -> Result<Option<i64>> {
+    days.map(|days| to.config.days(days, "--backfill-days"))
+        .transpose()
+}
+
+pub(super) async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
+    let team = NewTeam {
+        id: team.team_id,
+        name: team.name,
+        organization: team.organization,
+        zone: Zone::get(&team.timezone)?,
+        backfill_days: own_days(&to, team.backfill_days)?,
+    };
+    let ledger = ledger(&to).await?;
+    ledger.add_team(&team).await?;
+    if to.json {
+        output::json(&ledger.team(team.id).await?)?;
+    } else {
+        line(format!(
+            "added team {} ({}), time zone {}",
+            team.id, team.name, team.zone
+        ));
+        note(format!(
+            "hint: prefill enable --team-id {} turns its tables on",
+            team.id
+        ));
+    }
+    Ok(Ended::Well)
+}
+
+pub(super) async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
+    let ledger = ledger(&to).await?;
+    let before = ledger.team(team.team_id).await?;
+    let change = TeamChange {
+        name: team.name,
+        organization: team.organization,
+        zone: team.timezone.as_deref().map(Zone::get).transpose()?,
+        backfill_days: own_days(&to, team.backfill_days)?,
+    };
+    let after = ledger.set_team(before.id, &change).await?;
+    reconcile::some(&ledger, &to.config, &[after.id], Timestamp::now()).await?;
+    if to.json {
+        output::json(&after)?;
+    } else {
+        line(format!(
+            "team {} is now {}, time zone {}",
+            after.id, after.name, after.timezone
+        ));
+        if after.timezone != before.timezone && after.enabled {
+            note(
+                "its days are other days now and are filled again by prefill serve or prefill backfill",
+            );
+        }
+    }
+    Ok(Ended::Well)
+}
+
+pub(super) async fn team_list(to: Surroundings) -> Result<Ended> {
+    let teams = ledger(&to).await?.teams().await?;
+    if to.json {
+        output::json(&json!({ "teams": teams }))?;
+        return Ok(Ended::Well);
+    }
+    if teams.is_empty() {
+        note("there are no teams; run prefill team add --team-id N --name NAME");
+        return Ok(Ended::Well);
+    }
+    let mut rows = Rows::new(&[
+        "#team",
+        "name",
+        "organization",
+        "time zone",
+        "setting",
+        "#own days",
+    ]);
+    for team in teams {
+        rows.add(vec![
+            team.id.to_string(),
+            team.name,
+            team.organization,
+            team.timezone,
+            if team.enabled { "on" } else { "off" }.to_owned(),
+            team.backfill_days
+                .map_or("-".to_owned(), |days| days.to_string()),
+        ]);
+    }
+    rows.print();
+    Ok(Ended::Well)
+}
+
+pub(super) async fn enable(to: Surroundings, team: TeamId, on: bool) -> Result<Ended> {
+    let ledger = ledger(&to).await?;
+    let team = ledger.team(team).await?;
+    let changed = ledger.set_enabled(team.id, on).await?;
+    reconcile::some(&ledger, &to.config, &[team.id], Timestamp::now()).await?;
+    let team = ledger.team(team.id).await?;
+    if to.json {
+        output::json(
+            &json!({ "status": "completed", "changed": changed, "team_id": team.id, "team_name": team.name, "enabled": team.enabled }),
+        )?;
+        return Ok(Ended::Well);
+    }
+    let already = if changed { "" } else { " already" };
+    line(format!(
+        "team {} ({}) has the setting {}{already}",
+        team.id,
+        team.name,
+        if on { "on" } else { "off" }
+    ));
+    if on && changed {
+        note(
+            "a running prefill serve fills its days within seconds; prefill backfill fills them now",
+        );
+    }
+    Ok(Ended::Well)
+}
