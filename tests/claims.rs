@@ -1,0 +1,349 @@
+//! Claims, fences and what is left behind: whoever works, however it ends, a slice is filled once.
+
+mod support;
+
+use std::time::Duration;
+
+use prefill::calendar::TeamId;
+use prefill::config::Config;
+use prefill::error::Class;
+use prefill::ledger::{Receipt, State};
+use prefill::service::{Place, Prefill};
+use prefill::worker::Step;
+use support::{World, page_view, program, until};
+use tokio_util::sync::CancellationToken;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+/// A world with a team whose 1st of May has one session, asked for and not filled.
+async fn one_slice_asked_for() -> (World, TeamId) {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world
+        .insert(&[page_view(team, 1, "s", "2026-05-01T10:00:00Z", "/")])
+        .await;
+    world.enable(team).await;
+    // Only the day of the request: the window's are another story.
+    world.prefill.ledger.keep(team, true).await.expect("held");
+    let target = world.target(team, "2026-05-01", "2026-05-02").await;
+    let zone = target.zone.clone();
+    world
+        .prefill
+        .ledger
+        .request(
+            team,
+            target.days,
+            &zone,
+            prefill::ledger::Reason::Request,
+            None,
+        )
+        .await
+        .expect("asked");
+    (world, team)
+}
+
+async fn views(world: &World) -> String {
+    world
+        .query("select sumMerge(pageviews_count_state) from web_pre_aggregated_stats")
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f10_of_two_workers_that_race_for_a_slice_one_has_it() {
+    let (world, _) = one_slice_asked_for().await;
+    let other = world.again().await;
+    let (one, two) = tokio::join!(
+        world.prefill.ledger.claim("one", LEASE, 50, None),
+        other.ledger.claim("two", LEASE, 50, None),
+    );
+    let claims = [one.expect("asked"), two.expect("asked")];
+    assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f9_a_worker_taken_for_dead_has_no_effect_once_its_lease_is_over() {
+    let (world, team) = one_slice_asked_for().await;
+    let ledger = &world.prefill.ledger;
+    let slow = ledger
+        .claim("slow", Duration::from_millis(1), 50, None)
+        .await
+        .expect("asked")
+        .expect("a claim");
+    until("the lease is over", Duration::from_secs(5), || async {
+        (!ledger.expired().await.expect("expired").is_empty()).then_some(())
+    })
+    .await;
+    // Until its statements are known to be gone, nobody else has the slice.
+    assert!(
+        ledger
+            .claim("quick", LEASE, 50, None)
+            .await
+            .expect("asked")
+            .is_none()
+    );
+    let step = world
+        .prefill
+        .worker(None)
+        .step(&CancellationToken::new())
+        .await;
+    assert_eq!(step.expect("a step"), Step::Filled);
+    let lost = ledger.renew(&slow, LEASE).await.expect_err("lost");
+    assert_eq!(lost.class(), Class::Lost);
+    let lost = ledger
+        .record(
+            &slow,
+            &slow.slices[0],
+            &Receipt {
+                sessions: 999,
+                ..Receipt::default()
+            },
+        )
+        .await
+        .expect_err("lost");
+    assert_eq!(lost.class(), Class::Lost);
+    let slices = ledger.slices(team).await.expect("slices");
+    let slice = slices.values().next().expect("the slice");
+    assert_eq!(
+        slice.receipt.as_ref().map(|receipt| receipt.sessions),
+        Some(1)
+    );
+    assert_eq!(views(&world).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_has_one_writer_and_a_hold_keeps_it_free() {
+    let (world, _) = one_slice_asked_for().await;
+    let other = world.team(8, "Asia/Kolkata").await;
+    world.enable(other).await;
+    // The 2nd of May begins in Kolkata on the 1st, UTC: the same partition, other bounds.
+    let target = world.target(other, "2026-05-02", "2026-05-03").await;
+    let ledger = &world.prefill.ledger;
+    ledger.keep(other, true).await.expect("held");
+    ledger
+        .request(
+            other,
+            target.days,
+            &target.zone,
+            prefill::ledger::Reason::Request,
+            None,
+        )
+        .await
+        .expect("asked");
+    let first = ledger
+        .claim("one", LEASE, 50, None)
+        .await
+        .expect("asked")
+        .expect("a claim");
+    assert_eq!(first.slices.len(), 1);
+    assert_eq!(first.slices[0].partition, 20_260_501);
+    assert!(
+        ledger
+            .claim("two", LEASE, 50, None)
+            .await
+            .expect("asked")
+            .is_none()
+    );
+    let fills = |claim: &prefill::ledger::Claim| claim.slices[0].team_id;
+    let had = fills(&first);
+    ledger
+        .record(&first, &first.slices[0], &Receipt::default())
+        .await
+        .expect("recorded");
+    assert!(
+        ledger
+            .hold(20_260_501, "cleaner", LEASE)
+            .await
+            .expect("held")
+    );
+    assert!(
+        !ledger
+            .hold(20_260_501, "another", LEASE)
+            .await
+            .expect("asked"),
+        "held by another"
+    );
+    assert!(
+        ledger
+            .claim("two", LEASE, 50, None)
+            .await
+            .expect("asked")
+            .is_none()
+    );
+    ledger.let_go("cleaner").await.expect("let go");
+    let second = ledger
+        .claim("two", LEASE, 50, None)
+        .await
+        .expect("asked")
+        .expect("a claim");
+    assert_ne!(fills(&second), had);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f12_tables_that_a_crash_left_are_swept_and_touch_nothing() {
+    let (world, team) = one_slice_asked_for().await;
+    let left = "prefill_scratch_0123456789abcdef0123456789abcdef_stats";
+    world
+        .query(&format!("create table {left} as web_pre_aggregated_stats"))
+        .await;
+    world
+        .query(&format!(
+            "insert into {left} (period_bucket, team_id, pageviews_count_state) \
+             select toDateTime('2026-05-03 00:00:00', 'UTC'), 7, sumState(toUInt64(5))"
+        ))
+        .await;
+    world.prefill.ledger.keep(team, false).await.expect("let");
+    assert_eq!(
+        world.fill(team, "2026-05-01", "2026-05-02", true).await,
+        "completed"
+    );
+    assert_eq!(views(&world).await, "1");
+    assert_eq!(
+        world
+            .query("select count() from system.tables where startsWith(name, 'prefill_')")
+            .await,
+        "0"
+    );
+}
+
+/// Makes a day of so many events that filling it takes some seconds.
+async fn large_day(world: &World, team: TeamId) {
+    world
+        .query(&format!(
+            "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+             select generateUUIDv4(), '$pageview', {team}, reinterpretAsUUID(sipHash128(number % 300000)), toString(number % 400000), \
+             toDateTime64('2026-05-01 01:00:00', 6, 'UTC') + number % 400000 / 10 + intDiv(number, 400000) * 7, concat('/', toString(number % 5000)) \
+             from numbers(1200000)"
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f38_a_team_disabled_during_a_fill_gets_nothing_published_and_goes_on_when_it_is_on_again()
+{
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    large_day(&world, team).await;
+    world.enable(team).await;
+    let target = world.target(team, "2026-05-01", "2026-05-02").await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    let filling = world.again().await;
+    let finish = tokio::spawn(async move { filling.finish(run, &CancellationToken::new()).await });
+    until("the fill runs", Duration::from_secs(30), || async {
+        let slices = world.prefill.ledger.slices(team).await.expect("slices");
+        slices
+            .values()
+            .any(|slice| slice.state == State::Running && slice.day.to_string() == "2026-05-01")
+            .then_some(())
+    })
+    .await;
+    assert!(world.cli(&["disable", "--team-id", "7"]).status.success());
+    finish.await.expect("no panic").expect("finished");
+    let progress = world.prefill.ledger.progress(run).await.expect("progress");
+    assert_eq!(progress.status(), "cancelled");
+    assert_eq!(views(&world).await, "0");
+    world.enable(team).await;
+    assert_eq!(
+        world.fill(team, "2026-05-01", "2026-05-02", false).await,
+        "completed"
+    );
+    assert_eq!(views(&world).await, "1200000");
+    assert_eq!(
+        world.differences(team, "2026-05-01", "2026-05-02").await,
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f38_a_day_cleaned_during_its_fill_stays_clean() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    large_day(&world, team).await;
+    world.enable(team).await;
+    let target = world.target(team, "2026-05-01", "2026-05-02").await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    let filling = world.again().await;
+    let finish = tokio::spawn(async move { filling.finish(run, &CancellationToken::new()).await });
+    until("rows are written", Duration::from_secs(60), || async {
+        let slices = world.prefill.ledger.slices(team).await.expect("slices");
+        let running = slices.values().any(|slice| slice.state == State::Running);
+        (running && views(&world).await != "0").then_some(())
+    })
+    .await;
+    let cleaned = world.cli(&[
+        "cleanup",
+        "--team-id",
+        "7",
+        "--date-start",
+        "2026-05-01",
+        "--date-end",
+        "2026-05-02",
+        "--yes",
+    ]);
+    assert!(
+        cleaned.status.success(),
+        "{}",
+        String::from_utf8_lossy(&cleaned.stderr)
+    );
+    finish.await.expect("no panic").expect("finished");
+    assert_eq!(views(&world).await, "0");
+    let slices = world.prefill.ledger.slices(team).await.expect("slices");
+    let day = slices
+        .values()
+        .find(|slice| slice.day.to_string() == "2026-05-01")
+        .expect("the day");
+    assert_eq!(day.state, State::Cleaned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_mapped() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world
+        .insert(&[page_view(team, 1, "s", "2026-05-01T10:00:00Z", "/")])
+        .await;
+    world.query("rename table events to clicks").await;
+    world
+        .query("alter table clicks rename column host to hostname")
+        .await;
+    let place = Place {
+        data_dir: world.dir.path().to_path_buf(),
+        program: Some(program()),
+    };
+    let mut config = Config::default();
+    config.source.table = "clicks".to_owned();
+    let refused = Prefill::open(&place, config.clone())
+        .await
+        .expect_err("misfit");
+    assert!(
+        refused
+            .chain()
+            .contains("`default`.`clicks` has no column host"),
+        "{}",
+        refused.chain()
+    );
+    assert_eq!(refused.class(), Class::Operator);
+    config
+        .source
+        .columns
+        .insert("host".to_owned(), "hostname".to_owned());
+    let mapped = World {
+        prefill: Prefill::open(&place, config).await.expect("it fits"),
+        dir: world.dir,
+    };
+    mapped.enable(team).await;
+    assert_eq!(
+        mapped.fill(team, "2026-05-01", "2026-05-02", false).await,
+        "completed"
+    );
+    assert!(mapped.tables().await.contains("acme.test"));
+    let again = [
+        page_view(team, 1, "s", "2026-05-01T10:00:00Z", "/"),
+        page_view(team, 1, "s", "2026-05-01T10:00:01Z", "/b"),
+    ];
+    assert_eq!(
+        mapped.insert(&again).await,
+        1,
+        "imports go into the mapped columns too"
+    );
+    drop(world.prefill);
+}
