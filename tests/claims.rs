@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use prefill::calendar::TeamId;
 use prefill::config::Config;
-use prefill::error::Class;
+use prefill::error::{Class, Result};
 use prefill::ledger::{Receipt, State};
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
 use support::{World, page_view, program, until};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -217,6 +219,15 @@ async fn large_day(world: &World, team: TeamId) {
         .await;
 }
 
+/// Fills the 1st of May, as another process would.
+async fn filling(world: &World, team: TeamId) -> (Uuid, JoinHandle<Result<()>>) {
+    let target = world.target(team, "2026-05-01", "2026-05-02").await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    let other = world.again().await;
+    let finish = async move { other.finish(run, &CancellationToken::new()).await };
+    (run, tokio::spawn(finish))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f38_a_team_disabled_during_a_fill_gets_nothing_published_and_goes_on_when_it_is_on_again()
 {
@@ -224,10 +235,7 @@ async fn f38_a_team_disabled_during_a_fill_gets_nothing_published_and_goes_on_wh
     let team = world.team(7, "UTC").await;
     large_day(&world, team).await;
     world.enable(team).await;
-    let target = world.target(team, "2026-05-01", "2026-05-02").await;
-    let run = world.prefill.backfill(&target, false).await.expect("asked");
-    let filling = world.again().await;
-    let finish = tokio::spawn(async move { filling.finish(run, &CancellationToken::new()).await });
+    let (run, finish) = filling(&world, team).await;
     until("the fill runs", Duration::from_secs(30), || async {
         let slices = world.prefill.ledger.slices(team).await.expect("slices");
         slices
@@ -259,10 +267,7 @@ async fn f38_a_day_cleaned_during_its_fill_stays_clean() {
     let team = world.team(7, "UTC").await;
     large_day(&world, team).await;
     world.enable(team).await;
-    let target = world.target(team, "2026-05-01", "2026-05-02").await;
-    let run = world.prefill.backfill(&target, false).await.expect("asked");
-    let filling = world.again().await;
-    let finish = tokio::spawn(async move { filling.finish(run, &CancellationToken::new()).await });
+    let (_, finish) = filling(&world, team).await;
     until("rows are written", Duration::from_secs(60), || async {
         let slices = world.prefill.ledger.slices(team).await.expect("slices");
         let running = slices.values().any(|slice| slice.state == State::Running);

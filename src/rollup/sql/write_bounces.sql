@@ -62,26 +62,5 @@ select
     sumState(toInt64(duration_seconds)) as total_session_duration_state,
     sumState(toUInt64(1)) as total_session_count_state
 from {sessions}
-group by
-    team_id,
-    host,
-    device_type,
-    entry_pathname,
-    end_pathname,
-    browser,
-    os,
-    viewport_width,
-    viewport_height,
-    referring_domain,
-    utm_source,
-    utm_medium,
-    utm_campaign,
-    utm_term,
-    utm_content,
-    country_code,
-    city_name,
-    region_code,
-    region_name,
-    has_gclid,
-    has_gad_source_paid_search,
-    has_fbclid
+-- by everything that is no state
+group by all

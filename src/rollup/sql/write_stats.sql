@@ -59,27 +59,5 @@ select
     sumState(toUInt64(1)) as pageviews_count_state
 from {sessions}
 array join page_views as view
-group by
-    team_id,
-    host,
-    device_type,
-    pathname,
-    entry_pathname,
-    end_pathname,
-    browser,
-    os,
-    viewport_width,
-    viewport_height,
-    referring_domain,
-    utm_source,
-    utm_medium,
-    utm_campaign,
-    utm_term,
-    utm_content,
-    country_code,
-    city_name,
-    region_code,
-    region_name,
-    has_gclid,
-    has_gad_source_paid_search,
-    has_fbclid
+-- by everything that is no state
+group by all
