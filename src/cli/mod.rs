@@ -56,7 +56,11 @@ fn run(arguments: Arguments) -> Result<Ended> {
         .build()
         .classed(Class::Operator, || "failed to start".to_owned())?;
     let ended = runtime.block_on(async {
-        let stop = stop_on_signals()?;
+        // An engine that other commands started ends with them, not with the terminal's Ctrl-C.
+        let stop = match &arguments.command {
+            Command::Engine(engine) if engine.until_unused => CancellationToken::new(),
+            _ => stop_on_signals()?,
+        };
         let context = context(&arguments.everywhere, stop)?;
         commands::run(context, arguments.command).await
     });

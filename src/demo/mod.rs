@@ -228,7 +228,7 @@ async fn load(
     let expected: u32 = site.teams.iter().map(|team| team.events).sum();
     let bar = output::progress(
         Some(u64::from(expected)),
-        "{bar:30} {human_pos} events  {eta} left",
+        "{bar:30} {pos} events  {eta} left",
     );
     let mut load = Load::begin(prefill, &place.data_dir, || {
         note("another import is under way; waiting for it")
