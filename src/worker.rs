@@ -1,5 +1,7 @@
 //! One step of work: expire, claim, fill, record. The loops around it only wait between steps.
 
+mod owner;
+
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::ledger::{Claim, Claimed, Ledger, Outcome};
 use crate::rollup::Tables;
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::with_names;
+
+pub use owner::owner;
 
 /// How long a day without events waits for the next look; events that come end the wait at once.
 const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
@@ -49,16 +53,6 @@ pub struct Worker {
     pub owner: String,
     /// Works for this run only.
     pub run: Option<Uuid>,
-}
-
-/// A name for this process, for people who look at the ledger.
-pub fn owner() -> String {
-    let host = rustix::system::uname();
-    format!(
-        "{}:{}",
-        host.nodename().to_string_lossy(),
-        std::process::id()
-    )
 }
 
 #[derive(Row, Deserialize)]
@@ -94,15 +88,19 @@ impl Worker {
     ///
     /// When the ledger fails.
     pub async fn expire(&self) -> Result<()> {
-        for (id, comment) in self.ledger.expired().await? {
-            if let Err(error) = self.warehouse.kill(&comment).await {
+        for holder in self.ledger.holders().await? {
+            let dead = owner::is_dead(&holder.owner);
+            if !holder.lease_is_over && !dead {
+                continue;
+            }
+            if let Err(error) = self.warehouse.kill(&holder.comment).await {
                 warn!(
                     error = error.chain(),
                     "not taking over a dead worker's claim yet"
                 );
                 continue;
             }
-            let slices = self.ledger.expire(&id).await?;
+            let slices = self.ledger.expire(&holder.claim, dead).await?;
             if slices > 0 {
                 // Its tables, too: nobody else will.
                 if let Err(error) = self.sweep().await {
@@ -113,7 +111,7 @@ impl Worker {
                 }
                 warn!(
                     slices,
-                    claim = id,
+                    claim = holder.claim,
                     "a worker stopped without a word: giving its slices to others"
                 );
             }

@@ -72,7 +72,11 @@ async fn f9_a_worker_taken_for_dead_has_no_effect_once_its_lease_is_over() {
         .expect("asked")
         .expect("a claim");
     until("the lease is over", Duration::from_secs(5), || async {
-        (!ledger.expired().await.expect("expired").is_empty()).then_some(())
+        let holders = ledger.holders().await.expect("holders");
+        holders
+            .iter()
+            .any(|holder| holder.lease_is_over)
+            .then_some(())
     })
     .await;
     // Until its statements are known to be gone, nobody else has the slice.

@@ -20,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection as _, Row, SqlStr};
 
 pub use runs::{Progress, Run};
-pub use slices::{Claim, Claimed, Outcome, Reason, Receipt, Slice, State, partition_of};
+pub use slices::{Claim, Claimed, Holder, Outcome, Reason, Receipt, Slice, State, partition_of};
 pub use teams::{NewTeam, Team, TeamChange};
 
 use crate::error::{Class, Error, Result};

@@ -169,6 +169,17 @@ impl Claim {
     }
 }
 
+/// A claim as others see it.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub claim: String,
+    /// The handle of its statements, see [`Claim::comment`].
+    pub comment: String,
+    /// The name of its worker, as [`Ledger::claim`] was given it.
+    pub owner: String,
+    pub lease_is_over: bool,
+}
+
 /// See [`Claim::comment`].
 fn comment(id: &str) -> String {
     format!("prefill:{id}")
@@ -403,22 +414,31 @@ impl Ledger {
         Ok(())
     }
 
-    /// The claims whose lease is over, each with the comment of its statements on the warehouse.
-    pub async fn expired(&self) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query(include_str!("sql/expired.sql"))
+    /// The claims that hold slices, with who holds them.
+    pub async fn holders(&self) -> Result<Vec<Holder>> {
+        let rows = sqlx::query(include_str!("sql/holders.sql"))
             .fetch_all(&self.reader)
             .await
             .map_err(|error| failed("look for expired claims", error))?;
         rows.iter()
-            .map(|row| column::<String>(row, "claim").map(|id| (comment(&id), id)))
-            .map(|pair| pair.map(|(comment, id)| (id, comment)))
+            .map(|row| {
+                let claim: String = column(row, "claim")?;
+                Ok(Holder {
+                    comment: comment(&claim),
+                    claim,
+                    owner: column(row, "owner")?,
+                    lease_is_over: column(row, "over")?,
+                })
+            })
             .collect()
     }
 
-    /// Puts the slices of an expired claim back, after its statements are gone. How many.
-    pub async fn expire(&self, claim: &str) -> Result<u64> {
+    /// Puts the slices of an expired claim back, after its statements are gone; also before the
+    /// lease is over where the worker is known to be `dead`. How many.
+    pub async fn expire(&self, claim: &str, dead: bool) -> Result<u64> {
         let expired = sqlx::query(include_str!("sql/expire.sql"))
             .bind(claim)
+            .bind(dead)
             .execute(&self.writer)
             .await
             .map_err(|error| failed("expire a claim", error))?;

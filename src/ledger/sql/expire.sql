@@ -1,4 +1,5 @@
 -- $1 claim: its statements are gone from the warehouse, its slices go back to the queue.
+-- $2 its worker is known to be dead: the lease need not be over.
 update slices
 set state = case when filled_at is not null then 'stale' else 'wanted' end,
     -- nobody knows how far it came, so the next try looks at the tables
@@ -10,4 +11,4 @@ set state = case when filled_at is not null then 'stale' else 'wanted' end,
     owner = null,
     lease_until = null
 where claim = $1 and state = 'running'
-    and lease_until <= cast(unixepoch('subsec') * 1000 as integer)
+    and ($2 or lease_until <= cast(unixepoch('subsec') * 1000 as integer))
