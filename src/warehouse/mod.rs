@@ -114,7 +114,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// When one is still there after [`GONE`]: then nothing may be started in its place.
+    /// When one is still there after half a minute: then nothing may be started in its place.
     pub async fn kill(&self, comment: &str) -> Result<()> {
         let deadline = tokio::time::Instant::now() + GONE;
         loop {

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-/// A name for this process: for people its host and number, for [`is_dead`] also the machine's
+/// A name for this process: for people its host and number, to tell whether it lives also the machine's
 /// boot, the namespace that the number is of, and when the process began.
 pub fn owner() -> String {
     let host = rustix::system::uname();
