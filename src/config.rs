@@ -164,7 +164,11 @@ impl Config {
                 })?
             }
         };
-        if let Ok(text) = std::env::var(BACKFILL_DAYS_VARIABLE) {
+        // Set to nothing, as compose files do, counts as not set.
+        if let Some(text) = std::env::var(BACKFILL_DAYS_VARIABLE)
+            .ok()
+            .filter(|text| !text.is_empty())
+        {
             config.backfill_days = text.trim().parse().map_err(|_| {
                 Error::misuse(format!(
                     "{BACKFILL_DAYS_VARIABLE}={text:?} is no number of days"

@@ -12,11 +12,11 @@ use std::time::Duration;
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::calendar::{Bounds, Day, TeamId};
 use crate::error::Result;
-use crate::ledger::{Ledger, Reason, State};
+use crate::ledger::{Ledger, Reason, Slice, State};
 use crate::rollup::{Tables, sql};
 use crate::verify::{self, Scope};
 use crate::warehouse::Warehouse;
@@ -125,14 +125,48 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
             }
             _ => slice.waiting_for_events,
         };
-        if changed && ledger.touch(team, day, Reason::LateEvents).await? {
+        if changed && ledger.touch(team, day, Reason::LateEvents, None).await? {
             touched += 1;
             info!(team_id = team.0, %day, "events came after team {team}, {day} was looked at: filling it again");
         }
     }
+    touched += repair(ledger, warehouse, tables, &slices).await?;
     // Never in the future, and only once everything before it was dealt with.
     if !undecided {
         ledger.set_mark(MARK, now).await?;
+    }
+    Ok(touched)
+}
+
+/// Marks the days whose rows are not those that were verified: deleted, doubled, written by others.
+async fn repair(
+    ledger: &Ledger,
+    warehouse: &Warehouse,
+    tables: &Tables,
+    slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
+) -> Result<usize> {
+    let teams: Vec<TeamId> = slices.keys().copied().collect();
+    let totals = verify::totals(warehouse, tables, &teams).await?;
+    let mut touched = 0;
+    for slice in slices
+        .values()
+        .flat_map(BTreeMap::values)
+        .collect::<Vec<_>>()
+    {
+        let (team, day) = (slice.team_id, slice.day);
+        let holds = totals.get(&(team, slice.bucket.as_second()));
+        let (State::Filled, Some(receipt)) = (slice.state, &slice.receipt) else {
+            continue;
+        };
+        // One that was filled again since its receipt was read is right as it is.
+        if !holds.copied().unwrap_or_default().are_of(receipt)
+            && ledger
+                .touch(team, day, Reason::RowsChanged, slice.filled_at)
+                .await?
+        {
+            touched += 1;
+            warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+        }
     }
     Ok(touched)
 }

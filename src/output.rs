@@ -1,6 +1,7 @@
 //! How answers look: tables for people, JSON for programs, progress on a terminal only.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -9,11 +10,51 @@ use serde::Serialize;
 
 use crate::error::{Class, Context, Error, Result};
 
-/// Prints a line of an answer. A reader that has gone away (`| head`) is not an error.
-pub fn line(text: impl AsRef<str>) {
+/// Why the answer could not be written; the first reason counts.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes a part of an answer to standard output.
+///
+/// A reader that has gone away (`| head`) has seen what it wanted: the work goes on, and the exit
+/// code is the command's own. Any other failure is told at the end, by [`unwritten`].
+pub fn bytes(answer: &[u8]) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{}", text.as_ref()).is_err() {
-        std::process::exit(0);
+    if let Err(error) = out.write_all(answer).and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // Only the first is kept.
+        drop(UNWRITTEN.set(error));
+    }
+}
+
+/// Prints a line of an answer, see [`bytes`].
+pub fn line(text: impl AsRef<str>) {
+    bytes(format!("{}\n", text.as_ref()).as_bytes());
+}
+
+/// The error that the answer was not written to its end.
+pub fn unwritten() -> Option<Error> {
+    let error = UNWRITTEN.get()?;
+    Some(
+        Error::operator("failed to write the answer to standard output")
+            .caused_by(error.to_string())
+            .hint("free some space or name another file; what the command did is done"),
+    )
+}
+
+/// Writes log lines to standard error, and drops those that cannot be written: a full disk or a
+/// reader that has gone away must not stop the work.
+#[derive(Debug)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        drop(std::io::stderr().write_all(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -29,9 +70,9 @@ pub fn json(answer: &impl Serialize) -> Result<()> {
 /// Prints an error and its next step to standard error; with JSON also as an object on standard
 /// output, so that a program that reads it finds one.
 pub fn error(error: &Error, as_json: bool) {
-    eprintln!("error: {}", error.chain());
+    note(format!("error: {}", error.chain()));
     if let Some(hint) = error.next_step() {
-        eprintln!("hint: {hint}");
+        note(format!("hint: {hint}"));
     }
     if as_json {
         let answer = serde_json::json!({
@@ -45,7 +86,7 @@ pub fn error(error: &Error, as_json: bool) {
 
 /// Tells a person something that is not the answer.
 pub fn note(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
+    drop(writeln!(Log, "{}", text.as_ref()));
 }
 
 /// A table with a heading; columns whose heading begins with `#` are numbers.
@@ -148,7 +189,7 @@ pub async fn confirm(question: String) -> Result<bool> {
     }
     // A read of its own thread: Ctrl-C must not wait for an answer.
     let answer = tokio::task::spawn_blocking(move || {
-        eprint!("{question} [y/N] ");
+        drop(write!(Log, "{question} [y/N] "));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });

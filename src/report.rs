@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clickhouse::Row;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::config::Config;
@@ -15,10 +14,8 @@ use crate::error::Result;
 use crate::ledger::{Ledger, Slice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
-use crate::rollup::sql;
 use crate::service::Prefill;
-use crate::verify::{self, Difference, Raw, Scope, Verdict};
-use crate::warehouse::name::with_names;
+use crate::verify::{self, Difference, Raw, Scope, Totals, Verdict};
 
 const COMMENT: &str = "prefill:report";
 
@@ -211,13 +208,6 @@ impl Validation {
     }
 }
 
-#[derive(Row, Deserialize)]
-struct BucketRows {
-    team_id: i64,
-    bucket_s: i64,
-    rows: u64,
-}
-
 /// A team whose days are missing.
 #[derive(Clone, Debug, Serialize)]
 pub struct MissingData {
@@ -263,8 +253,10 @@ pub struct Metrics {
 pub struct MetricValues {
     pub total_teams_enabled: usize,
     pub active_teams_with_data: usize,
-    pub total_stats_rows: u64,
-    pub total_bounces_rows: u64,
+    /// Teams of which nobody can tell what they want: a zone that does not exist, too many days.
+    pub teams_misconfigured: usize,
+    pub total_stats_rows: i64,
+    pub total_bounces_rows: i64,
     /// Filled slices over wanted slices, from 0 to 100.
     pub data_coverage_percentage: f64,
     pub slices_wanted: u64,
@@ -292,8 +284,41 @@ impl Prefill {
     /// When the ledger or the warehouse fails.
     pub async fn validate(&self, target: &Target) -> Result<Validation> {
         let slices = self.ledger.slices(target.team.id).await?;
+        self.validate_days(target, &slices, target.days.newest_first())
+            .await
+    }
+
+    /// As [`Prefill::validate`], for the days that a team should have: those that are filled, and
+    /// those that it wants. The target's range becomes that of the days.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::validate`].
+    pub async fn validate_wanted(&self, target: &mut Target, now: Timestamp) -> Result<Validation> {
+        let slices = self.ledger.slices(target.team.id).await?;
+        let filled = slices
+            .values()
+            .filter(|slice| slice.has_data())
+            .map(|slice| slice.day);
+        let mut days: BTreeSet<Day> = filled.collect();
+        if target.team.enabled {
+            days.extend(wanted_days(&target.team, &slices, &self.config, now)?);
+        }
+        if let (Some(first), Some(last)) = (days.first(), days.last()) {
+            target.days = Days::new(*first, last.plus(1))?;
+        }
+        self.validate_days(target, &slices, days.into_iter().rev())
+            .await
+    }
+
+    async fn validate_days(
+        &self,
+        target: &Target,
+        slices: &BTreeMap<Day, Slice>,
+        asked: impl Iterator<Item = Day>,
+    ) -> Result<Validation> {
         let mut days = Vec::new();
-        for day in target.days.newest_first() {
+        for day in asked {
             let Some(bounds) = target.zone.bounds(day) else {
                 continue;
             };
@@ -324,48 +349,6 @@ impl Prefill {
         Ok(Validation { days })
     }
 
-    /// The range that a team's validation covers when none is named: all days that it should have.
-    ///
-    /// # Errors
-    ///
-    /// When the ledger fails.
-    pub async fn wanted_range(&self, target: &Target, now: Timestamp) -> Result<Option<Days>> {
-        let slices = self.ledger.slices(target.team.id).await?;
-        let filled = slices
-            .values()
-            .filter(|slice| slice.has_data())
-            .map(|slice| slice.day);
-        let mut days: BTreeSet<Day> = filled.collect();
-        if target.team.enabled {
-            days.extend(wanted_days(&target.team, &slices, &self.config, now)?);
-        }
-        match (days.first(), days.last()) {
-            (Some(first), Some(last)) => Days::new(*first, last.plus(1)).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// Rows by team and bucket, of one rollup.
-    async fn rows_by_bucket(
-        &self,
-        table: &crate::warehouse::name::Name,
-        teams: &[TeamId],
-    ) -> Result<BTreeMap<(TeamId, i64), u64>> {
-        let rows: Vec<BucketRows> = self
-            .warehouse
-            .statement(
-                &with_names(sql::ROWS_BY_BUCKET, &[("table", table)]),
-                COMMENT,
-            )
-            .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
-            .rows("count the rows of the rollups")
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| ((TeamId(row.team_id), row.bucket_s), row.rows))
-            .collect())
-    }
-
     /// Checks every team that has the setting on: ledger, tables, and raw events where they differ.
     ///
     /// # Errors
@@ -380,8 +363,7 @@ impl Prefill {
             .filter(|team| team.enabled)
             .collect();
         let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
-        let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
-        let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
+        let totals = verify::totals(&self.warehouse, &self.tables, &ids).await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -392,14 +374,11 @@ impl Prefill {
             recommendations: Vec::new(),
         };
         for team in teams {
-            let has_rows = |rows: &BTreeMap<(TeamId, i64), u64>| {
-                rows.range((team.id, i64::MIN)..=(team.id, i64::MAX))
-                    .next()
-                    .is_some()
-            };
-            let has_data = has_rows(&stats) && has_rows(&bounces);
+            let has_data = totals
+                .range((team.id, i64::MIN)..=(team.id, i64::MAX))
+                .any(|(_, totals)| totals.stats_rows > 0 && totals.bounces_rows > 0);
             health.teams_with_data += usize::from(has_data);
-            let Some(trouble) = self.trouble(&team, &stats, &bounces, now).await? else {
+            let Some(trouble) = self.trouble(&team, &totals, now).await? else {
                 continue;
             };
             let (what, else_run) = if has_data {
@@ -443,8 +422,7 @@ impl Prefill {
     async fn trouble(
         &self,
         team: &Team,
-        stats: &BTreeMap<(TeamId, i64), u64>,
-        bounces: &BTreeMap<(TeamId, i64), u64>,
+        totals: &BTreeMap<(TeamId, i64), Totals>,
         now: Timestamp,
     ) -> Result<Option<Trouble>> {
         let slices = self.ledger.slices(team.id).await?;
@@ -478,14 +456,13 @@ impl Prefill {
             let key = (team.id, bounds.from.as_second());
             match slice {
                 Some(slice) if slice.has_data() => {
-                    let expects_rows = slice
-                        .receipt
-                        .as_ref()
-                        .is_some_and(|receipt| receipt.sessions > 0);
+                    let holds = totals.get(&key).copied().unwrap_or_default();
                     // While it is being refilled its rows may be on their way.
-                    if expects_rows
-                        && slice.state == State::Filled
-                        && !(stats.contains_key(&key) && bounces.contains_key(&key))
+                    if slice.state == State::Filled
+                        && slice
+                            .receipt
+                            .as_ref()
+                            .is_some_and(|receipt| !holds.are_of(receipt))
                     {
                         lost.insert(day);
                     }
@@ -518,7 +495,7 @@ impl Prefill {
         }
         if !lost.is_empty() {
             issues.push(format!(
-                "{} filled and have no rows any more",
+                "{} filled and the tables do not hold what was verified any more",
                 days_are(lost.len())
             ));
         }
@@ -553,8 +530,7 @@ impl Prefill {
             .filter(|team| team.enabled)
             .collect();
         let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
-        let stats = self.rows_by_bucket(&self.tables.stats, &ids).await?;
-        let bounces = self.rows_by_bucket(&self.tables.bounces, &ids).await?;
+        let totals = verify::totals(&self.warehouse, &self.tables, &ids).await?;
         let mut values = MetricValues {
             total_teams_enabled: teams.len(),
             ..MetricValues::default()
@@ -562,10 +538,12 @@ impl Prefill {
         let mut all = Coverage::default();
         for team in &teams {
             let slices = self.ledger.slices(team.id).await?;
-            // What is wrong with such a team is for `health` to say.
+            // What is wrong with such a team is for `health` to say; nothing of it is covered.
             let (Ok(zone), Ok(wanted)) =
                 (team.zone(), wanted_days(team, &slices, &self.config, now))
             else {
+                values.teams_misconfigured += 1;
+                all.wanted += u64::try_from(period_days + 1).unwrap_or(0);
                 continue;
             };
             let today = Day::of(now, &zone);
@@ -577,11 +555,10 @@ impl Prefill {
                 coverage.count(slice);
                 if let Some(slice) = slice {
                     let key = (team.id, slice.bucket.as_second());
-                    let rows =
-                        |of: &BTreeMap<(TeamId, i64), u64>| of.get(&key).copied().unwrap_or(0);
-                    values.total_stats_rows += rows(&stats);
-                    values.total_bounces_rows += rows(&bounces);
-                    has_data |= rows(&stats) > 0;
+                    let holds = totals.get(&key).copied().unwrap_or_default();
+                    values.total_stats_rows += holds.stats_rows;
+                    values.total_bounces_rows += holds.bounces_rows;
+                    has_data |= holds.stats_rows > 0;
                 }
             }
             values.active_teams_with_data += usize::from(has_data);

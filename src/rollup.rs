@@ -217,6 +217,6 @@ pub mod sql {
     pub const COUNT_ROWS: &str = include_str!("rollup/sql/count_rows.sql");
     pub const COUNT_NEW_EVENTS: &str = include_str!("rollup/sql/count_new_events.sql");
     pub const ADD_NEW_EVENTS: &str = include_str!("rollup/sql/add_new_events.sql");
-    pub const ROWS_BY_BUCKET: &str = include_str!("rollup/sql/rows_by_bucket.sql");
+    pub const TOTALS: &str = include_str!("rollup/sql/totals.sql");
     pub const LATE_DAYS: &str = include_str!("rollup/sql/late_days.sql");
 }

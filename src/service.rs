@@ -49,6 +49,12 @@ pub struct Place {
 ///
 /// [`Class::Operator`] when the data directory cannot be made or written.
 pub async fn open_ledger(data_dir: &Path) -> Result<Ledger> {
+    if data_dir.exists() && !data_dir.is_dir() {
+        return Err(
+            Error::misuse(format!("{} is not a directory", data_dir.display()))
+                .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory"),
+        );
+    }
     std::fs::create_dir_all(data_dir).map_err(|error| {
         Error::operator(format!(
             "failed to make the data directory {}",
@@ -129,6 +135,7 @@ impl Prefill {
     /// When the ledger fails. What fails on the warehouse is in the run's progress.
     pub async fn finish(&self, run: Uuid, stop: &CancellationToken) -> Result<()> {
         self.sweep().await;
+        let stop = stop.child_token();
         let mut workers = JoinSet::new();
         for _ in 0..self.config.service.workers {
             let (worker, stop) = (self.worker(Some(run)), stop.clone());
@@ -145,7 +152,7 @@ impl Prefill {
                 Ok(())
             });
         }
-        all(workers).await
+        all(workers, &stop).await
     }
 
     /// Serves until told to stop; then claims nothing new, undoes what is half done and gives it
@@ -176,7 +183,8 @@ impl Prefill {
             "serving: teams that turn the setting on are filled"
         );
         ready();
-        let ended = all(loops).await;
+        // A part that ends with an error, or panics, ends the service: half of one would look alive.
+        let ended = all(loops, &stop).await;
         info!("stopped");
         ended
     }
@@ -319,12 +327,16 @@ async fn pause(time: Duration, stop: &CancellationToken) {
     }
 }
 
-async fn all(mut tasks: JoinSet<Result<()>>) -> Result<()> {
+/// Waits for all; the first that fails tells the others to stop.
+async fn all(mut tasks: JoinSet<Result<()>>, stop: &CancellationToken) -> Result<()> {
     let mut ended = Ok(());
     while let Some(task) = tasks.join_next().await {
         let task = task.unwrap_or_else(|panic| {
             Err(Error::new(Class::Never, "a part of the service died").caused_by(panic))
         });
+        if task.is_err() {
+            stop.cancel();
+        }
         if ended.is_ok() {
             ended = task;
         }

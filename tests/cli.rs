@@ -555,7 +555,7 @@ async fn a_number_of_days_has_limits_and_a_range_by_dates_may_be_old_and_ends_be
             .told(&["backfill", "--team-id", "7", "--days", days])
             .misspelt("--days <N>");
     }
-    for days in ["0", "-1", "31", "x", ""] {
+    for days in ["0", "-1", "31", "x", " "] {
         let mut command = world.command(&["backfill", "--team-id", "7"]);
         command.env("WEB_ANALYTICS_BACKFILL_DAYS", days);
         Told::from(command.output().expect("it ran")).refused(2, "WEB_ANALYTICS_BACKFILL_DAYS", "");
@@ -657,7 +657,7 @@ async fn validate_finds_a_late_event_until_its_day_is_filled_again() {
     );
     assert!(
         told.err.starts_with(
-            "hint: prefill backfill --team-id 7 --date-start 2026-05-01 --date-end 2026-05-05 "
+            "hint: run prefill backfill --team-id 7 --date-start 2026-05-02 --date-end 2026-05-03"
         ),
         "{told:?}"
     );
@@ -787,7 +787,7 @@ async fn health_names_the_days_whose_rows_are_gone_and_a_team_without_traffic_is
         told.lines(),
         [
             "unhealthy: 2 teams with the setting on, 1 of them with data",
-            "team 7 (Team 7) has gaps: 2 days are filled and have no rows any more [2026-05-02, 2026-05-03]",
+            "team 7 (Team 7) has gaps: 2 days are filled and the tables do not hold what was verified any more [2026-05-02, 2026-05-03]",
         ]
     );
     let recommended =
@@ -826,7 +826,7 @@ async fn health_names_the_days_whose_rows_are_gone_and_a_team_without_traffic_is
     );
     assert_eq!(
         missing["issue"],
-        "4 days are filled and have no rows any more"
+        "4 days are filled and the tables do not hold what was verified any more"
     );
 
     // The hint is the way out.

@@ -490,8 +490,15 @@ const WRITERS: [&[&str]; 6] = [
 #[test]
 fn a_data_directory_that_cannot_be_made_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
+    for arguments in WRITERS {
+        let told = command(file.path(), arguments).output();
+        Told::from(told.expect("the program ran")).refused(
+            2,
+            &format!("{} is not a directory", file.path().display()),
+            "--data-dir",
+        );
+    }
     for dir in [
-        file.path(),
         &file.path().join("below"),
         Path::new("/proc/prefill"),
         Path::new("/sys/prefill"),
@@ -511,9 +518,18 @@ fn a_data_directory_that_cannot_be_made_is_told() {
             .expect("the program ran"),
     )
     .misspelt("--data-dir");
+    // Set to nothing is not set, and without a home there is no usual place either.
     let mut unnamed = Command::new(program());
-    unnamed.arg("list").env("PREFILL_DATA_DIR", "");
-    Told::from(unnamed.output().expect("the program ran")).misspelt("--data-dir");
+    unnamed
+        .arg("list")
+        .env("PREFILL_DATA_DIR", "")
+        .env("XDG_DATA_HOME", "")
+        .env("HOME", file.path());
+    Told::from(unnamed.output().expect("the program ran")).refused(
+        1,
+        "failed to make",
+        "--data-dir",
+    );
 }
 
 /// A small file system in memory, gone at the end; nothing where mounting is not allowed.

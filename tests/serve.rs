@@ -307,3 +307,103 @@ async fn several_shells_may_begin_at_once_in_an_empty_directory() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
+    let mut config = prefill::config::Config::default();
+    config.service.freshness_ms = 500;
+    let world = World::with(config).await;
+    std::fs::write(
+        world.dir.path().join("prefill.toml"),
+        "[service]\nfreshness_ms = 500\n",
+    )
+    .expect("written");
+    let team = world.team(7, "UTC").await;
+    world.insert(&recent(team, 8)).await;
+    let _serving = Serving::start(&world).await;
+    world.enable(team).await;
+    all_filled(&world, team, 8).await;
+    let right = world.tables().await;
+    world
+        .query("truncate table web_pre_aggregated_bounces")
+        .await;
+    world
+        .query("insert into web_pre_aggregated_stats select * from web_pre_aggregated_stats where period_bucket < now() - interval 3 day")
+        .await;
+    until(
+        "the tables are right again",
+        Duration::from_secs(60),
+        || async { (world.tables().await == right).then_some(()) },
+    )
+    .await;
+    all_filled(&world, team, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_any_more_stops_no_work() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.insert(&recent(team, 8)).await;
+    let mut child = world
+        .command(&["serve"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    // The first line, and then the reader goes away.
+    let mut first = String::new();
+    let mut reader = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut reader, &mut first).expect("a line");
+    drop(reader);
+    let _serving = Serving(child);
+    world
+        .prefill
+        .ledger
+        .set_enabled(team, true)
+        .await
+        .expect("enabled");
+    all_filled(&world, team, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_written_is_an_error_and_a_reader_that_went_away_is_none() {
+    let world = World::new().await;
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("a full device")
+    };
+    let code = |command: &mut Command| command.status().expect("ran").code();
+    assert_eq!(
+        code(
+            world
+                .command(&["team", "list", "--json"])
+                .stdout(full())
+                .stderr(Stdio::null())
+        ),
+        Some(1)
+    );
+    assert_eq!(
+        code(
+            world
+                .command(&["query", "select 1"])
+                .stdout(full())
+                .stderr(Stdio::null())
+        ),
+        Some(1)
+    );
+    let unknown = ["validate", "--team-id", "999", "--json"];
+    assert_eq!(
+        code(world.command(&unknown).stdout(full()).stderr(full())),
+        Some(2)
+    );
+    let mut gone = world
+        .command(&unknown)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    drop(gone.stdout.take());
+    assert_eq!(gone.wait().expect("ended").code(), Some(2));
+}

@@ -32,8 +32,8 @@ pub struct Arguments {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Everywhere {
-    /// Where everything of this installation lies [default: prefill in the user's data directory]
-    #[arg(long, global = true, env = "PREFILL_DATA_DIR", value_name = "DIR")]
+    /// Where everything of this installation lies [default: PREFILL_DATA_DIR, else prefill in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The configuration [default: prefill.toml in the data directory, where there is one]
     #[arg(long, global = true, value_name = "FILE")]

@@ -37,10 +37,17 @@ struct Surroundings {
 
 /// Runs the program; the exit code is 0 when done, 1 when failed, 2 when misused.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     log_to_stderr(&arguments);
     let json = arguments.everywhere.json;
-    match run(arguments) {
+    let ended = run(arguments).and_then(|ended| match output::unwritten() {
+        Some(error) => Err(error),
+        None => Ok(ended),
+    });
+    match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Badly) => ExitCode::from(1),
         Err(error) => {
@@ -48,6 +55,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.class() == Class::Misuse { 2 } else { 1 })
         }
     }
+}
+
+/// Help and version, or what is wrong with the words of the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    drop(error.print());
+    if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        output::line(
+            serde_json::json!({
+                "status": "error",
+                "error": first.trim_start_matches("error: "),
+                "hint": "run prefill help",
+            })
+            .to_string(),
+        );
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(arguments: Arguments) -> Result<Ended> {
@@ -70,12 +95,15 @@ fn run(arguments: Arguments) -> Result<Ended> {
 }
 
 fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundings> {
-    let data_dir: PathBuf = match &everywhere.data_dir {
+    // A variable that is set to nothing counts as not set.
+    let from_environment = std::env::var_os("PREFILL_DATA_DIR").filter(|dir| !dir.is_empty());
+    let named = everywhere.data_dir.clone();
+    let data_dir = match named.or(from_environment.map(PathBuf::from)) {
         Some(dir) if dir.as_os_str().is_empty() => {
             return Err(Error::misuse("the data directory is empty text")
                 .hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"));
         }
-        Some(dir) => std::path::absolute(dir)
+        Some(dir) => std::path::absolute(&dir)
             .classed(Class::Misuse, || format!("{} is no path", dir.display()))?,
         None => default_data_dir()?,
     };
@@ -129,7 +157,8 @@ fn log_to_stderr(arguments: &Arguments) {
         .unwrap_or_else(|_| EnvFilter::new(format!("off,prefill={usual}")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match arguments.everywhere.log_format {

@@ -109,7 +109,19 @@ fn split_at_time(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// The virtual host, if one leads, and the address, of `[host[:port]] address ident user`.
 fn parse_hosts(before: &[u8]) -> Result<(Option<&[u8]>, &[u8]), &'static str> {
-    let (first, rest) = split_token(before);
+    let (first, mut rest) = split_token(before);
+    // A list of addresses that a proxy passed on (X-Forwarded-For): the first is the client.
+    if let Some(client) = first.strip_suffix(b",") {
+        let mut proxy = first;
+        while proxy.ends_with(b",") {
+            (proxy, rest) = split_token(rest);
+        }
+        let (identity, user) = split_token(rest);
+        if client.is_empty() || identity.is_empty() || user.is_empty() {
+            return Err("no address, identity and user before the time");
+        }
+        return Ok((None, without_socket_port(client)));
+    }
     let (second, rest) = split_token(rest);
     let (third, fourth) = split_token(rest);
     if first.is_empty() || second.is_empty() || third.is_empty() {
@@ -382,6 +394,8 @@ mod tests {
         assert_eq!(hosts("[::1]:80 ::1 - -"), some("[::1]", "::1"));
         assert_eq!(hosts("a.com dsl.isp.net - -"), some("a.com", "dsl.isp.net"));
         assert_eq!(hosts("- 1.2.3.4 - -"), none("1.2.3.4"));
+        assert_eq!(hosts("1.2.3.4, 10.0.0.1 - -"), none("1.2.3.4"));
+        assert_eq!(hosts("::1, 10.0.0.1, 10.0.0.2 - jo"), none("::1"));
         assert_eq!(hosts("2001:db8::1 - Mary Ann Lee"), none("2001:db8::1"));
         assert_eq!(hosts("1.2.3.4 - mary [at] home.org"), none("1.2.3.4"));
         assert_eq!(hosts("1.2.3.4 ident mary ann"), none("1.2.3.4"));

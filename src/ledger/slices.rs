@@ -69,6 +69,8 @@ pub enum Reason {
     Forced,
     /// Events of the day reached the warehouse after it was filled.
     LateEvents,
+    /// The tables do not hold what was verified any more: somebody changed them.
+    RowsChanged,
     /// The team moved to another time zone.
     ZoneChanged,
 }
@@ -81,6 +83,7 @@ impl Reason {
             Self::Request => "request",
             Self::Forced => "forced",
             Self::LateEvents => "late events",
+            Self::RowsChanged => "rows changed",
             Self::ZoneChanged => "time zone changed",
         }
     }
@@ -445,12 +448,20 @@ impl Ledger {
         Ok(expired.rows_affected())
     }
 
-    /// The day has changed since it was filled; false when that was known, or it is not filled.
-    pub async fn touch(&self, team: TeamId, day: Day, reason: Reason) -> Result<bool> {
+    /// The day has changed since it was filled (at `filled_at`, where that is said); false when that
+    /// was known, or it is not filled, or has been filled since.
+    pub async fn touch(
+        &self,
+        team: TeamId,
+        day: Day,
+        reason: Reason,
+        filled_at: Option<Timestamp>,
+    ) -> Result<bool> {
         let touched = sqlx::query(include_str!("sql/touch.sql"))
             .bind(team.0)
             .bind(day.to_string())
             .bind(reason.text())
+            .bind(filled_at.map(Timestamp::as_millisecond))
             .execute(&self.writer)
             .await
             .map_err(|error| failed("mark a slice stale", error))?;

@@ -14,7 +14,7 @@ use crate::error::{Class, Error, Result};
 use crate::event::Event;
 use crate::import::{self, AccessLogOptions, ImportReport, JsonLines};
 use crate::load::{Load, Loaded};
-use crate::output::{self, line, note, number};
+use crate::output::{self, counted, line, note, number};
 
 /// What a reading thread hands over: events in handfuls, because a channel costs more than an event.
 type Handful = Vec<Event>;
@@ -202,8 +202,8 @@ fn tell_import(
     }
     if report.unreadable > 0 {
         note(format!(
-            "{} lines could not be read, the first of them:\n{}",
-            number(report.unreadable),
+            "{} could not be read, the first of them:\n{}",
+            counted(report.unreadable, "line"),
             report.unreadable_lines()
         ));
     }

@@ -8,10 +8,10 @@ use crate::cli::arguments::{Metrics, Status, Validate};
 use super::{ledger, open};
 use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
-use crate::ledger::{Ledger, Slice};
+use crate::ledger::{Ledger, Slice, State};
 use crate::output::{self, Rows, counted, line, note, number};
 use crate::report::{self, DayVerdict};
-use crate::request::{self, Asked};
+use crate::request::{self, Asked, Target};
 
 pub(super) async fn list(to: Surroundings) -> Result<Ended> {
     let list = report::list(&ledger(&to).await?, &to.config, Timestamp::now()).await?;
@@ -64,10 +64,11 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
     let mut target =
         request::target(&ledger(&to).await?, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
-    if all && let Some(days) = prefill.wanted_range(&target, now).await? {
-        target.days = days;
-    }
-    let validation = prefill.validate(&target).await?;
+    let validation = if all {
+        prefill.validate_wanted(&mut target, now).await?
+    } else {
+        prefill.validate(&target).await?
+    };
     if to.json {
         output::json(&validation.json(&target))?;
     } else {
@@ -92,10 +93,7 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
                 target.days,
                 counted(validation.days.len(), "day")
             ));
-            note(format!(
-                "hint: prefill backfill --team-id {} --date-start {} --date-end {} fills what is missing or changed, with --force also the rest",
-                target.team.id, target.days.from, target.days.until
-            ));
+            note(mend(&target, &validation.days));
         }
     }
     Ok(if validation.is_clean() {
@@ -103,6 +101,34 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
     } else {
         Ended::Badly
     })
+}
+
+/// The command that mends the days that differ.
+fn mend(target: &Target, days: &[DayVerdict]) -> String {
+    let differ = || days.iter().filter(|day| !day.clean);
+    let (first, last) = (
+        differ().map(|day| day.day).min(),
+        differ().map(|day| day.day).max(),
+    );
+    let (Some(first), Some(last)) = (first, last) else {
+        return String::new();
+    };
+    let team = target.team.id;
+    // What the ledger takes for filled is left alone otherwise.
+    let force = if differ().any(|day| day.state == Some(State::Filled)) {
+        " --force"
+    } else {
+        ""
+    };
+    let enable = if target.team.enabled {
+        String::new()
+    } else {
+        format!("prefill enable --team-id {team}, and ")
+    };
+    format!(
+        "hint: run {enable}prefill backfill --team-id {team} --date-start {first} --date-end {}{force}",
+        last.plus(1)
+    )
 }
 
 fn print_verdicts(days: &[DayVerdict]) {
@@ -263,12 +289,14 @@ pub(super) async fn health(to: Surroundings) -> Result<Ended> {
         }
         for gap in &health.data_gaps_detected {
             let days: Vec<String> = gap.days.iter().map(ToString::to_string).collect();
+            let days = if days.is_empty() {
+                String::new()
+            } else {
+                format!(" [{}]", days.join(", "))
+            };
             line(format!(
-                "team {} ({}) has gaps: {} [{}]",
-                gap.team_id,
-                gap.team_name,
-                gap.issue,
-                days.join(", ")
+                "team {} ({}) has gaps: {}{days}",
+                gap.team_id, gap.team_name, gap.issue
             ));
         }
         for recommendation in &health.recommendations {

@@ -41,9 +41,7 @@ pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
         answer = statement.bytes(format, "run the statement") => answer.map_err(of_the_statement)?,
         () = to.stop.cancelled() => return Err(told_to_stop("a statement that writes may have written a part")),
     };
-    use std::io::Write;
-    // A reader that has gone away (`| head`) is not an error.
-    drop(std::io::stdout().lock().write_all(&answer));
+    output::bytes(&answer);
     Ok(Ended::Well)
 }
 

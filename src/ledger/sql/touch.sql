@@ -1,4 +1,4 @@
--- $1 team, $2 day, $3 reason: the day has changed since it was filled.
+-- $1 team, $2 day, $3 reason: the day has changed since it was filled; $4 (or null) at that time.
 update slices
 set state = case when state = 'running' then 'running' when state = 'filled' then 'stale' else state end,
     again = case when state = 'running' then 1 else again end,
@@ -8,3 +8,4 @@ set state = case when state = 'running' then 'running' when state = 'filled' the
     reason = case when state = 'filled' then $3 else reason end,
     wanted_at = case when state = 'filled' then cast(unixepoch('subsec') * 1000 as integer) else wanted_at end
 where team_id = $1 and day = $2 and (state in ('filled', 'running') or waiting = 1)
+    and ($4 is null or filled_at = $4)
