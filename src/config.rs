@@ -2,20 +2,26 @@
 //!
 //! One TOML file (`--config FILE`, else `prefill.toml` in the data directory where there is one)
 //! and a few environment variables. An unknown key or a value out of range is refused by name.
+//! `[warehouse]` and `[source]` are what all warehouses share; without `[warehouses.NAME]` they are
+//! the one warehouse, [`DEFAULT_WAREHOUSE`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::calendar::TeamId;
 use crate::error::{Class, Context, Error, Result};
 
 /// Names the default number of days to fill.
 pub const BACKFILL_DAYS_VARIABLE: &str = "WEB_ANALYTICS_BACKFILL_DAYS";
 
+/// The warehouse of a configuration that names none.
+pub const DEFAULT_WAREHOUSE: &str = "default";
+
 /// The whole configuration.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Days before the day on which a team turned its setting on; also what `backfill` fills
     /// without `--days`. Default 7, or `WEB_ANALYTICS_BACKFILL_DAYS`.
@@ -23,15 +29,109 @@ pub struct Config {
     /// The most days that `--days` and a team's own number may ask for. Default 30.
     pub max_backfill_days: u32,
     pub service: Service,
-    pub warehouse: Warehouse,
-    pub source: Source,
+    /// By name; at least one.
+    pub warehouses: BTreeMap<String, Warehouse>,
+    /// The warehouse of the teams that no warehouse lists and no column of the teams table names.
+    pub default_warehouse: String,
 }
+
+/// The file, as it is written.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    backfill_days: u32,
+    max_backfill_days: u32,
+    service: Service,
+    warehouse: toml::Table,
+    source: toml::Table,
+    warehouses: BTreeMap<String, toml::Table>,
+    default_warehouse: Option<String>,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        let Config {
+            backfill_days,
+            max_backfill_days,
+            service,
+            ..
+        } = Config::default();
+        Self {
+            backfill_days,
+            max_backfill_days,
+            service,
+            warehouse: toml::Table::new(),
+            source: toml::Table::new(),
+            warehouses: BTreeMap::new(),
+            default_warehouse: None,
+        }
+    }
+}
+
+impl Written {
+    fn read(self) -> Result<Config> {
+        let mut shared = self.warehouse;
+        if !self.source.is_empty() {
+            shared.insert("source".to_owned(), toml::Value::Table(self.source));
+        }
+        let mut warehouses = BTreeMap::new();
+        for (name, own) in &self.warehouses {
+            let section = format!("[warehouses.{name}]");
+            warehouses.insert(name.clone(), warehouse(overlaid(&shared, own), &section)?);
+        }
+        let default_warehouse = match (self.default_warehouse, warehouses.len()) {
+            (Some(name), _) => name,
+            (None, 0) => DEFAULT_WAREHOUSE.to_owned(),
+            (None, 1) => warehouses.keys().next().cloned().unwrap_or_default(),
+            (None, _) => {
+                return Err(Error::misuse("there are several [warehouses] and no default_warehouse")
+                    .hint("add default_warehouse = \"NAME\" at the top: the warehouse of teams that none of them lists"));
+            }
+        };
+        if warehouses.is_empty() {
+            let only = warehouse(shared, "[warehouse]")?;
+            warehouses.insert(DEFAULT_WAREHOUSE.to_owned(), only);
+        }
+        Ok(Config {
+            backfill_days: self.backfill_days,
+            max_backfill_days: self.max_backfill_days,
+            service: self.service,
+            warehouses,
+            default_warehouse,
+        })
+    }
+}
+
+/// What is shared, with what is `own` over it, table by table.
+fn overlaid(shared: &toml::Table, own: &toml::Table) -> toml::Table {
+    let mut all = shared.clone();
+    for (key, value) in own {
+        let value = match (all.get(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => {
+                toml::Value::Table(overlaid(below, above))
+            }
+            _ => value.clone(),
+        };
+        all.insert(key.clone(), value);
+    }
+    all
+}
+
+fn warehouse(table: toml::Table, section: &str) -> Result<Warehouse> {
+    table.try_into().map_err(|error| {
+        Error::misuse(format!("{section} is not valid"))
+            .caused_by(error)
+            .hint(SEE_README)
+    })
+}
+
+const SEE_README: &str = "see Configuration in README.md for the keys and their units";
 
 /// How `prefill serve` and the other workers work.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
-    /// Batches of slices filled at the same time. Default 2.
+    /// Batches of slices filled at the same time, on each warehouse. Default 2.
     pub workers: u32,
     /// Tries of a slice before it is failed. Default 3.
     pub attempts: u32,
@@ -51,14 +151,19 @@ pub struct Service {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Warehouse {
+    /// The teams whose warehouse this is. Default none: see [`Config::default_warehouse`].
+    pub teams: Vec<i64>,
     /// The database of both rollups. Default `default`.
     pub database: String,
+    /// Batches of slices filled at the same time. Default: that of `[service]`.
+    pub workers: Option<u32>,
     /// Threads of one statement. Default 2.
     pub max_threads: u32,
     /// Memory of one statement, in bytes. Default 4 GiB.
     pub max_memory_usage: u64,
     /// Time of one statement, in seconds. Default 600.
     pub max_execution_time: u64,
+    pub source: Source,
 }
 
 /// Which table holds the raw events, and what its columns are called there.
@@ -68,7 +173,7 @@ pub struct Source {
     /// The table, in the warehouse's database or as `database.table`. Default `events`.
     pub table: String,
     /// Contract name to the table's own name, for those that differ.
-    pub columns: std::collections::BTreeMap<String, String>,
+    pub columns: BTreeMap<String, String>,
 }
 
 impl Default for Config {
@@ -77,8 +182,8 @@ impl Default for Config {
             backfill_days: 7,
             max_backfill_days: 30,
             service: Service::default(),
-            warehouse: Warehouse::default(),
-            source: Source::default(),
+            warehouses: BTreeMap::from([(DEFAULT_WAREHOUSE.to_owned(), Warehouse::default())]),
+            default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
         }
     }
 }
@@ -100,10 +205,13 @@ impl Default for Service {
 impl Default for Warehouse {
     fn default() -> Self {
         Self {
+            teams: Vec::new(),
             database: "default".to_owned(),
+            workers: None,
             max_threads: 2,
             max_memory_usage: 4 << 30,
             max_execution_time: 600,
+            source: Source::default(),
         }
     }
 }
@@ -112,7 +220,7 @@ impl Default for Source {
     fn default() -> Self {
         Self {
             table: "events".to_owned(),
-            columns: std::collections::BTreeMap::new(),
+            columns: BTreeMap::new(),
         }
     }
 }
@@ -133,6 +241,32 @@ impl Service {
     pub fn backoff(&self) -> Duration {
         Duration::from_millis(self.backoff_ms)
     }
+}
+
+impl Warehouse {
+    fn check(&self) -> Result<()> {
+        if let Some(workers) = self.workers {
+            in_range("workers", u64::from(workers), 1, 64)?;
+        }
+        in_range("max_threads", u64::from(self.max_threads), 1, 1024)?;
+        in_range(
+            "max_memory_usage",
+            self.max_memory_usage,
+            64 << 20,
+            u64::MAX,
+        )?;
+        in_range("max_execution_time", self.max_execution_time, 1, 604_800)
+    }
+}
+
+fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::misuse(format!(
+        "{name} = {value} is out of range: {least} to {most}"
+    ))
+    .hint(format!("correct it in the configuration; {SEE_README}")))
 }
 
 impl Config {
@@ -157,11 +291,12 @@ impl Config {
                 let text = text.map_err(|error| {
                     error.hint("pass --config FILE with a TOML file that you can read")
                 })?;
-                toml::from_str(&text).map_err(|error| {
-                    Error::misuse(format!("{} is not valid", path.display()))
-                        .caused_by(error)
-                        .hint("see Configuration in README.md for the keys and their units")
-                })?
+                let not_valid = format!("{} is not valid", path.display());
+                let written: Written = toml::from_str(&text)
+                    .map_err(|error| Error::misuse(&not_valid).caused_by(error).hint(SEE_README))?;
+                written
+                    .read()
+                    .map_err(|error| error.while_doing(&not_valid))?
             }
         };
         // Set to nothing, as compose files do, counts as not set.
@@ -207,34 +342,60 @@ impl Config {
                 86_400_000,
             ),
             ("service.batch", u64::from(service.batch), 1, 10_000),
-            (
-                "warehouse.max_threads",
-                u64::from(self.warehouse.max_threads),
-                1,
-                1024,
-            ),
-            (
-                "warehouse.max_memory_usage",
-                self.warehouse.max_memory_usage,
-                64 << 20,
-                u64::MAX,
-            ),
-            (
-                "warehouse.max_execution_time",
-                self.warehouse.max_execution_time,
-                1,
-                604_800,
-            ),
         ] {
-            if value < least || value > most {
-                return Err(Error::misuse(format!(
-                    "{name} = {value} is out of range: {least} to {most}"
-                ))
-                .hint("correct it in the configuration; see Configuration in README.md for the keys and their units"));
+            in_range(name, value, least, most)?;
+        }
+        for (name, warehouse) in &self.warehouses {
+            warehouse
+                .check()
+                .map_err(|error| error.while_doing(format!("the warehouse {name} is not valid")))?;
+        }
+        if !self.warehouses.contains_key(&self.default_warehouse) {
+            return Err(self.no_warehouse(&self.default_warehouse, "default_warehouse"));
+        }
+        let mut of_team = BTreeMap::new();
+        for (name, warehouse) in &self.warehouses {
+            for team in &warehouse.teams {
+                if let Some(other) = of_team.insert(team, name) {
+                    return Err(Error::misuse(format!(
+                        "team {team} is listed by the warehouses {other} and {name}"
+                    ))
+                    .hint("leave it in the teams of one of them"));
+                }
             }
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         Ok(())
+    }
+
+    /// The name of a team's warehouse: what the teams table names, else the warehouse that lists the
+    /// team, else the default.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when the teams table names a warehouse that is not configured.
+    pub fn warehouse_of(&self, team: TeamId, named: Option<&str>) -> Result<&str> {
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            return self
+                .warehouses
+                .get_key_value(named)
+                .map(|(name, _)| name.as_str())
+                .ok_or_else(|| self.no_warehouse(named, &format!("the warehouse of team {team}")));
+        }
+        let listing = |(_, warehouse): &(&String, &Warehouse)| warehouse.teams.contains(&team.0);
+        Ok(self
+            .warehouses
+            .iter()
+            .find(listing)
+            .map_or(&self.default_warehouse, |(name, _)| name))
+    }
+
+    fn no_warehouse(&self, named: &str, what: &str) -> Error {
+        let known: Vec<&str> = self.warehouses.keys().map(String::as_str).collect();
+        Error::misuse(format!("{what} is {named:?}, which is not configured")).hint(format!(
+            "name one that is ({}), or add [warehouses.{named}] to the configuration",
+            known.join(", ")
+        ))
     }
 
     /// A number of days that somebody asked for, under the name by which they asked.
@@ -300,6 +461,16 @@ mod tests {
             ("[service]\nworkers = 0", "service.workers"),
             ("backfill_days = 31", "backfill_days 31"),
             ("backfill_days = \"x\"", "backfill_days"),
+            ("[warehouse]\nmax_thread = 1", "max_thread"),
+            ("[warehouse]\nmax_threads = 0", "max_threads = 0"),
+            ("[warehouses.eu]\nmax_threads = 0", "the warehouse eu"),
+            ("[warehouses.eu.source]\ntabel = \"e\"", "tabel"),
+            ("[warehouses.eu]\n[warehouses.us]", "default_warehouse"),
+            ("default_warehouse = \"us\"", "\"us\""),
+            (
+                "default_warehouse = \"us\"\n[warehouses.eu]\nteams = [7]\n[warehouses.us]\nteams = [7]",
+                "team 7",
+            ),
         ] {
             std::fs::write(&file, text).expect("written");
             let error = Config::load(None, dir.path()).expect_err(text);
@@ -309,6 +480,45 @@ mod tests {
         assert_eq!(
             Config::load(None, dir.path()).expect("valid").backfill_days,
             60
+        );
+    }
+    #[test]
+    fn a_warehouse_has_what_all_share_and_its_own_over_it_and_a_team_belongs_to_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let text = r#"
+            default_warehouse = "us"
+            [warehouse]
+            max_threads = 3
+            [source]
+            table = "web.events"
+            [source.columns]
+            timestamp = "ts"
+            [warehouses.eu]
+            teams = [7, 8]
+            max_threads = 5
+            [warehouses.eu.source.columns]
+            host = "h"
+            [warehouses.us]
+        "#;
+        std::fs::write(dir.path().join("prefill.toml"), text).expect("written");
+        let config = Config::load(None, dir.path()).expect("valid");
+        let (eu, us) = (&config.warehouses["eu"], &config.warehouses["us"]);
+        assert_eq!((eu.max_threads, us.max_threads), (5, 3));
+        assert_eq!(
+            (&*eu.source.table, &*us.source.table),
+            ("web.events", "web.events")
+        );
+        assert_eq!(eu.source.columns.len(), 2);
+        assert_eq!(us.source.columns.len(), 1);
+        let of = |team, named| config.warehouse_of(TeamId(team), named);
+        assert_eq!(of(7, None).expect("listed"), "eu");
+        assert_eq!(of(9, None).expect("the default"), "us");
+        assert_eq!(of(7, Some("us")).expect("named"), "us");
+        let error = of(9, Some("asia")).expect_err("unknown");
+        assert!(
+            error
+                .next_step()
+                .is_some_and(|hint| hint.contains("eu, us"))
         );
     }
 }

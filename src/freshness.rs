@@ -17,11 +17,11 @@ use tracing::{info, warn};
 use crate::calendar::{Bounds, Day, TeamId};
 use crate::error::Result;
 use crate::ledger::{Ledger, Reason, Slice, State};
-use crate::rollup::{Tables, sql};
+use crate::rollup::sql;
+use crate::schema::Store;
 use crate::verify::{self, Scope};
-use crate::warehouse::Warehouse;
 
-/// Up to where the source was looked at, in microseconds since 1970.
+/// Up to where the source was looked at, in microseconds since 1970; followed by the warehouse.
 const MARK: &str = "scanned_us";
 /// How much of what was looked at is looked at again.
 const OVERLAP: Duration = Duration::from_secs(120);
@@ -39,17 +39,25 @@ struct Touched {
     last_us: i64,
 }
 
-/// Looks once; how many days have become stale, or need not wait for events any more.
+/// Looks at one warehouse once; how many days have become stale, or need not wait for events any more.
 ///
 /// # Errors
 ///
 /// When the ledger or the warehouse fails: then the next look covers the same time again.
-pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Result<usize> {
+pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
+    let Store {
+        name,
+        warehouse,
+        tables,
+    } = store;
+    let mark = format!("{MARK}:{name}");
     let mut zones = BTreeMap::new();
     let mut slices = BTreeMap::new();
     for team in ledger.teams().await? {
         // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
-        if let (Ok(zone), of_team) = (team.zone(), ledger.slices(team.id).await?)
+        let mut of_team = ledger.slices(team.id).await?;
+        of_team.retain(|_, slice| slice.warehouse == *name);
+        if let Ok(zone) = team.zone()
             && !of_team.is_empty()
         {
             slices.insert(team.id, of_team);
@@ -69,7 +77,7 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
         .first()
         .map_or(0, |now| now.value);
     // Without a mark, from the earliest fill: what came before it is in it.
-    let since = match ledger.mark(MARK).await? {
+    let since = match ledger.mark(&mark).await? {
         Some(mark) => mark - i64::try_from(OVERLAP.as_micros()).unwrap_or(0),
         None => slices
             .values()
@@ -130,10 +138,10 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
             info!(team_id = team.0, %day, "events came after team {team}, {day} was looked at: filling it again");
         }
     }
-    touched += repair(ledger, warehouse, tables, &slices).await?;
+    touched += repair(ledger, store, &slices).await?;
     // Never in the future, and only once everything before it was dealt with.
     if !undecided {
-        ledger.set_mark(MARK, now).await?;
+        ledger.set_mark(&mark, now).await?;
     }
     Ok(touched)
 }
@@ -141,12 +149,11 @@ pub async fn look(ledger: &Ledger, warehouse: &Warehouse, tables: &Tables) -> Re
 /// Marks the days whose rows are not those that were verified: deleted, doubled, written by others.
 async fn repair(
     ledger: &Ledger,
-    warehouse: &Warehouse,
-    tables: &Tables,
+    store: &Store,
     slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
 ) -> Result<usize> {
     let teams: Vec<TeamId> = slices.keys().copied().collect();
-    let totals = verify::totals(warehouse, tables, &teams).await?;
+    let totals = verify::totals(&store.warehouse, &store.tables, &teams).await?;
     let mut touched = 0;
     for slice in slices
         .values()

@@ -4,6 +4,7 @@
 //! not have yet go to the source in one statement. So a crash in the middle, or the same file
 //! again, adds nothing twice. Imports of one installation take turns.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -12,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 use uuid::Uuid;
 
+use crate::calendar::TeamId;
 use crate::error::{Class, Context, Error, Result};
 use crate::event::{self, Event};
 use crate::rollup::sql;
+use crate::schema::Store;
 use crate::service::{IMPORTED, Prefill};
 use crate::warehouse::name::{Name, with_names};
 
@@ -32,14 +35,22 @@ pub struct Loaded {
     pub known: u64,
 }
 
-/// Events on their way to the source.
+/// Events on their way to the source of their team's warehouse.
 pub struct Load<'a> {
     prefill: &'a Prefill,
+    /// The warehouse of each team that an event was of.
+    warehouses: BTreeMap<i64, &'a str>,
+    landings: BTreeMap<&'a str, Landing<'a>>,
+    _turn: File,
+}
+
+/// A table of the import's own on one warehouse.
+struct Landing<'a> {
+    store: &'a Store,
     table: Name,
     insert: Option<clickhouse::insert::Insert<Event>>,
     in_batch: usize,
     events: u64,
-    _turn: File,
 }
 
 #[derive(Row, Deserialize)]
@@ -53,49 +64,17 @@ struct Counted {
 }
 
 impl<'a> Load<'a> {
-    /// Begins, once no other import is under way in `data_dir`; `waiting` is told when one is.
+    /// Begins, once no other import of the installation is under way; `waiting` is told when one is.
     ///
     /// # Errors
     ///
-    /// When the data directory or the warehouse fails.
-    pub async fn begin(
-        prefill: &'a Prefill,
-        data_dir: &Path,
-        waiting: impl FnOnce(),
-    ) -> Result<Self> {
-        let turn = take_turn(data_dir, waiting).await?;
-        let (database, _) = prefill.tables.stats.parts();
-        let left: Vec<Found> = prefill
-            .warehouse
-            .statement(
-                "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String})",
-                COMMENT,
-            )
-            .param("database", database)
-            .param("prefix", PREFIX)
-            .rows("look for tables that a crash left")
-            .await?;
-        for Found { name } in left {
-            drop_table(prefill, &prefill.tables.own(&name)?).await?;
-        }
-        let table = prefill
-            .tables
-            .own(&format!("{PREFIX}{}", Uuid::new_v4().simple()))?;
-        prefill
-            .warehouse
-            .statement(
-                &with_names(event::CREATE_TABLE, &[("table", &table)]),
-                COMMENT,
-            )
-            .run("create a table for the import")
-            .await?;
+    /// When the data directory fails.
+    pub async fn begin(prefill: &'a Prefill, waiting: impl FnOnce()) -> Result<Self> {
         Ok(Self {
             prefill,
-            table,
-            insert: None,
-            in_batch: 0,
-            events: 0,
-            _turn: turn,
+            warehouses: BTreeMap::new(),
+            landings: BTreeMap::new(),
+            _turn: take_turn(prefill.data_dir(), waiting).await?,
         })
     }
 
@@ -103,68 +82,45 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     ///
-    /// When the warehouse fails.
+    /// When the warehouse of its team fails.
     pub async fn add(&mut self, event: &Event) -> Result<()> {
-        let failed = |error: clickhouse::error::Error| {
-            Error::new(Class::Later, "failed to send events to the warehouse")
-                .caused_by(error)
-                .hint("run the same import again: nothing is added twice")
-        };
-        let mut insert = match self.insert.take() {
-            Some(insert) => insert,
+        let warehouse = match self.warehouses.get(&event.team_id) {
+            Some(warehouse) => *warehouse,
             None => {
-                let (database, table) = self.table.parts();
-                let client = self.prefill.warehouse.client().with_database(database);
-                client.insert::<Event>(table).await.map_err(failed)?
+                let team = TeamId(event.team_id);
+                let known = self.prefill.ledger.find_team(team).await?;
+                let named = known.and_then(|known| known.warehouse);
+                let warehouse = self.prefill.config.warehouse_of(team, named.as_deref())?;
+                self.warehouses.insert(event.team_id, warehouse);
+                if !self.landings.contains_key(warehouse) {
+                    let store = self.prefill.store(warehouse).await?;
+                    self.landings.insert(warehouse, Landing::new(store).await?);
+                }
+                warehouse
             }
         };
-        insert.write(event).await.map_err(failed)?;
-        self.events += 1;
-        self.in_batch += 1;
-        if self.in_batch >= BATCH {
-            self.in_batch = 0;
-            insert.end().await.map_err(failed)?;
-        } else {
-            self.insert = Some(insert);
+        match self.landings.get_mut(warehouse) {
+            Some(landing) => landing.add(event).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Puts what is new into the source.
+    /// Puts what is new into the sources.
     ///
     /// # Errors
     ///
-    /// When the warehouse fails; the same import again adds what is missing.
-    pub async fn end(mut self) -> Result<Loaded> {
-        if let Some(insert) = self.insert.take() {
-            insert.end().await.map_err(|error| {
-                Error::new(Class::Later, "failed to send events to the warehouse")
-                    .caused_by(error)
-                    .hint("run the same import again: nothing is added twice")
-            })?;
+    /// When a warehouse fails; the same import again adds what is missing.
+    pub async fn end(self) -> Result<Loaded> {
+        let mut loaded = Loaded::default();
+        for landing in self.landings.into_values() {
+            let here = landing.end().await?;
+            loaded.events += here.events;
+            loaded.added += here.added;
+            loaded.known += here.known;
         }
-        let render = |text| self.prefill.tables.render(text, &[("import", &self.table)]);
-        let warehouse = &self.prefill.warehouse;
-        let new: Vec<Counted> = warehouse
-            .statement(&render(sql::COUNT_NEW_EVENTS), COMMENT)
-            .rows("count the new events")
-            .await?;
-        let added = new.first().map_or(0, |new| new.value);
-        if added > 0 {
-            warehouse
-                .statement(&render(sql::ADD_NEW_EVENTS), COMMENT)
-                .run("add the new events")
-                .await?;
-        }
-        drop_table(self.prefill, &self.table).await?;
         // A service that runs looks at the days at once.
         let now = jiff::Timestamp::now().as_microsecond();
         self.prefill.ledger.set_mark(IMPORTED, now).await?;
-        let loaded = Loaded {
-            events: self.events,
-            added,
-            known: self.events.saturating_sub(added),
-        };
         info!(
             events = loaded.events,
             added = loaded.added,
@@ -178,15 +134,107 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     ///
-    /// When the warehouse fails.
-    pub async fn abandon(mut self) -> Result<()> {
-        drop(self.insert.take());
-        drop_table(self.prefill, &self.table).await
+    /// When a warehouse fails.
+    pub async fn abandon(self) -> Result<()> {
+        for mut landing in self.landings.into_values() {
+            drop(landing.insert.take());
+            drop_table(landing.store, &landing.table).await?;
+        }
+        Ok(())
     }
 }
 
-async fn drop_table(prefill: &Prefill, table: &Name) -> Result<()> {
-    prefill
+impl<'a> Landing<'a> {
+    async fn new(store: &'a Store) -> Result<Self> {
+        let (database, _) = store.tables.stats.parts();
+        let left: Vec<Found> = store
+            .warehouse
+            .statement(
+                "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String})",
+                COMMENT,
+            )
+            .param("database", database)
+            .param("prefix", PREFIX)
+            .rows("look for tables that a crash left")
+            .await?;
+        for Found { name } in left {
+            drop_table(store, &store.tables.own(&name)?).await?;
+        }
+        let table = store
+            .tables
+            .own(&format!("{PREFIX}{}", Uuid::new_v4().simple()))?;
+        store
+            .warehouse
+            .statement(
+                &with_names(event::CREATE_TABLE, &[("table", &table)]),
+                COMMENT,
+            )
+            .run("create a table for the import")
+            .await?;
+        Ok(Self {
+            store,
+            table,
+            insert: None,
+            in_batch: 0,
+            events: 0,
+        })
+    }
+
+    async fn add(&mut self, event: &Event) -> Result<()> {
+        let mut insert = match self.insert.take() {
+            Some(insert) => insert,
+            None => {
+                let (database, table) = self.table.parts();
+                let client = self.store.warehouse.client().with_database(database);
+                client.insert::<Event>(table).await.map_err(not_sent)?
+            }
+        };
+        insert.write(event).await.map_err(not_sent)?;
+        self.events += 1;
+        self.in_batch += 1;
+        if self.in_batch >= BATCH {
+            self.in_batch = 0;
+            insert.end().await.map_err(not_sent)?;
+        } else {
+            self.insert = Some(insert);
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<Loaded> {
+        if let Some(insert) = self.insert.take() {
+            insert.end().await.map_err(not_sent)?;
+        }
+        let render = |text| self.store.tables.render(text, &[("import", &self.table)]);
+        let warehouse = &self.store.warehouse;
+        let new: Vec<Counted> = warehouse
+            .statement(&render(sql::COUNT_NEW_EVENTS), COMMENT)
+            .rows("count the new events")
+            .await?;
+        let added = new.first().map_or(0, |new| new.value);
+        if added > 0 {
+            warehouse
+                .statement(&render(sql::ADD_NEW_EVENTS), COMMENT)
+                .run("add the new events")
+                .await?;
+        }
+        drop_table(self.store, &self.table).await?;
+        Ok(Loaded {
+            events: self.events,
+            added,
+            known: self.events.saturating_sub(added),
+        })
+    }
+}
+
+fn not_sent(error: clickhouse::error::Error) -> Error {
+    Error::new(Class::Later, "failed to send events to the warehouse")
+        .caused_by(error)
+        .hint("run the same import again: nothing is added twice")
+}
+
+async fn drop_table(store: &Store, table: &Name) -> Result<()> {
+    store
         .warehouse
         .statement(
             &with_names("drop table if exists {table} sync", &[("table", table)]),

@@ -12,6 +12,8 @@ use crate::ledger::{Reason, State};
 pub struct Desire {
     pub team: TeamId,
     pub zone: Zone,
+    /// The name of the warehouse that its tables are on.
+    pub warehouse: String,
     /// When the setting was turned on.
     pub enabled_at: Timestamp,
     /// Days before the one on which the setting was turned on.
@@ -37,6 +39,7 @@ pub struct Actual {
     pub state: State,
     /// The zone whose day it is.
     pub zone: String,
+    pub warehouse: String,
     /// Whether the tables hold it, fresh or not.
     pub has_data: bool,
     /// Whether it is there because of the window, and not because somebody asked.
@@ -44,11 +47,11 @@ pub struct Actual {
 }
 
 /// A difference between what is desired and what is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    Want(TeamId, Day, Zone),
+    Want(TeamId, Day),
     /// The slice is there and has to be done again.
-    Again(TeamId, Day, Zone, Reason),
+    Again(TeamId, Day, Reason),
     /// The window has left it before it was ever filled.
     Release(TeamId, Day),
 }
@@ -65,12 +68,18 @@ pub fn plan(
         let window = desire.window(now);
         for day in window.newest_first() {
             if !actual.contains_key(&(team, day)) && desire.zone.bounds(day).is_some() {
-                changes.push(Change::Want(team, day, desire.zone.clone()));
+                changes.push(Change::Want(team, day));
             }
         }
         let every_day = (team, Day::MIN)..=(team, Day::MAX);
         for ((_, day), slice) in actual.range(every_day) {
-            let moved = slice.zone != desire.zone.name();
+            let moved = if slice.warehouse != desire.warehouse {
+                Some(Reason::WarehouseChanged)
+            } else if slice.zone != desire.zone.name() {
+                Some(Reason::ZoneChanged)
+            } else {
+                None
+            };
             match slice.state {
                 State::Cleaned | State::Running => {}
                 State::Wanted | State::Failed
@@ -78,13 +87,7 @@ pub fn plan(
                 {
                     changes.push(Change::Release(team, *day));
                 }
-                _ if moved => changes.push(Change::Again(
-                    team,
-                    *day,
-                    desire.zone.clone(),
-                    Reason::ZoneChanged,
-                )),
-                _ => {}
+                _ => changes.extend(moved.map(|reason| Change::Again(team, *day, reason))),
             }
         }
     }
@@ -109,6 +112,7 @@ mod tests {
         Desire {
             team: TeamId(team),
             zone: Zone::get(zone).expect("a known zone"),
+            warehouse: "default".to_owned(),
             enabled_at: at(enabled),
             days,
         }
@@ -118,6 +122,7 @@ mod tests {
         Actual {
             state: State::Filled,
             zone: zone.to_owned(),
+            warehouse: "default".to_owned(),
             has_data: true,
             of_window: true,
         }
@@ -127,7 +132,7 @@ mod tests {
         changes
             .iter()
             .filter_map(|change| match change {
-                Change::Want(_, day, _) => Some(day.to_string()),
+                Change::Want(_, day) => Some(day.to_string()),
                 _ => None,
             })
             .collect()
@@ -187,8 +192,25 @@ mod tests {
             [Change::Again(
                 TeamId(7),
                 day("2026-05-08"),
-                moved.zone,
                 Reason::ZoneChanged
+            )]
+        );
+    }
+
+    #[test]
+    fn a_team_that_moves_to_another_warehouse_has_its_days_done_there() {
+        let actual = BTreeMap::from([((TeamId(7), day("2026-05-08")), filled("UTC"))]);
+        let moved = Desire {
+            warehouse: "eu".to_owned(),
+            ..desire(7, "UTC", "2026-05-08T12:00:00Z", 0)
+        };
+        let changes = plan(&[moved], &actual, at("2026-05-08T13:00:00Z"));
+        assert_eq!(
+            changes,
+            [Change::Again(
+                TeamId(7),
+                day("2026-05-08"),
+                Reason::WarehouseChanged
             )]
         );
     }
@@ -252,7 +274,7 @@ mod tests {
             let planned: BTreeSet<(i64, Day)> = plan(&desires, &actual, now)
                 .into_iter()
                 .filter_map(|change| match change {
-                    Change::Want(team, day, _) => Some((team.0, day)),
+                    Change::Want(team, day) => Some((team.0, day)),
                     _ => None,
                 })
                 .collect();

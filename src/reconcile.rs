@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
 use crate::error::Result;
-use crate::ledger::{Ledger, Reason, Slice, State, Team};
+use crate::ledger::{Ledger, Reason, Slice, State, Team, Wanted};
 use crate::plan::{Actual, Change, Desire, plan};
 
 /// What a team wants that turned the setting on at `enabled_at`, or why that cannot be told.
@@ -29,6 +29,9 @@ pub fn desire(team: &Team, config: &Config, enabled_at: Timestamp) -> Result<Des
     Ok(Desire {
         team: team.id,
         zone: team.zone()?,
+        warehouse: config
+            .warehouse_of(team.id, team.warehouse.as_deref())?
+            .to_owned(),
         enabled_at,
         days,
     })
@@ -96,7 +99,14 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
     let window = desire.window(now);
     if ledger.wants_once(&once).await?
         && let Some(run) = ledger
-            .request(team.id, window, &desire.zone, Reason::Window, Some(&once))
+            .request(
+                team.id,
+                window,
+                &desire.zone,
+                &desire.warehouse,
+                Reason::Window,
+                Some(&once),
+            )
             .await?
     {
         info!(
@@ -108,15 +118,12 @@ async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> R
         );
     }
     let slices = ledger.slices(team.id).await?;
-    apply(
-        ledger,
-        &plan(
-            std::slice::from_ref(&desire),
-            &actual(team.id, &slices),
-            now,
-        ),
-    )
-    .await
+    let changes = plan(
+        std::slice::from_ref(&desire),
+        &actual(team.id, &slices),
+        now,
+    );
+    apply(ledger, &desire, &changes).await
 }
 
 fn actual(team: TeamId, slices: &BTreeMap<Day, Slice>) -> BTreeMap<(TeamId, Day), Actual> {
@@ -126,6 +133,7 @@ fn actual(team: TeamId, slices: &BTreeMap<Day, Slice>) -> BTreeMap<(TeamId, Day)
             let actual = Actual {
                 state: slice.state,
                 zone: slice.timezone.clone(),
+                warehouse: slice.warehouse.clone(),
                 has_data: slice.has_data() && slice.state != State::Cleaned,
                 of_window: slice.reason == Reason::Window.text(),
             };
@@ -134,16 +142,27 @@ fn actual(team: TeamId, slices: &BTreeMap<Day, Slice>) -> BTreeMap<(TeamId, Day)
         .collect()
 }
 
-async fn apply(ledger: &Ledger, changes: &[Change]) -> Result<()> {
-    let mut want = Vec::new();
-    let mut again = Vec::new();
-    let mut release = Vec::new();
-    for change in changes.iter().cloned() {
-        match change {
-            Change::Want(team, day, zone) => want.push((team, day, zone)),
-            Change::Again(team, day, zone, reason) => again.push((team, day, zone, reason)),
-            Change::Release(team, day) => release.push((team, day)),
-        }
+async fn apply(ledger: &Ledger, desire: &Desire, changes: &[Change]) -> Result<()> {
+    let mut wanted = Vec::new();
+    let mut released = Vec::new();
+    for change in changes {
+        let (team, day, reason) = match *change {
+            Change::Want(team, day) => (team, day, None),
+            Change::Again(team, day, reason) => (team, day, Some(reason)),
+            Change::Release(team, day) => {
+                released.push((team, day));
+                continue;
+            }
+        };
+        wanted.push(Wanted {
+            team,
+            day,
+            zone: &desire.zone,
+            warehouse: &desire.warehouse,
+            reason: reason.unwrap_or(Reason::Window),
+            again: reason.is_some(),
+            revive: false,
+        });
     }
-    ledger.apply(&want, &again, &release).await
+    ledger.apply(&wanted, &released).await
 }

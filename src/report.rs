@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -238,6 +239,23 @@ pub struct Health {
     pub teams_missing_data: Vec<MissingData>,
     pub data_gaps_detected: Vec<Gap>,
     pub recommendations: Vec<String>,
+    /// Each warehouse that is configured.
+    pub warehouses: Vec<WarehouseHealth>,
+}
+
+/// Whether a warehouse can be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct WarehouseHealth {
+    pub name: String,
+    /// Where it answers; nothing for one that could not be reached.
+    pub url: Option<String>,
+    /// Its teams that have the setting on.
+    #[serde(skip)]
+    pub teams: Vec<TeamId>,
+    pub enabled_teams: usize,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// Numbers over a period.
@@ -255,6 +273,8 @@ pub struct MetricValues {
     pub active_teams_with_data: usize,
     /// Teams of which nobody can tell what they want: a zone that does not exist, too many days.
     pub teams_misconfigured: usize,
+    /// Warehouses that do not answer or whose tables do not fit; rows on them are not counted.
+    pub warehouses_down: usize,
     pub total_stats_rows: i64,
     pub total_bounces_rows: i64,
     /// Filled slices over wanted slices, from 0 to 100.
@@ -317,6 +337,7 @@ impl Prefill {
         slices: &BTreeMap<Day, Slice>,
         asked: impl Iterator<Item = Day>,
     ) -> Result<Validation> {
+        let store = self.store_of(&target.team).await?;
         let mut days = Vec::new();
         for day in asked {
             let Some(bounds) = target.zone.bounds(day) else {
@@ -329,11 +350,11 @@ impl Prefill {
                 comment: COMMENT,
             };
             let verdict = verify::verdicts(
-                &self.warehouse,
-                &self.tables,
+                &store.warehouse,
+                &store.tables,
                 &scope,
-                &self.tables.stats,
-                &self.tables.bounces,
+                &store.tables.stats,
+                &store.tables.bounces,
             )
             .await?
             .remove(&target.team.id)
@@ -362,8 +383,7 @@ impl Prefill {
             .into_iter()
             .filter(|team| team.enabled)
             .collect();
-        let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
-        let totals = verify::totals(&self.warehouse, &self.tables, &ids).await?;
+        let (totals, warehouses) = self.totals(&teams).await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -372,8 +392,25 @@ impl Prefill {
             teams_missing_data: Vec::new(),
             data_gaps_detected: Vec::new(),
             recommendations: Vec::new(),
+            warehouses,
         };
+        for warehouse in &health.warehouses {
+            if let Some(error) = &warehouse.error {
+                health.recommendations.push(match &warehouse.hint {
+                    Some(hint) => format!("warehouse {}: {error} ({hint})", warehouse.name),
+                    None => format!("warehouse {}: {error}", warehouse.name),
+                });
+            }
+        }
         for team in teams {
+            // Of a team whose warehouse does not answer nobody can tell more than that.
+            if health
+                .warehouses
+                .iter()
+                .any(|warehouse| warehouse.error.is_some() && warehouse.teams.contains(&team.id))
+            {
+                continue;
+            }
             let has_data = totals
                 .range((team.id, i64::MIN)..=(team.id, i64::MAX))
                 .any(|(_, totals)| totals.stats_rows > 0 && totals.bounces_rows > 0);
@@ -417,6 +454,53 @@ impl Prefill {
             health.status = "unhealthy";
         }
         Ok(health)
+    }
+
+    /// What the rollups hold, by team and bucket, and how each warehouse is.
+    async fn totals(
+        &self,
+        teams: &[Team],
+    ) -> Result<(BTreeMap<(TeamId, i64), Totals>, Vec<WarehouseHealth>)> {
+        let mut of_warehouse: BTreeMap<&str, Vec<TeamId>> = BTreeMap::new();
+        for name in self.config.warehouses.keys() {
+            of_warehouse.insert(name, Vec::new());
+        }
+        for team in teams {
+            // Of one that names a warehouse that is not there, `trouble` tells.
+            let named = team.warehouse.as_deref();
+            if let Ok(name) = self.config.warehouse_of(team.id, named) {
+                of_warehouse.entry(name).or_default().push(team.id);
+            }
+        }
+        let looked = join_all(of_warehouse.into_iter().map(|(name, teams)| async move {
+            let mut health = WarehouseHealth {
+                name: name.to_owned(),
+                url: None,
+                enabled_teams: teams.len(),
+                error: None,
+                hint: None,
+                teams,
+            };
+            let looked = async {
+                let store = self.store(name).await?;
+                health.url = Some(store.warehouse.endpoint().url);
+                verify::totals(&store.warehouse, &store.tables, &health.teams).await
+            };
+            let totals = looked.await.unwrap_or_else(|error| {
+                health.error = Some(error.chain());
+                health.hint = error.next_step().map(ToOwned::to_owned);
+                BTreeMap::new()
+            });
+            (totals, health)
+        }))
+        .await;
+        let mut totals = BTreeMap::new();
+        let mut warehouses = Vec::new();
+        for (of_one, health) in looked {
+            totals.extend(of_one);
+            warehouses.push(health);
+        }
+        Ok((totals, warehouses))
     }
 
     async fn trouble(
@@ -474,7 +558,8 @@ impl Prefill {
                         as_of_us: i64::MAX / 2,
                         comment: COMMENT,
                     };
-                    let raw = verify::raw(&self.warehouse, &self.tables, &scope).await?;
+                    let store = self.store_of(team).await?;
+                    let raw = verify::raw(&store.warehouse, &store.tables, &scope).await?;
                     if raw.get(&team.id).is_some_and(|raw| raw.sessions > 0) {
                         match slice.filter(|slice| slice.state == State::Failed) {
                             Some(slice) => {
@@ -529,10 +614,13 @@ impl Prefill {
             .into_iter()
             .filter(|team| team.enabled)
             .collect();
-        let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
-        let totals = verify::totals(&self.warehouse, &self.tables, &ids).await?;
+        let (totals, warehouses) = self.totals(&teams).await?;
         let mut values = MetricValues {
             total_teams_enabled: teams.len(),
+            warehouses_down: warehouses
+                .iter()
+                .filter(|warehouse| warehouse.error.is_some())
+                .count(),
             ..MetricValues::default()
         };
         let mut all = Coverage::default();

@@ -16,8 +16,10 @@ use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill;
+use crate::freshness;
 use crate::ledger::{Ledger, Reason, State, Team, partition_of};
 use crate::rollup::sql;
+use crate::schema::Store;
 use crate::service::Prefill;
 
 /// The days that somebody asks for.
@@ -163,7 +165,8 @@ impl Prefill {
         must_be_enabled(&target.team)?;
         self.reconcile(target.team.id).await?;
         // What events have reached since it was filled is not filled any more.
-        self.look_for_late_events().await?;
+        let store = self.store_of(&target.team).await?;
+        freshness::look(&self.ledger, store).await?;
         let reason = if force {
             Reason::Forced
         } else {
@@ -171,7 +174,14 @@ impl Prefill {
         };
         let run = self
             .ledger
-            .request(target.team.id, target.days, &target.zone, reason, None)
+            .request(
+                target.team.id,
+                target.days,
+                &target.zone,
+                &store.name,
+                reason,
+                None,
+            )
             .await?
             .ok_or_else(|| Error::new(Class::Never, "a request was taken for one made before"))?;
         info!(
@@ -204,14 +214,15 @@ impl Prefill {
                 days.push((day, state, bounds.from));
             }
         }
-        let counts = self.count_events(target).await?;
+        let store = self.store_of(&target.team).await?;
+        let counts = count_events(store, target).await?;
         for (day, state, from) in days {
             let rows = counts.get(&from).copied().unwrap_or(0);
             estimate.rows += rows;
             estimate.slices.push(EstimatedSlice { day, state, rows });
         }
-        let (database, table) = self.tables.events.parts();
-        let width: Vec<Width> = self
+        let (database, table) = store.tables.events.parts();
+        let width: Vec<Width> = store
             .warehouse
             .statement(
                 "select sum(data_uncompressed_bytes) / greatest(sum(rows), 1) as bytes from system.parts where database = {database:String} and table = {table:String} and active",
@@ -247,36 +258,53 @@ impl Prefill {
         }
         Ok(estimate)
     }
+}
 
-    /// The raw events of a target by the beginning of their day.
-    async fn count_events(&self, target: &Target) -> Result<BTreeMap<Timestamp, u64>> {
-        let bounds = Self::bounds(target)?;
-        let mut begins: Vec<i64> = target
-            .days
-            .newest_first()
-            .filter_map(|day| target.zone.bounds(day))
-            .map(|bounds| bounds.from.as_microsecond())
-            .collect();
-        begins.reverse();
-        let rows: Vec<RowsOfDay> = self
-            .warehouse
-            .statement(
-                &self.tables.render(sql::COUNT_EVENTS, &[]),
-                "prefill:estimate",
-            )
-            .param("team", target.team.id.0)
-            .param("from_us", bounds.from.as_microsecond())
-            .param("until_us", bounds.until.as_microsecond())
-            .param("begins", begins)
-            .rows("count the events")
-            .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| {
-                let day = Timestamp::from_microsecond(row.begin_us).ok()?;
-                Some((day, row.rows))
-            })
-            .collect())
+/// The raw events of a target by the beginning of their day.
+async fn count_events(store: &Store, target: &Target) -> Result<BTreeMap<Timestamp, u64>> {
+    let bounds = bounds(target)?;
+    let mut begins: Vec<i64> = target
+        .days
+        .newest_first()
+        .filter_map(|day| target.zone.bounds(day))
+        .map(|bounds| bounds.from.as_microsecond())
+        .collect();
+    begins.reverse();
+    let rows: Vec<RowsOfDay> = store
+        .warehouse
+        .statement(
+            &store.tables.render(sql::COUNT_EVENTS, &[]),
+            "prefill:estimate",
+        )
+        .param("team", target.team.id.0)
+        .param("from_us", bounds.from.as_microsecond())
+        .param("until_us", bounds.until.as_microsecond())
+        .param("begins", begins)
+        .rows("count the events")
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let day = Timestamp::from_microsecond(row.begin_us).ok()?;
+            Some((day, row.rows))
+        })
+        .collect())
+}
+
+/// The instants from the beginning of a target's first day to the end of its last.
+fn bounds(target: &Target) -> Result<Bounds> {
+    let bounds = |days: Vec<Day>| days.into_iter().find_map(|day| target.zone.bounds(day));
+    let newest: Vec<Day> = target.days.newest_first().collect();
+    let oldest = newest.iter().rev().copied().collect();
+    match (bounds(oldest), bounds(newest)) {
+        (Some(first), Some(last)) => Ok(Bounds {
+            from: first.from,
+            until: last.until,
+        }),
+        _ => Err(Error::misuse(format!(
+            "the zone {} has no day in {}",
+            target.zone, target.days
+        ))),
     }
 }
 
@@ -295,34 +323,18 @@ const STOP_WITHIN: Duration = Duration::from_secs(120);
 const HOLD: Duration = Duration::from_secs(60);
 
 impl Prefill {
-    /// The instants from the beginning of a target's first day to the end of its last.
-    fn bounds(target: &Target) -> Result<Bounds> {
-        let bounds = |days: Vec<Day>| days.into_iter().find_map(|day| target.zone.bounds(day));
-        let newest: Vec<Day> = target.days.newest_first().collect();
-        let oldest = newest.iter().rev().copied().collect();
-        match (bounds(oldest), bounds(newest)) {
-            (Some(first), Some(last)) => Ok(Bounds {
-                from: first.from,
-                until: last.until,
-            }),
-            _ => Err(Error::misuse(format!(
-                "the zone {} has no day in {}",
-                target.zone, target.days
-            ))),
-        }
-    }
-
     /// What [`Prefill::cleanup`] would delete.
     ///
     /// # Errors
     ///
     /// When the ledger or the warehouse fails.
     pub async fn count_cleanup(&self, target: &Target) -> Result<Cleanup> {
-        let bounds = Self::bounds(target)?;
+        let bounds = bounds(target)?;
+        let store = self.store_of(&target.team).await?;
         let mut counts = Vec::new();
-        for table in [&self.tables.stats, &self.tables.bounces] {
+        for table in [&store.tables.stats, &store.tables.bounces] {
             let text = crate::warehouse::name::with_names(sql::COUNT_ROWS, &[("table", table)]);
-            let rows: Vec<Rows> = self
+            let rows: Vec<Rows> = store
                 .warehouse
                 .statement(&text, "prefill:cleanup")
                 .param("team", target.team.id.0)
@@ -368,6 +380,7 @@ impl Prefill {
 
     async fn delete_held(&self, target: &Target, owner: &str) -> Result<Cleanup> {
         let (team, days) = (target.team.id, target.days);
+        let store = self.store_of(&target.team).await?;
         self.ledger.stop(team, days).await?;
         // A refill under way copied the rows and would bring them back: none may be under way in
         // the range's partitions, and none may begin.
@@ -379,8 +392,11 @@ impl Prefill {
         partitions.dedup();
         let deadline = tokio::time::Instant::now() + STOP_WITHIN;
         for partition in &partitions {
-            while !self.ledger.hold(*partition, owner, HOLD).await?
-                || self.ledger.runs_in(*partition).await?
+            while !self
+                .ledger
+                .hold(&store.name, *partition, owner, HOLD)
+                .await?
+                || self.ledger.runs_in(&store.name, *partition).await?
             {
                 if tokio::time::Instant::now() > deadline {
                     return Err(Error::new(
@@ -393,17 +409,19 @@ impl Prefill {
                     .hint("run the same cleanup again; prefill status shows what is running"));
                 }
                 // Nobody else may be there to take back what a dead worker holds.
-                self.worker(None).expire().await?;
+                self.worker(store, None).expire().await?;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
         let counted = self.count_cleanup(target).await?;
-        let bounds = Self::bounds(target)?;
-        for table in [&self.tables.stats, &self.tables.bounces] {
+        let bounds = bounds(target)?;
+        for table in [&store.tables.stats, &store.tables.bounces] {
             for partition in &partitions {
-                self.ledger.hold(*partition, owner, HOLD).await?;
+                self.ledger
+                    .hold(&store.name, *partition, owner, HOLD)
+                    .await?;
             }
-            fill::delete_rows(&self.warehouse, table, &[team], bounds, "prefill:cleanup").await?;
+            fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup").await?;
         }
         self.ledger.clean(team, days).await?;
         Ok(counted)

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::config::Config;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::warehouse::name::{Name, with_names};
 
@@ -112,8 +112,8 @@ impl Tables {
     ///
     /// [`crate::error::Class::Misuse`] when the configuration maps a column that the contract does
     /// not have, or a name is none.
-    pub fn new(config: &Config) -> Result<Self> {
-        let database = &config.warehouse.database;
+    pub fn new(config: &config::Warehouse) -> Result<Self> {
+        let database = &config.database;
         let mapped = &config.source.columns;
         let contract = || SOURCE_COLUMNS.iter().chain(WRITTEN_COLUMNS);
         if let Some(unknown) = mapped

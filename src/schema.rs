@@ -4,12 +4,53 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config;
 use crate::error::{Class, Error, Result};
 use crate::event;
 use crate::rollup::{Tables, sql};
-use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
+use crate::warehouse::{Place, Warehouse};
+
+/// A warehouse and the tables on it, which fit.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// As the configuration names the warehouse.
+    pub name: String,
+    pub warehouse: Warehouse,
+    pub tables: Tables,
+}
+
+impl Store {
+    /// Reaches a warehouse, making the tables that are missing on it and checking the others.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be reached, and as [`prepare`].
+    pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
+        Ok(Self::prepared(name, config, place).await?.0)
+    }
+
+    /// As [`Store::open`], with what was found and done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub async fn prepared(
+        name: &str,
+        config: &config::Warehouse,
+        place: &Place,
+    ) -> Result<(Self, Vec<Prepared>)> {
+        let tables = Tables::new(config)?;
+        let warehouse = Warehouse::open(place, config).await?;
+        let prepared = prepare(&warehouse, &tables, config).await?;
+        let store = Self {
+            name: name.to_owned(),
+            warehouse,
+            tables,
+        };
+        Ok((store, prepared))
+    }
+}
 
 /// What was found and done about one table.
 #[derive(Clone, Debug, Serialize)]
@@ -34,14 +75,14 @@ struct Engine {
 /// # Errors
 ///
 /// [`Class::Operator`] naming the table and the columns that are missing or of another type.
-pub async fn prepare(
+async fn prepare(
     warehouse: &Warehouse,
     tables: &Tables,
-    config: &Config,
+    config: &config::Warehouse,
 ) -> Result<Vec<Prepared>> {
     let database = with_names(
         "create database if not exists {database}",
-        &[("database", &Name::new(&config.warehouse.database)?)],
+        &[("database", &Name::new(&config.database)?)],
     );
     // The database itself cannot be the one that the connection begins in.
     warehouse

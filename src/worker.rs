@@ -16,8 +16,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{Fill, Filled, SCRATCH_PREFIX};
 use crate::ledger::{Claim, Claimed, Ledger, Outcome};
-use crate::rollup::Tables;
-use crate::warehouse::Warehouse;
+use crate::schema::Store;
 use crate::warehouse::name::with_names;
 
 pub use owner::owner;
@@ -46,8 +45,8 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Worker {
     pub ledger: Ledger,
-    pub warehouse: Warehouse,
-    pub tables: Tables,
+    /// Works on this warehouse only.
+    pub store: Store,
     pub config: Config,
     /// Tells people whose claim it is.
     pub owner: String,
@@ -71,7 +70,13 @@ impl Worker {
         let service = &self.config.service;
         let claim = self
             .ledger
-            .claim(&self.owner, service.lease(), service.batch, self.run)
+            .claim(
+                &self.owner,
+                service.lease(),
+                service.batch,
+                &self.store.name,
+                self.run,
+            )
             .await?;
         let Some(claim) = claim else {
             return Ok(Step::Idle);
@@ -88,12 +93,12 @@ impl Worker {
     ///
     /// When the ledger fails.
     pub async fn expire(&self) -> Result<()> {
-        for holder in self.ledger.holders().await? {
+        for holder in self.ledger.holders(&self.store.name).await? {
             let dead = owner::is_dead(&holder.owner);
             if !holder.lease_is_over && !dead {
                 continue;
             }
-            if let Err(error) = self.warehouse.kill(&holder.comment).await {
+            if let Err(error) = self.store.warehouse.kill(&holder.comment).await {
                 warn!(
                     error = error.chain(),
                     "not taking over a dead worker's claim yet"
@@ -122,8 +127,8 @@ impl Worker {
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
         let wrote_directly = AtomicBool::new(false);
         let fill = Fill {
-            warehouse: &self.warehouse,
-            tables: &self.tables,
+            warehouse: &self.store.warehouse,
+            tables: &self.store.tables,
             ledger: &self.ledger,
             claim,
             lease: self.config.service.lease(),
@@ -326,9 +331,10 @@ impl Worker {
     ///
     /// When the ledger or the warehouse fails.
     pub async fn sweep(&self) -> Result<()> {
-        let (database, _) = self.tables.stats.parts();
+        let (database, _) = self.store.tables.stats.parts();
         // The tables first: a fill that ends between the two questions drops its own.
         let tables: Vec<TableName> = self
+            .store
             .warehouse
             .statement(
                 "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String})",
@@ -346,8 +352,9 @@ impl Worker {
             {
                 continue;
             }
-            let table = self.tables.own(&name)?;
-            self.warehouse
+            let table = self.store.tables.own(&name)?;
+            self.store
+                .warehouse
                 .statement(
                     &with_names("drop table if exists {table} sync", &[("table", &table)]),
                     "prefill:sweep",

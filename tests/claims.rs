@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use prefill::calendar::TeamId;
-use prefill::config::Config;
+use prefill::config::{Config, DEFAULT_WAREHOUSE, Source};
 use prefill::error::{Class, Result};
 use prefill::ledger::{Receipt, State};
 use prefill::service::{Place, Prefill};
@@ -36,6 +36,7 @@ async fn one_slice_asked_for() -> (World, TeamId) {
             team,
             target.days,
             &zone,
+            DEFAULT_WAREHOUSE,
             prefill::ledger::Reason::Request,
             None,
         )
@@ -55,8 +56,13 @@ async fn f10_of_two_workers_that_race_for_a_slice_one_has_it() {
     let (world, _) = one_slice_asked_for().await;
     let other = world.again().await;
     let (one, two) = tokio::join!(
-        world.prefill.ledger.claim("one", LEASE, 50, None),
-        other.ledger.claim("two", LEASE, 50, None),
+        world
+            .prefill
+            .ledger
+            .claim("one", LEASE, 50, DEFAULT_WAREHOUSE, None),
+        other
+            .ledger
+            .claim("two", LEASE, 50, DEFAULT_WAREHOUSE, None),
     );
     let claims = [one.expect("asked"), two.expect("asked")];
     assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
@@ -67,12 +73,18 @@ async fn f9_a_worker_taken_for_dead_has_no_effect_once_its_lease_is_over() {
     let (world, team) = one_slice_asked_for().await;
     let ledger = &world.prefill.ledger;
     let slow = ledger
-        .claim("slow", Duration::from_millis(1), 50, None)
+        .claim(
+            "slow",
+            Duration::from_millis(1),
+            50,
+            DEFAULT_WAREHOUSE,
+            None,
+        )
         .await
         .expect("asked")
         .expect("a claim");
     until("the lease is over", Duration::from_secs(5), || async {
-        let holders = ledger.holders().await.expect("holders");
+        let holders = ledger.holders(DEFAULT_WAREHOUSE).await.expect("holders");
         holders
             .iter()
             .any(|holder| holder.lease_is_over)
@@ -82,16 +94,12 @@ async fn f9_a_worker_taken_for_dead_has_no_effect_once_its_lease_is_over() {
     // Until its statements are known to be gone, nobody else has the slice.
     assert!(
         ledger
-            .claim("quick", LEASE, 50, None)
+            .claim("quick", LEASE, 50, DEFAULT_WAREHOUSE, None)
             .await
             .expect("asked")
             .is_none()
     );
-    let step = world
-        .prefill
-        .worker(None)
-        .step(&CancellationToken::new())
-        .await;
+    let step = world.worker().step(&CancellationToken::new()).await;
     assert_eq!(step.expect("a step"), Step::Filled);
     let lost = ledger.renew(&slow, LEASE).await.expect_err("lost");
     assert_eq!(lost.class(), Class::Lost);
@@ -130,13 +138,14 @@ async fn a_partition_has_one_writer_and_a_hold_keeps_it_free() {
             other,
             target.days,
             &target.zone,
+            DEFAULT_WAREHOUSE,
             prefill::ledger::Reason::Request,
             None,
         )
         .await
         .expect("asked");
     let first = ledger
-        .claim("one", LEASE, 50, None)
+        .claim("one", LEASE, 50, DEFAULT_WAREHOUSE, None)
         .await
         .expect("asked")
         .expect("a claim");
@@ -144,7 +153,7 @@ async fn a_partition_has_one_writer_and_a_hold_keeps_it_free() {
     assert_eq!(first.slices[0].partition, 20_260_501);
     assert!(
         ledger
-            .claim("two", LEASE, 50, None)
+            .claim("two", LEASE, 50, DEFAULT_WAREHOUSE, None)
             .await
             .expect("asked")
             .is_none()
@@ -157,27 +166,27 @@ async fn a_partition_has_one_writer_and_a_hold_keeps_it_free() {
         .expect("recorded");
     assert!(
         ledger
-            .hold(20_260_501, "cleaner", LEASE)
+            .hold(DEFAULT_WAREHOUSE, 20_260_501, "cleaner", LEASE)
             .await
             .expect("held")
     );
     assert!(
         !ledger
-            .hold(20_260_501, "another", LEASE)
+            .hold(DEFAULT_WAREHOUSE, 20_260_501, "another", LEASE)
             .await
             .expect("asked"),
         "held by another"
     );
     assert!(
         ledger
-            .claim("two", LEASE, 50, None)
+            .claim("two", LEASE, 50, DEFAULT_WAREHOUSE, None)
             .await
             .expect("asked")
             .is_none()
     );
     ledger.let_go("cleaner").await.expect("let go");
     let second = ledger
-        .claim("two", LEASE, 50, None)
+        .claim("two", LEASE, 50, DEFAULT_WAREHOUSE, None)
         .await
         .expect("asked")
         .expect("a claim");
@@ -319,10 +328,13 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
         program: Some(program()),
     };
     let mut config = Config::default();
-    config.source.table = "clicks".to_owned();
-    let refused = Prefill::open(&place, config.clone())
-        .await
-        .expect_err("misfit");
+    let source = |config: &mut Config, change: fn(&mut Source)| {
+        let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE);
+        change(&mut warehouse.expect("the warehouse").source);
+    };
+    source(&mut config, |source| source.table = "clicks".to_owned());
+    let misfit = Prefill::open(&place, config.clone()).await.expect("opened");
+    let refused = misfit.store(DEFAULT_WAREHOUSE).await.expect_err("misfit");
     assert!(
         refused
             .chain()
@@ -331,12 +343,16 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
         refused.chain()
     );
     assert_eq!(refused.class(), Class::Operator);
-    config
-        .source
-        .columns
-        .insert("host".to_owned(), "hostname".to_owned());
+    source(&mut config, |source| {
+        source
+            .columns
+            .insert("host".to_owned(), "hostname".to_owned());
+    });
+    let prefill = Prefill::open(&place, config).await.expect("opened");
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("it fits");
     let mapped = World {
-        prefill: Prefill::open(&place, config).await.expect("it fits"),
+        store: store.clone(),
+        prefill,
         dir: world.dir,
     };
     mapped.enable(team).await;

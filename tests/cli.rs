@@ -1248,6 +1248,6 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
     let told = fill.end();
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.out.starts_with("completed: "), "{told:?}");
-    world.prefill.warehouse.revive().await.expect("revived");
+    world.store.warehouse.revive().await.expect("revived");
     assert_eq!(world.tables().await, undisturbed, "the engine died");
 }

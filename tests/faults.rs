@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use prefill::config::Config;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::service::Prefill;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ async fn forward(State(between): State<Between>, request: Request) -> Response {
 /// An installation whose calls go through the proxy.
 async fn disturbed(world: &World) -> (Prefill, Between) {
     let between = Between {
-        engine: world.prefill.warehouse.endpoint().url,
+        engine: world.store.warehouse.endpoint().url,
         http: reqwest::Client::new(),
         calls: Arc::default(),
         broken: Arc::default(),
@@ -104,7 +104,8 @@ async fn disturbed(world: &World) -> (Prefill, Between) {
     let text = std::fs::read_to_string(&card).expect("the card");
     std::fs::write(&card, text.replace(&between.engine, &url)).expect("written");
     let prefill = world.again().await;
-    assert_eq!(prefill.warehouse.endpoint().url, url);
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    assert_eq!(store.warehouse.endpoint().url, url);
     (prefill, between)
 }
 

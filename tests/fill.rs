@@ -2,6 +2,7 @@
 
 mod support;
 
+use prefill::config::DEFAULT_WAREHOUSE;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,8 @@ async fn f7_a_reader_of_a_day_that_is_refilled_sees_the_old_rows_or_the_new_and_
         );
     }
     let reader = world.again().await;
+    let reader = reader.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    let reader = reader.clone();
     let stop = CancellationToken::new();
     let told = stop.clone();
     let reading = tokio::spawn(async move {

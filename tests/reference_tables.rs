@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use prefill::calendar::{Day, TeamId, Zone};
-use prefill::config::Config;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
 use prefill::ledger::{Ledger, TeamChange};
 use prefill::worker::Step;
@@ -320,10 +320,7 @@ async fn f14_a_day_without_events_is_not_filled_until_the_source_is_known_to_hav
     let late = page_view(quiet, 2, "s3", &format!("{yesterday}T12:00:00Z"), "/late");
     world.insert(std::slice::from_ref(&late)).await;
     events.push(late);
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        1
-    );
+    assert_eq!(world.look_for_late_events().await, 1);
     assert_eq!(
         world.fill(quiet, &yesterday, &today, false).await,
         "completed"
@@ -348,11 +345,7 @@ async fn f19_f32_late_events_change_their_day_and_only_that_one_and_nothing_else
     }];
     assert_eq!(world.fill(team, from, until, false).await, "completed");
     for look in 1..=3 {
-        assert_eq!(
-            world.prefill.look_for_late_events().await.expect("looked"),
-            0,
-            "look {look}"
-        );
+        assert_eq!(world.look_for_late_events().await, 0, "look {look}");
     }
     let before = filled_at(&world, team).await;
     assert_eq!(world.fill(team, from, until, false).await, "completed");
@@ -373,25 +366,15 @@ async fn f19_f32_late_events_change_their_day_and_only_that_one_and_nothing_else
     ];
     world.insert(&late).await;
     events.extend(late);
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        1
-    );
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        0,
-        "it is known now"
-    );
+    assert_eq!(world.look_for_late_events().await, 1);
+    assert_eq!(world.look_for_late_events().await, 0, "it is known now");
     assert_eq!(world.fill(team, from, until, false).await, "completed");
     assert_eq!(
         changed_days(&before, &filled_at(&world, team).await),
         ["2026-05-02"]
     );
     assert_tables(&world, &events, &scopes, &format!("late, seed {seed}")).await;
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        0
-    );
+    assert_eq!(world.look_for_late_events().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -422,10 +405,7 @@ async fn f21_events_that_land_while_their_day_is_filled_are_counted_once() {
         &format!("seed {seed}"),
     )
     .await;
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        0
-    );
+    assert_eq!(world.look_for_late_events().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,11 +441,7 @@ async fn f19_a_late_event_that_moves_the_start_of_a_session_changes_the_day_that
             ["2026-05-02", "2026-05-03"],
         ),
     ] {
-        assert_eq!(
-            world.prefill.look_for_late_events().await.expect("looked"),
-            0,
-            "{session}"
-        );
+        assert_eq!(world.look_for_late_events().await, 0, "{session}");
         if session == "moves later" {
             let_the_overlap_pass(&world).await;
         }
@@ -473,11 +449,7 @@ async fn f19_a_late_event_that_moves_the_start_of_a_session_changes_the_day_that
         let late = page_view(team, 1, session, when, "/first");
         world.insert(std::slice::from_ref(&late)).await;
         events.push(late);
-        assert_eq!(
-            world.prefill.look_for_late_events().await.expect("looked"),
-            2,
-            "{session}"
-        );
+        assert_eq!(world.look_for_late_events().await, 2, "{session}");
         assert_eq!(world.fill(team, from, until, false).await, "completed");
         assert_tables(&world, &events, &scopes, session).await;
         assert_eq!(
@@ -514,10 +486,7 @@ async fn f19_late_events_are_found_in_minutes_that_a_zone_repeated_around_midnig
     let late = page_view(team, 1, "late", "2010-11-07T02:45:00Z", "/repeated");
     world.insert(std::slice::from_ref(&late)).await;
     events.push(late);
-    assert_eq!(
-        world.prefill.look_for_late_events().await.expect("looked"),
-        1
-    );
+    assert_eq!(world.look_for_late_events().await, 1);
     assert_eq!(world.fill(team, from, until, false).await, "completed");
     assert_tables(&world, &events, &scopes, "late").await;
 }
@@ -546,7 +515,7 @@ async fn f19_events_that_came_while_the_setting_was_off_are_found_when_it_is_on_
     let late = page_view(team, 1, "late", "2026-05-01T13:00:00Z", "/late");
     world.insert(std::slice::from_ref(&late)).await;
     events.push(late);
-    world.prefill.look_for_late_events().await.expect("looked");
+    world.look_for_late_events().await;
     let_the_overlap_pass(&world).await;
 
     world.enable(team).await;
@@ -643,7 +612,13 @@ async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it
         let claim = world
             .prefill
             .ledger
-            .claim("test", Duration::from_secs(60), 50, Some(run))
+            .claim(
+                "test",
+                Duration::from_secs(60),
+                50,
+                DEFAULT_WAREHOUSE,
+                Some(run),
+            )
             .await;
         claim
             .expect("asked")
@@ -701,7 +676,7 @@ async fn f11_a_team_that_moves_takes_nothing_from_a_team_that_is_filled_with_it(
     let late = page_view(settled, 1, "late", "2026-05-01T21:00:00Z", "/the-1st");
     world.insert(std::slice::from_ref(&late)).await;
     events.push(late);
-    world.prefill.look_for_late_events().await.expect("looked");
+    world.look_for_late_events().await;
     settle(&world).await;
     assert_tables(&world, &events, &scopes, "after").await;
 }
@@ -779,7 +754,7 @@ async fn a_day_of_many_thousand_persons_and_sessions_is_as_unique_as_its_raw_eve
 
 /// Works until nothing is open.
 async fn settle(world: &World) {
-    let (worker, stop) = (world.prefill.worker(None), CancellationToken::new());
+    let (worker, stop) = (world.worker(), CancellationToken::new());
     while worker.step(&stop).await.expect("a step") != Step::Idle {}
 }
 
@@ -789,7 +764,7 @@ async fn let_the_overlap_pass(world: &World) {
     world
         .prefill
         .ledger
-        .set_mark("scanned_us", later.as_microsecond())
+        .set_mark("scanned_us:default", later.as_microsecond())
         .await
         .expect("set");
 }

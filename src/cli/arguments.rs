@@ -124,10 +124,13 @@ pub struct TeamAdd {
     /// The team's own number of days
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub backfill_days: Option<i64>,
+    /// The team's warehouse, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub warehouse: Option<String>,
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "organization", "timezone", "backfill_days"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["name", "organization", "timezone", "backfill_days", "warehouse"]))]
 pub struct TeamSet {
     /// The team
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -144,6 +147,9 @@ pub struct TeamSet {
     /// The team's own number of days
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub backfill_days: Option<i64>,
+    /// The team's warehouse, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub warehouse: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -274,9 +280,12 @@ pub struct Query {
     /// How to answer, such as TSV, CSVWithNames or Vertical [default: a table, or JSON with --json]
     #[arg(long)]
     pub format: Option<String>,
-    /// Gives the statement the parameter {team_id:Int64}
+    /// Gives the statement the parameter {team_id:Int64}, and runs it on the team's warehouse
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
+    /// The warehouse to ask, where there are several [default: the team's, else default_warehouse]
+    #[arg(long, value_name = "NAME")]
+    pub warehouse: Option<String>,
 }
 
 #[derive(Debug, Args)]

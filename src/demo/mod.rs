@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::calendar::{TeamId, Zone};
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_WAREHOUSE};
 use crate::error::{Class, Error, Result};
 use crate::event::Event;
 use crate::ledger::NewTeam;
@@ -23,6 +23,7 @@ use crate::load::{Load, Loaded};
 use crate::output::{self, Rows, note, number};
 use crate::report;
 use crate::request::{self, Asked};
+use crate::schema::Store;
 use crate::service::{Place, Prefill};
 use site::Site;
 
@@ -85,10 +86,17 @@ pub async fn run(
         data_dir: place.data_dir.join("demo"),
         ..place.clone()
     };
-    let prefill = Prefill::open(&place, config.clone()).await?;
+    // Whatever is configured, the demo plays with nobody's tables but its own.
+    let config = Config {
+        backfill_days: config.backfill_days,
+        max_backfill_days: config.max_backfill_days,
+        service: config.service.clone(),
+        ..Config::default()
+    };
+    let prefill = Prefill::open(&place, config).await?;
     let site = Site::demo(Timestamp::now());
     let stage = Stage { json };
-    let shown = show(&stage, &place, &prefill, site, serve, stop).await?;
+    let shown = show(&stage, &prefill, site, serve, stop).await?;
     if json {
         output::json(&shown)?;
     }
@@ -97,14 +105,13 @@ pub async fn run(
 
 async fn show(
     stage: &Stage,
-    place: &Place,
     prefill: &Prefill,
     site: Site,
     serve: bool,
     stop: &CancellationToken,
 ) -> Result<Shown> {
     stage.heading("1. a site with its visitors");
-    let loaded = load(place, prefill, &site, stop).await?;
+    let loaded = load(prefill, &site, stop).await?;
     stage.say(format!(
         "{} events over 9 days, {} of them new, of {} teams in {} time zones",
         number(loaded.events),
@@ -149,7 +156,7 @@ async fn show(
     let questions = questions(stage, prefill, &site).await?;
     let same = questions.iter().all(|question| question.same_answer);
     stage.heading("5. look around");
-    let dir = place.data_dir.display();
+    let dir = prefill.data_dir().display();
     for command in [
         "list".to_owned(),
         "validate --team-id 2".to_owned(),
@@ -161,7 +168,12 @@ async fn show(
     if serve {
         stage.say(format!(
             "serving; ClickHouse's HTTP interface is at {}; Ctrl-C ends it",
-            prefill.warehouse.endpoint().url
+            prefill
+                .store(DEFAULT_WAREHOUSE)
+                .await?
+                .warehouse
+                .endpoint()
+                .url
         ));
         stop.cancelled().await;
     }
@@ -206,12 +218,7 @@ impl Stage {
     }
 }
 
-async fn load(
-    place: &Place,
-    prefill: &Prefill,
-    site: &Site,
-    stop: &CancellationToken,
-) -> Result<Loaded> {
+async fn load(prefill: &Prefill, site: &Site, stop: &CancellationToken) -> Result<Loaded> {
     for team in &site.teams {
         let id = TeamId(team.team_id);
         if prefill.ledger.find_team(id).await?.is_none() {
@@ -221,6 +228,7 @@ async fn load(
                 organization: "Demo".to_owned(),
                 zone: Zone::get(&team.timezone)?,
                 backfill_days: None,
+                warehouse: None,
             };
             prefill.ledger.add_team(&team).await?;
         }
@@ -230,7 +238,7 @@ async fn load(
         Some(u64::from(expected)),
         "{bar:30} {pos} events  {eta} left",
     );
-    let mut load = Load::begin(prefill, &place.data_dir, || {
+    let mut load = Load::begin(prefill, || {
         note("another import is under way; waiting for it")
     })
     .await?;
@@ -372,7 +380,7 @@ async fn questions(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<Vec<
         .bounds(target.days.from)
         .map_or(0, |bounds| bounds.from.as_microsecond());
     let asker = Asker {
-        prefill,
+        store: prefill.store(DEFAULT_WAREHOUSE).await?,
         team: target.team.id,
         timezone: target.zone.name(),
         from_us,
@@ -445,7 +453,7 @@ fn tell(stage: &Stage, team: &str, question: &Question, rows: &Rows) {
 }
 
 struct Asker<'a> {
-    prefill: &'a Prefill,
+    store: &'a Store,
     team: TeamId,
     timezone: &'a str,
     from_us: i64,
@@ -462,7 +470,7 @@ impl Asker<'_> {
         for _ in 0..ASKED {
             let begun = Instant::now();
             answer = self
-                .prefill
+                .store
                 .warehouse
                 .statement(sql, "prefill:demo")
                 .param("team", self.team.0)

@@ -20,13 +20,18 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection as _, Row, SqlStr};
 
 pub use runs::{Progress, Run};
-pub use slices::{Claim, Claimed, Holder, Outcome, Reason, Receipt, Slice, State, partition_of};
+pub use slices::{
+    Claim, Claimed, Holder, Outcome, Reason, Receipt, Slice, State, Wanted, partition_of,
+};
 pub use teams::{NewTeam, Team, TeamChange};
 
 use crate::error::{Class, Error, Result};
 
 /// Released migrations never change.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("sql/0001_ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("sql/0001_ledger.sql")),
+    (2, "warehouses", include_str!("sql/0002_warehouses.sql")),
+];
 
 /// How long a write waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);

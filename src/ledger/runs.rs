@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::slices::Reason;
+use super::slices::{Reason, Wanted};
 use super::{Ledger, column, failed, parsed};
 use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
@@ -77,6 +77,7 @@ impl Ledger {
         team: TeamId,
         days: Days,
         zone: &Zone,
+        warehouse: &str,
         reason: Reason,
         once: Option<&str>,
     ) -> Result<Option<Uuid>> {
@@ -104,7 +105,16 @@ impl Ledger {
         for day in days.newest_first() {
             // Filled days are left out unless they are forced; the fence tells the fill that this run
             // brings from one that was there.
-            if !Self::want(&mut *transaction, team, day, zone, reason, force, true).await? {
+            let wanted = Wanted {
+                team,
+                day,
+                zone,
+                warehouse,
+                reason,
+                again: force,
+                revive: true,
+            };
+            if !Self::want(&mut *transaction, &wanted).await? {
                 continue;
             }
             sqlx::query("insert into run_slices (run_id, team_id, day, after_fence) select $1, team_id, day, case when state = 'running' and not $4 then fence - 1 else fence end from slices where team_id = $2 and day = $3 and ($4 or state <> 'filled')")

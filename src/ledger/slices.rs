@@ -73,6 +73,8 @@ pub enum Reason {
     RowsChanged,
     /// The team moved to another time zone.
     ZoneChanged,
+    /// The team moved to another warehouse.
+    WarehouseChanged,
 }
 
 impl Reason {
@@ -85,6 +87,7 @@ impl Reason {
             Self::LateEvents => "late events",
             Self::RowsChanged => "rows changed",
             Self::ZoneChanged => "time zone changed",
+            Self::WarehouseChanged => "warehouse changed",
         }
     }
 }
@@ -121,6 +124,7 @@ pub struct Slice {
     pub state: State,
     pub reason: String,
     pub timezone: String,
+    pub warehouse: String,
     #[serde(skip)]
     pub bucket: Timestamp,
     #[serde(skip)]
@@ -200,52 +204,55 @@ pub struct Outcome {
     pub waiting_for_events: bool,
 }
 
-/// A slice to want: everything about it that arithmetic gives.
+/// A slice that is wanted. One that is there is left as it is, unless it is to be done `again`, or
+/// `revive` takes up what failed, was cleaned, or waits for its next try.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub team: TeamId,
+    pub day: Day,
+    pub zone: &'a Zone,
+    /// The name of the warehouse that the team's tables are on.
+    pub warehouse: &'a str,
+    pub reason: Reason,
+    pub again: bool,
+    pub revive: bool,
+}
+
+/// Everything about a slice that arithmetic gives.
 fn instants(day: Day, zone: &Zone) -> Option<(Bounds, i64)> {
     let bounds = zone.bounds(day)?;
     Some((bounds, partition_of(bounds.from)))
 }
 
 impl Ledger {
-    /// Wants a slice. One that is there is left as it is, unless `again` asks to do it again, or
-    /// `revive` to take up what failed, was cleaned, or waits for its next try. False for a day
-    /// that the zone does not have.
+    /// Wants a slice. False for a day that the zone does not have.
     pub(super) async fn want<'e>(
         executor: impl Executor<'e, Database = Sqlite>,
-        team: TeamId,
-        day: Day,
-        zone: &Zone,
-        reason: Reason,
-        again: bool,
-        revive: bool,
+        wanted: &Wanted<'_>,
     ) -> Result<bool> {
-        let Some((bounds, partition)) = instants(day, zone) else {
+        let Some((bounds, partition)) = instants(wanted.day, wanted.zone) else {
             return Ok(false);
         };
         sqlx::query(include_str!("sql/want.sql"))
-            .bind(team.0)
-            .bind(day.to_string())
-            .bind(zone.name())
+            .bind(wanted.team.0)
+            .bind(wanted.day.to_string())
+            .bind(wanted.zone.name())
             .bind(bounds.from.as_second())
             .bind(bounds.until.as_second())
             .bind(partition)
-            .bind(reason.text())
-            .bind(again)
-            .bind(revive)
+            .bind(wanted.reason.text())
+            .bind(wanted.again)
+            .bind(wanted.revive)
+            .bind(wanted.warehouse)
             .execute(executor)
             .await
             .map_err(|error| failed("want a slice", error))?;
         Ok(true)
     }
 
-    /// Writes what a plan found: slices to want, to do again, and to want no more.
-    pub async fn apply(
-        &self,
-        want: &[(TeamId, Day, Zone)],
-        again: &[(TeamId, Day, Zone, Reason)],
-        release: &[(TeamId, Day)],
-    ) -> Result<()> {
-        if want.is_empty() && again.is_empty() && release.is_empty() {
+    /// Writes what a plan found: slices to want or to do again, and slices to want no more.
+    pub async fn apply(&self, wanted: &[Wanted<'_>], released: &[(TeamId, Day)]) -> Result<()> {
+        if wanted.is_empty() && released.is_empty() {
             return Ok(());
         }
         let mut transaction = self
@@ -253,22 +260,10 @@ impl Ledger {
             .begin()
             .await
             .map_err(|error| failed("write the plan", error))?;
-        for (team, day, zone) in want {
-            Self::want(
-                &mut *transaction,
-                *team,
-                *day,
-                zone,
-                Reason::Window,
-                false,
-                false,
-            )
-            .await?;
+        for slice in wanted {
+            Self::want(&mut *transaction, slice).await?;
         }
-        for (team, day, zone, reason) in again {
-            Self::want(&mut *transaction, *team, *day, zone, *reason, true, false).await?;
-        }
-        for (team, day) in release {
+        for (team, day) in released {
             sqlx::query(include_str!("sql/release.sql"))
                 .bind(team.0)
                 .bind(day.to_string())
@@ -282,13 +277,14 @@ impl Ledger {
             .map_err(|error| failed("write the plan", error))
     }
 
-    /// Claims the newest open slice and those that can be filled with it; `None` when nothing is
-    /// open, or what is open has to wait.
+    /// Claims the newest open slice of a warehouse and those that can be filled with it; `None` when
+    /// nothing is open, or what is open has to wait.
     pub async fn claim(
         &self,
         owner: &str,
         lease: Duration,
         most: u32,
+        warehouse: &str,
         run: Option<Uuid>,
     ) -> Result<Option<Claim>> {
         let id = Uuid::new_v4();
@@ -298,6 +294,7 @@ impl Ledger {
             .bind(milliseconds(lease))
             .bind(most)
             .bind(run.map(|run| run.to_string()))
+            .bind(warehouse)
             .fetch_all(&self.writer)
             .await
             .map_err(|error| failed("claim a slice", error))?;
@@ -417,9 +414,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// The claims that hold slices, with who holds them.
-    pub async fn holders(&self) -> Result<Vec<Holder>> {
+    /// The claims that hold slices of a warehouse, with who holds them.
+    pub async fn holders(&self, warehouse: &str) -> Result<Vec<Holder>> {
         let rows = sqlx::query(include_str!("sql/holders.sql"))
+            .bind(warehouse)
             .fetch_all(&self.reader)
             .await
             .map_err(|error| failed("look for expired claims", error))?;
@@ -503,9 +501,15 @@ impl Ledger {
     }
 
     /// Keeps a partition free of claims until the lease is over; false when somebody else does.
-    pub async fn hold(&self, partition: i64, owner: &str, lease: Duration) -> Result<bool> {
+    pub async fn hold(
+        &self,
+        warehouse: &str,
+        partition: i64,
+        owner: &str,
+        lease: Duration,
+    ) -> Result<bool> {
         let held = sqlx::query(include_str!("sql/hold.sql"))
-            .bind("default")
+            .bind(warehouse)
             .bind(partition)
             .bind(owner)
             .bind(milliseconds(lease))
@@ -525,9 +529,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a slice of one of these partitions is being filled.
-    pub async fn runs_in(&self, partition: i64) -> Result<bool> {
-        let row = sqlx::query("select exists (select 1 from slices where state = 'running' and partition = $1) as busy")
+    /// Whether a slice of this partition is being filled.
+    pub async fn runs_in(&self, warehouse: &str, partition: i64) -> Result<bool> {
+        let row = sqlx::query("select exists (select 1 from slices where state = 'running' and warehouse = $1 and partition = $2) as busy")
+            .bind(warehouse)
             .bind(partition)
             .fetch_one(&self.writer)
             .await
@@ -558,9 +563,10 @@ impl Ledger {
         Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
     }
 
-    /// When the next open slice can be claimed; `None` when there is none.
-    pub async fn next_open(&self) -> Result<Option<Duration>> {
-        let row = sqlx::query("select min(max(not_before - cast(unixepoch('subsec') * 1000 as integer), 0)) as wait from slices where state in ('wanted', 'stale') and held = 0")
+    /// When the next open slice of a warehouse can be claimed; `None` when there is none.
+    pub async fn next_open(&self, warehouse: &str) -> Result<Option<Duration>> {
+        let row = sqlx::query("select min(max(not_before - cast(unixepoch('subsec') * 1000 as integer), 0)) as wait from slices where state in ('wanted', 'stale') and held = 0 and warehouse = $1")
+            .bind(warehouse)
             .fetch_one(&self.reader)
             .await
             .map_err(|error| failed("read the queue", error))?;
@@ -622,6 +628,7 @@ fn slice(row: &SqliteRow) -> Result<Slice> {
         state: parsed(row, "state")?,
         reason: column(row, "reason")?,
         timezone: column(row, "timezone")?,
+        warehouse: column(row, "warehouse")?,
         bucket: instant_s(row, "bucket_s")?,
         until: instant_s(row, "until_s")?,
         waiting_for_events: column(row, "waiting")?,

@@ -22,6 +22,8 @@ pub struct Team {
     pub enabled: bool,
     /// The team's own number of days.
     pub backfill_days: Option<i64>,
+    /// The name of the team's warehouse, where the table says one.
+    pub warehouse: Option<String>,
     /// When the setting was last turned on.
     #[serde(rename = "enabled_date")]
     pub enabled_at: Option<Timestamp>,
@@ -51,6 +53,7 @@ pub struct NewTeam {
     pub organization: String,
     pub zone: Zone,
     pub backfill_days: Option<i64>,
+    pub warehouse: Option<String>,
 }
 
 /// What to change of a team; `None` leaves it.
@@ -60,6 +63,7 @@ pub struct TeamChange {
     pub organization: Option<String>,
     pub zone: Option<Zone>,
     pub backfill_days: Option<i64>,
+    pub warehouse: Option<String>,
 }
 
 impl Ledger {
@@ -67,12 +71,13 @@ impl Ledger {
     ///
     /// [`crate::error::Class::Misuse`] when there is a team of this id already.
     pub async fn add_team(&self, team: &NewTeam) -> Result<()> {
-        let added = sqlx::query("insert into teams (id, name, organization, timezone, backfill_days) values ($1, $2, $3, $4, $5) on conflict (id) do nothing")
+        let added = sqlx::query("insert into teams (id, name, organization, timezone, backfill_days, warehouse) values ($1, $2, $3, $4, $5, $6) on conflict (id) do nothing")
             .bind(team.id.0)
             .bind(&team.name)
             .bind(&team.organization)
             .bind(team.zone.name())
             .bind(team.backfill_days)
+            .bind(&team.warehouse)
             .execute(&self.writer)
             .await
             .map_err(|error| failed("add a team", error))?;
@@ -89,12 +94,13 @@ impl Ledger {
 
     /// Changes a team.
     pub async fn set_team(&self, id: TeamId, change: &TeamChange) -> Result<Team> {
-        sqlx::query("update teams set name = coalesce($2, name), organization = coalesce($3, organization), timezone = coalesce($4, timezone), backfill_days = coalesce($5, backfill_days) where id = $1")
+        sqlx::query("update teams set name = coalesce($2, name), organization = coalesce($3, organization), timezone = coalesce($4, timezone), backfill_days = coalesce($5, backfill_days), warehouse = coalesce($6, warehouse) where id = $1")
             .bind(id.0)
             .bind(&change.name)
             .bind(&change.organization)
             .bind(change.zone.as_ref().map(Zone::name))
             .bind(change.backfill_days)
+            .bind(&change.warehouse)
             .execute(&self.writer)
             .await
             .map_err(|error| failed("change a team", error))?;
@@ -195,6 +201,7 @@ fn team(row: &sqlx::sqlite::SqliteRow) -> Result<Team> {
             .try_get("web_analytics_pre_aggregated_tables_enabled")
             .map_err(|error| failed("read a team", error))?,
         backfill_days: column(row, "backfill_days")?,
+        warehouse: column(row, "warehouse")?,
         enabled_at: enabled_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
     })
 }

@@ -7,7 +7,7 @@
 pub mod codes;
 pub mod name;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clickhouse::query::Query;
@@ -15,7 +15,7 @@ use clickhouse::{Client, Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{Class, Error, Result};
 
@@ -24,11 +24,19 @@ const GRACE: Duration = Duration::from_secs(15);
 /// How long statements that were told to stop may take to be gone.
 const GONE: Duration = Duration::from_secs(30);
 
+/// Where an installation is, and what serves its embedded engine.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub data_dir: PathBuf,
+    /// The prefill binary, where that is not the running program.
+    pub program: Option<PathBuf>,
+}
+
 /// A warehouse that this process can use.
 #[derive(Clone)]
 pub struct Warehouse {
     engine: Engine,
-    config: crate::config::Warehouse,
+    config: config::Warehouse,
     /// One pool of connections; addresses change with the engine, the pool does not mind.
     http: Client,
 }
@@ -48,13 +56,12 @@ impl std::fmt::Debug for Warehouse {
 }
 
 impl Warehouse {
-    /// The embedded engine of a data directory, found or started. `program` is the prefill binary,
-    /// where that is not the running one.
-    pub async fn open(data_dir: &Path, program: Option<&Path>, config: &Config) -> Result<Self> {
-        let engine = Engine::attach(data_dir, program).await?;
+    /// The embedded engine of an installation, found or started.
+    pub async fn open(place: &Place, config: &config::Warehouse) -> Result<Self> {
+        let engine = Engine::attach(&place.data_dir, place.program.as_deref()).await?;
         Ok(Self {
             engine,
-            config: config.warehouse.clone(),
+            config: config.clone(),
             http: Client::default(),
         })
     }

@@ -330,7 +330,7 @@ async fn read_table(world: &World, table: &str, dimensions: &[&str], measures: &
         key.join(", ")
     );
     let rows: Vec<Read> = world
-        .prefill
+        .store
         .warehouse
         .statement(&sql, "test")
         .rows("read a table")

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prefill::calendar::{Day, Days, TeamId, Zone};
-use prefill::config::Config;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::{Event, PAGEVIEW};
+use prefill::freshness;
 use prefill::ledger::NewTeam;
 use prefill::load::Load;
 use prefill::request::{self, Asked, Target};
+use prefill::schema::Store;
 use prefill::service::{Place, Prefill};
+use prefill::worker::Worker;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -26,6 +29,7 @@ pub fn program() -> PathBuf {
 /// One installation, gone at the end.
 pub struct World {
     pub prefill: Prefill,
+    pub store: Store,
     pub dir: TempDir,
 }
 
@@ -41,7 +45,13 @@ impl World {
         let prefill = Prefill::open(&place(&dir), config)
             .await
             .expect("an installation");
-        Self { prefill, dir }
+        let store = prefill.store(DEFAULT_WAREHOUSE).await;
+        let store = store.expect("a warehouse").clone();
+        Self {
+            prefill,
+            store,
+            dir,
+        }
     }
 
     /// The same installation, as another process would open it.
@@ -59,6 +69,7 @@ impl World {
             organization: "Org".to_owned(),
             zone: Zone::get(zone).expect("a zone"),
             backfill_days: None,
+            warehouse: None,
         };
         self.prefill.ledger.add_team(&team).await.expect("added");
         team.id
@@ -76,13 +87,23 @@ impl World {
 
     /// Brings events into the source.
     pub async fn insert(&self, events: &[Event]) -> u64 {
-        let mut load = Load::begin(&self.prefill, self.dir.path(), || ())
-            .await
-            .expect("begun");
+        let mut load = Load::begin(&self.prefill, || ()).await.expect("begun");
         for event in events {
             load.add(event).await.expect("added");
         }
         load.end().await.expect("loaded").added
+    }
+
+    /// Looks for days that events reached since they were filled; how many there are.
+    pub async fn look_for_late_events(&self) -> usize {
+        freshness::look(&self.prefill.ledger, &self.store)
+            .await
+            .expect("looked")
+    }
+
+    /// A worker that takes whatever is open.
+    pub fn worker(&self) -> Worker {
+        self.prefill.worker(&self.store, None)
     }
 
     /// The days `[from, until)` of a team.
@@ -135,7 +156,7 @@ impl World {
     /// A statement's answer as tab-separated values.
     pub async fn query(&self, sql: &str) -> String {
         let answer = self
-            .prefill
+            .store
             .warehouse
             .statement(sql, "test")
             .bytes("TSV", "ask")

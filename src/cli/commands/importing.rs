@@ -81,7 +81,7 @@ async fn import_with(
     );
     let begun = Instant::now();
     let prefill = open(to).await?;
-    let mut load = Load::begin(&prefill, &to.place.data_dir, || {
+    let mut load = Load::begin(&prefill, || {
         note("another import is under way; waiting for it")
     })
     .await?;

@@ -11,6 +11,7 @@ use crate::engine;
 use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
 use crate::output::{self, line};
+use crate::schema::Store;
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
     let prefill = open(&to).await?;
@@ -24,16 +25,18 @@ pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
             Error::misuse("the statement is empty").hint("try prefill query \"show tables\"")
         );
     }
-    if let Some(team) = asked.team_id {
-        ledger(&to).await?.team(team).await?;
-    }
     let prefill = open(&to).await?;
+    let store = match (asked.team_id, &asked.warehouse) {
+        (_, Some(name)) => prefill.store(name).await?,
+        (Some(team), None) => prefill.store_of(&prefill.ledger.team(team).await?).await?,
+        (None, None) => prefill.store(&to.config.default_warehouse).await?,
+    };
     let format = match (&asked.format, to.json) {
         (Some(format), _) => format.as_str(),
         (None, true) => "JSON",
         (None, false) => "PrettyCompactMonoBlock",
     };
-    let mut statement = prefill.warehouse.statement(&asked.sql, "prefill:query");
+    let mut statement = store.warehouse.statement(&asked.sql, "prefill:query");
     if let Some(team) = asked.team_id {
         statement = statement.param("team_id", team.0);
     }
@@ -60,19 +63,25 @@ fn of_the_statement(error: Error) -> Error {
 }
 
 pub(super) async fn migrate(to: Surroundings) -> Result<Ended> {
-    let tables = crate::rollup::Tables::new(&to.config)?;
-    let ledger = ledger(&to).await?;
-    let warehouse = crate::warehouse::Warehouse::open(
-        &to.place.data_dir,
-        to.place.program.as_deref(),
-        &to.config,
-    )
-    .await?;
-    let prepared = crate::schema::prepare(&warehouse, &tables, &to.config).await?;
-    drop(ledger);
+    drop(ledger(&to).await?);
+    let mut warehouses = Vec::new();
+    for (name, config) in &to.config.warehouses {
+        let (_, prepared) = Store::prepared(name, config, &to.place)
+            .await
+            .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
+        warehouses.push((name, prepared));
+    }
     if to.json {
+        let tables: Vec<_> = warehouses
+            .iter()
+            .flat_map(|(name, prepared)| {
+                prepared.iter().map(move |table| {
+                    json!({ "warehouse": name, "table": table.table, "created": table.created })
+                })
+            })
+            .collect();
         output::json(
-            &json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": prepared }),
+            &json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": tables }),
         )?;
         return Ok(Ended::Well);
     }
@@ -80,9 +89,18 @@ pub(super) async fn migrate(to: Surroundings) -> Result<Ended> {
         "{}: the ledger is ready",
         Ledger::file(&to.place.data_dir).display()
     ));
-    for table in prepared {
+    let several = warehouses.len() > 1;
+    for (name, table) in warehouses
+        .iter()
+        .flat_map(|(name, prepared)| prepared.iter().map(move |table| (name, table)))
+    {
+        let at = if several {
+            format!("{name}: ")
+        } else {
+            String::new()
+        };
         line(format!(
-            "{}: {}",
+            "{at}{}: {}",
             table.table,
             if table.created {
                 "created"

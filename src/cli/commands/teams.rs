@@ -19,12 +19,15 @@ fn own_days(to: &Surroundings, days: Option<i64>) -> Result<Option<i64>> {
 }
 
 pub(super) async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
+    to.config
+        .warehouse_of(team.team_id, team.warehouse.as_deref())?;
     let team = NewTeam {
         id: team.team_id,
         name: team.name,
         organization: team.organization,
         zone: Zone::get(&team.timezone)?,
         backfill_days: own_days(&to, team.backfill_days)?,
+        warehouse: team.warehouse,
     };
     let ledger = ledger(&to).await?;
     ledger.add_team(&team).await?;
@@ -44,6 +47,8 @@ pub(super) async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
 }
 
 pub(super) async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
+    to.config
+        .warehouse_of(team.team_id, team.warehouse.as_deref())?;
     let ledger = ledger(&to).await?;
     let before = ledger.team(team.team_id).await?;
     let change = TeamChange {
@@ -51,6 +56,7 @@ pub(super) async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
         organization: team.organization,
         zone: team.timezone.as_deref().map(Zone::get).transpose()?,
         backfill_days: own_days(&to, team.backfill_days)?,
+        warehouse: team.warehouse,
     };
     let after = ledger.set_team(before.id, &change).await?;
     reconcile::some(&ledger, &to.config, &[after.id], Timestamp::now()).await?;

@@ -1,10 +1,10 @@
 -- The newest open slice, and with it the open slices of other teams for the same instants.
--- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any)
+-- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any), $6 warehouse
 with leading as
 (
     select s.warehouse, s.bucket_s, s.until_s, s.partition, s.team_id, s.attempts, s.pieces, s.left_bucket_s
     from slices s
-    where s.state in ('wanted', 'stale') and s.held = 0
+    where s.state in ('wanted', 'stale') and s.held = 0 and s.warehouse = $6
         and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
         and ($5 is null or exists (
             select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day))

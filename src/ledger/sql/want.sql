@@ -1,18 +1,25 @@
 -- A slice that somebody wants: new, or (with $9) one that is there and is to be done again.
 -- $1 team, $2 day, $3 zone, $4 bucket_s, $5 until_s, $6 partition, $7 reason, $8 again,
--- $9 also what was cleaned or failed
-insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, wanted_at)
-values ($1, $2, $3, $4, $5, $6, 'wanted', $7, cast(unixepoch('subsec') * 1000 as integer))
+-- $9 also what was cleaned or failed, $10 warehouse
+insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, warehouse, wanted_at)
+values ($1, $2, $3, $4, $5, $6, 'wanted', $7, $10, cast(unixepoch('subsec') * 1000 as integer))
 on conflict (team_id, day) do update
 set state = case
         when slices.state = 'running' then 'running'
-        when slices.filled_at is not null and slices.state <> 'cleaned' then 'stale'
+        when slices.filled_at is not null and slices.state <> 'cleaned' and slices.warehouse = excluded.warehouse
+            then 'stale'
         else 'wanted'
     end,
     again = case when slices.state = 'running' then 1 else 0 end,
     reason = excluded.reason,
     timezone = case when slices.state = 'running' then slices.timezone else excluded.timezone end,
+    warehouse = case when slices.state = 'running' then slices.warehouse else excluded.warehouse end,
+    -- the tables of another warehouse do not hold it
+    filled_at = case
+        when slices.state = 'running' or slices.warehouse = excluded.warehouse then slices.filled_at
+    end,
     left_bucket_s = case
+        when slices.state <> 'running' and slices.warehouse <> excluded.warehouse then null
         -- where the rows are: a second move before the first was filled leaves them there
         when slices.state <> 'running' and slices.filled_at is not null and slices.bucket_s <> excluded.bucket_s
             then coalesce(slices.left_bucket_s, slices.bucket_s)
