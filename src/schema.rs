@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config;
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Tables, sql};
+use crate::rollup::{SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -66,6 +66,11 @@ struct Column {
 }
 
 #[derive(Row, Deserialize)]
+struct Found {
+    there: u8,
+}
+
+#[derive(Row, Deserialize)]
 struct Engine {
     partition_key: String,
 }
@@ -80,16 +85,7 @@ async fn prepare(
     tables: &Tables,
     config: &config::Warehouse,
 ) -> Result<Vec<Prepared>> {
-    let database = with_names(
-        "create database if not exists {database}",
-        &[("database", &Name::new(&config.database)?)],
-    );
-    // The database itself cannot be the one that the connection begins in.
-    warehouse
-        .statement_in("default", &database, "prefill:migrate")
-        .repeatable()
-        .run("create the database")
-        .await?;
+    create_database(warehouse, &config.database).await?;
     let mut prepared = Vec::new();
     for (table, create) in [
         (&tables.events, event::CREATE_TABLE),
@@ -97,6 +93,13 @@ async fn prepare(
         (&tables.bounces, sql::CREATE_BOUNCES),
     ] {
         let created = columns(warehouse, table).await?.is_empty();
+        if created && *table == tables.events && !warehouse.is_embedded() {
+            // Somebody's production has its events already, under another name.
+            return Err(
+                Error::operator(format!("there is no table {table} of raw events"))
+                    .hint("name the table under [source], and its columns under [source.columns]"),
+            );
+        }
         if created {
             let text = with_names(
                 create,
@@ -114,7 +117,97 @@ async fn prepare(
         });
     }
     check(warehouse, tables).await?;
+    if !warehouse.is_embedded() {
+        check_grants(warehouse, tables, config).await?;
+    }
     Ok(prepared)
+}
+
+async fn create_database(warehouse: &Warehouse, database: &str) -> Result<()> {
+    // Looking needs no permission; and the database itself cannot be the one that the connection
+    // begins in.
+    let there: Vec<Found> = warehouse
+        .statement_in(
+            "system",
+            "select toUInt8(count()) as there from system.databases where name = {database:String}",
+            "prefill:migrate",
+        )
+        .param("database", database)
+        .rows("look for the database")
+        .await?;
+    if there.first().is_some_and(|found| found.there > 0) {
+        return Ok(());
+    }
+    let text = with_names(
+        "create database if not exists {database}",
+        &[("database", &Name::new(database)?)],
+    );
+    warehouse
+        .statement_in("system", &text, "prefill:migrate")
+        .repeatable()
+        .run("create the database")
+        .await
+}
+
+/// Names every permission that a fill needs and the user does not have, before any work begins.
+async fn check_grants(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    config: &config::Warehouse,
+) -> Result<()> {
+    let scratch = tables.own(&format!("{SCRATCH_PREFIX}check"))?;
+    // What each statement of a fill needs, as ClickHouse's documentation of GRANT has it; REPLACE
+    // PARTITION is a deletion and an insertion.
+    let mut needed = Vec::new();
+    for (table, columns) in tables.required() {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(name, _)| Ok(Name::new(name)?.to_string()))
+            .collect::<Result<_>>()?;
+        needed.push((format!("select({})", columns.join(", ")), table));
+        if *table != tables.events {
+            needed.extend([
+                ("insert".to_owned(), table),
+                ("alter delete".to_owned(), table),
+            ]);
+        }
+    }
+    for what in [
+        "create table",
+        "drop table",
+        "select",
+        "insert",
+        "alter delete",
+    ] {
+        needed.push((what.to_owned(), &scratch));
+    }
+    let mut missing = Vec::new();
+    for (what, on) in needed {
+        let asked = warehouse
+            .statement(&format!("check grant {what} on {on}"), "prefill:migrate")
+            .bytes("TSV", "ask for permissions")
+            .await;
+        match asked {
+            Ok(answer) if answer.trim_ascii() == b"0" => missing.push(format!("{what} on {on}")),
+            Ok(_) => {}
+            // An older server has no such question; the first statement that is refused tells.
+            Err(error) if error.class() == Class::Operator => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let grants: Vec<String> = missing
+        .iter()
+        .map(|grant| format!("grant {grant} to {}", config.user))
+        .collect();
+    Err(Error::operator(format!(
+        "the user {} lacks permissions on the warehouse: {}",
+        config.user,
+        missing.join(", ")
+    ))
+    .hint(grants.join("; ")))
 }
 
 async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
