@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it cannot be reached, and as [`prepare`].
+    /// When it cannot be reached, or its tables do not fit.
     pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
         Ok(Self::prepared(name, config, place).await?.0)
     }
