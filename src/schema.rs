@@ -4,10 +4,10 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::config;
+use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Tables, sql};
+use crate::rollup::{Column, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -27,10 +27,11 @@ impl Store {
     ///
     /// When it cannot be reached, and as [`prepare`].
     pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
-        Ok(Self::prepared(name, config, place).await?.0)
+        Ok(Self::prepared(name, config, place, false).await?.0)
     }
 
-    /// As [`Store::open`], with what was found and done.
+    /// As [`Store::open`], with what was found and done; `with_source` makes tables like PostHog's,
+    /// too, where they are missing.
     ///
     /// # Errors
     ///
@@ -39,10 +40,13 @@ impl Store {
         name: &str,
         config: &config::Warehouse,
         place: &Place,
+        with_source: bool,
     ) -> Result<(Self, Vec<Prepared>)> {
-        let tables = Tables::new(config)?;
+        let mut tables = Tables::new(config)?;
         let warehouse = Warehouse::open(place, config).await?;
-        let prepared = prepare(&warehouse, &tables, config).await?;
+        let prepared = prepare(&warehouse, &tables, config, with_source).await?;
+        tables.look_at(&columns(&warehouse, &tables.events).await?)?;
+        check(&warehouse, &tables).await?;
         let store = Self {
             name: name.to_owned(),
             warehouse,
@@ -60,68 +64,125 @@ pub struct Prepared {
 }
 
 #[derive(Row, Deserialize)]
-struct Column {
-    name: String,
-    kind: String,
-}
-
-#[derive(Row, Deserialize)]
 struct Engine {
     partition_key: String,
 }
 
-/// Makes the tables that are missing and checks those that are there.
+/// Makes the tables that are missing. Those of PostHog are somebody's production: they are made only
+/// where that is asked for.
 ///
 /// # Errors
 ///
-/// [`Class::Operator`] naming the table and the columns that are missing or of another type.
+/// [`Class::Operator`] naming the tables of PostHog that are missing.
 async fn prepare(
     warehouse: &Warehouse,
     tables: &Tables,
     config: &config::Warehouse,
+    with_source: bool,
 ) -> Result<Vec<Prepared>> {
-    let database = with_names(
-        "create database if not exists {database}",
-        &[("database", &Name::new(&config.database)?)],
-    );
-    // The database itself cannot be the one that the connection begins in.
-    warehouse
-        .statement_in("default", &database, "prefill:migrate")
-        .repeatable()
-        .run("create the database")
-        .await?;
-    let mut prepared = Vec::new();
-    for (table, create) in [
-        (&tables.events, event::CREATE_TABLE),
+    let posthog = config.source.kind == SourceKind::PostHog;
+    let (sessions, overrides) = (&tables.source.raw_sessions, &tables.source.overrides);
+    let mut source = vec![(&tables.events, event::CREATE_TABLE)];
+    if posthog {
+        source = vec![
+            (&tables.events, sql::posthog::CREATE_EVENTS),
+            (sessions, sql::posthog::CREATE_RAW_SESSIONS),
+            (overrides, sql::posthog::CREATE_OVERRIDES),
+        ];
+    }
+    let mut missing = Vec::new();
+    for (table, _) in &source {
+        if columns(warehouse, table).await?.is_empty() {
+            missing.push(*table);
+        }
+    }
+    if posthog && !with_source && !missing.is_empty() {
+        let named: Vec<String> = missing.iter().map(|table| plain(table)).collect();
+        return Err(Error::new(
+            Class::Operator,
+            format!(
+                "the source is PostHog's and has no table {}",
+                named.join(", ")
+            ),
+        )
+        .hint("name the tables that are there under [source] (table, raw_sessions, person_distinct_id_overrides); for development, prefill migrate --with-source makes tables like PostHog's"));
+    }
+    let rollups = [
         (&tables.stats, sql::CREATE_STATS),
         (&tables.bounces, sql::CREATE_BOUNCES),
-    ] {
+    ];
+    let mut databases = vec![config.database.as_str()];
+    if with_source {
+        databases.extend(missing.iter().map(|table| table.parts().0));
+    }
+    databases.dedup();
+    for database in databases {
+        let text = with_names(
+            "create database if not exists {database}",
+            &[("database", &Name::new(database)?)],
+        );
+        // The database itself cannot be the one that the connection begins in.
+        warehouse
+            .statement_in("default", &text, "prefill:migrate")
+            .repeatable()
+            .run("create the database")
+            .await?;
+    }
+    let mut prepared = Vec::new();
+    for (table, create) in source.into_iter().chain(rollups) {
         let created = columns(warehouse, table).await?.is_empty();
         if created {
-            let text = with_names(
-                create,
-                &[("table", table), ("stats", table), ("bounces", table)],
-            );
-            warehouse
-                .statement(&text, "prefill:migrate")
-                .repeatable()
-                .run(&format!("create the table {table}"))
-                .await?;
+            make(warehouse, tables, table, create).await?;
         }
         prepared.push(Prepared {
-            table: table.to_string().replace('`', ""),
+            table: plain(table),
             created,
         });
     }
-    check(warehouse, tables).await?;
+    // Only what was made here is fed from here.
+    if posthog && missing.contains(&sessions) {
+        let (database, name) = sessions.parts();
+        let view = Name::table(database, &format!("{name}_mv"))?;
+        make(warehouse, tables, &view, sql::posthog::CREATE_RAW_SESSIONS_VIEW).await?;
+        prepared.push(Prepared {
+            table: plain(&view),
+            created: true,
+        });
+    }
     Ok(prepared)
+}
+
+async fn make(warehouse: &Warehouse, tables: &Tables, table: &Name, create: &str) -> Result<()> {
+    let text = with_names(
+        create,
+        &[
+            ("table", table),
+            ("stats", table),
+            ("bounces", table),
+            ("view", table),
+            ("events", &tables.events),
+            ("raw_sessions", &tables.source.raw_sessions),
+        ],
+    );
+    warehouse
+        .statement(&text, "prefill:migrate")
+        .repeatable()
+        .run(&format!("create the table {table}"))
+        .await
+}
+
+/// A table as people write it.
+fn plain(table: &Name) -> String {
+    table.to_string().replace('`', "")
 }
 
 async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
     let (database, name) = table.parts();
+    // The warehouse's own database may not be there yet.
     warehouse
-        .statement(
-            "select name, type as kind from system.columns where database = {database:String} and table = {table:String}",
+        .statement_in(
+            "default",
+            "select name, type as kind, comment, default_expression from system.columns where database = {database:String} and table = {table:String}",
             "prefill:migrate",
         )
         .param("database", database)
