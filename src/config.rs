@@ -526,10 +526,7 @@ mod tests {
             std::fs::write(dir.path().join("prefill.toml"), text).expect("written");
             Config::load(None, dir.path()).expect("valid").warehouses
         };
-        assert_eq!(
-            read("")[DEFAULT_WAREHOUSE].source.kind,
-            SourceKind::Events
-        );
+        assert_eq!(read("")[DEFAULT_WAREHOUSE].source.kind, SourceKind::Events);
         for text in [
             "source = \"posthog\"",
             "[source]\nkind = \"posthog\"",
@@ -551,7 +548,10 @@ mod tests {
             "#,
         );
         let (eu, us) = (&warehouses["eu"].source, &warehouses["us"].source);
-        assert_eq!((eu.kind, us.kind), (SourceKind::PostHog, SourceKind::Events));
+        assert_eq!(
+            (eu.kind, us.kind),
+            (SourceKind::PostHog, SourceKind::Events)
+        );
         assert_eq!((&*eu.table, &*us.table), ("web.events", "web.events"));
     }
 

@@ -152,10 +152,7 @@ impl Tables {
         }
         let of_persons = |persons: &str| {
             let person = "if(o.overridden = 1, o.person_id, {person_id})";
-            with_names(
-                parts::SOURCE,
-                &[("person", &person), ("persons", &persons)],
-            )
+            with_names(parts::SOURCE, &[("person", &person), ("persons", &persons)])
         };
         let sessions_of = |source: &str| with_names(parts::SESSIONS, &[("source", &source)]);
         with_names(
@@ -199,7 +196,8 @@ mod parts {
     pub const RAW_PERSONS: &str = include_str!("rollup/sql/raw_persons.sql");
     pub const ATTRIBUTED_SESSIONS: &str = include_str!("rollup/sql/attributed_sessions.sql");
     pub const INEXACT_SESSIONS: &str = include_str!("rollup/sql/inexact_sessions.sql");
-    pub const RAW_SESSIONS_OF_THE_DAY: &str = include_str!("rollup/sql/raw_sessions_of_the_day.sql");
+    pub const RAW_SESSIONS_OF_THE_DAY: &str =
+        include_str!("rollup/sql/raw_sessions_of_the_day.sql");
     pub const SOURCE_TO_COUNT: &str = include_str!("rollup/sql/source_to_count.sql");
     pub const SOURCE_OF_INEXACT: &str = include_str!("rollup/sql/source_of_inexact.sql");
     pub const UUID_OF_SESSION: &str = include_str!("rollup/sql/uuid_of_session.sql");

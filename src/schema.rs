@@ -101,7 +101,7 @@ async fn prepare(
         return Err(Error::new(
             Class::Operator,
             format!(
-                "the source is PostHog's and has no table {}",
+                "tables of the source, which is PostHog's, are missing: {}",
                 named.join(", ")
             ),
         )
@@ -143,7 +143,13 @@ async fn prepare(
     if posthog && missing.contains(&sessions) {
         let (database, name) = sessions.parts();
         let view = Name::table(database, &format!("{name}_mv"))?;
-        make(warehouse, tables, &view, sql::posthog::CREATE_RAW_SESSIONS_VIEW).await?;
+        make(
+            warehouse,
+            tables,
+            &view,
+            sql::posthog::CREATE_RAW_SESSIONS_VIEW,
+        )
+        .await?;
         prepared.push(Prepared {
             table: plain(&view),
             created: true,

@@ -299,9 +299,8 @@ impl Source {
             let column = |(name, kind): &(&str, Option<&'static str>)| ((*name).to_owned(), *kind);
             columns.iter().map(column).collect()
         };
-        let written_only = |column: &str| {
-            self.kind == SourceKind::Events && WRITTEN_COLUMNS.contains(&column)
-        };
+        let written_only =
+            |column: &str| self.kind == SourceKind::Events && WRITTEN_COLUMNS.contains(&column);
         let of_events = self
             .columns
             .iter()
@@ -407,10 +406,7 @@ mod tests {
         source
             .look_at(&[column("mat_$host", ""), column("_timestamp", "")])
             .expect("looked");
-        assert_eq!(
-            source.expressions["host"],
-            "ifNull(toString(e.`site`), '')"
-        );
+        assert_eq!(source.expressions["host"], "ifNull(toString(e.`site`), '')");
         assert!(source.expressions["os"].contains("e.`json`"));
         assert_eq!(source.expressions["inserted_at"], "e.`_timestamp`");
         let events = Name::new("events").expect("a name");
