@@ -417,11 +417,12 @@ impl Fill<'_> {
             (BOUNCES, &self.tables.bounces, &scratch.bounces),
         ];
         let mut versions = Vec::new();
+        let create = self.create_copy(batch).await?;
         for (_, table, copy) in rollups {
             versions.push(self.version(batch, table).await?);
             for statement in [
                 "drop table if exists {copy} sync",
-                "create table {copy} as {table}",
+                create,
                 "alter table {copy} attach partition {partition} from {table}",
             ] {
                 let text = with_names(
@@ -473,6 +474,25 @@ impl Fill<'_> {
                 .await?;
         }
         Ok(Some(verdicts))
+    }
+
+    /// How a table is made like another. The other may have columns of somebody else's, outside of
+    /// its key: newer ClickHouse made those with `alter table`, and refuses a new table with them
+    /// unless told otherwise. Older ones do not know the word.
+    async fn create_copy(&self, batch: &Batch) -> Result<&'static str> {
+        let knows = self
+            .warehouse
+            .statement(
+                "select toInt64(count()) as value from system.merge_tree_settings where name = 'allow_dimensions_outside_sorting_key'",
+                &batch.comment,
+            )
+            .rows::<Number>("ask for a setting of tables")
+            .await?;
+        Ok(if knows.first().is_some_and(|knows| knows.value > 0) {
+            "create table {copy} as {table} settings allow_dimensions_outside_sorting_key = 1"
+        } else {
+            "create table {copy} as {table}"
+        })
     }
 
     async fn version(&self, batch: &Batch, table: &Name) -> Result<Version> {

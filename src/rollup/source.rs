@@ -275,7 +275,8 @@ impl Source {
     }
 
     /// When an event reached the warehouse: `inserted_at`, which is null in rows from before PostHog
-    /// had it, and else when Kafka had it. The words are those of the index that PostHog has of it.
+    /// had it, and else when Kafka had it. PostHog has an index of just these words; ClickHouse 26.7
+    /// takes a bare `coalesce` apart before it looks for one, and leaves it alone in `toTimeZone`.
     fn arrival(&mut self, there: &[Column]) -> Result<String> {
         let has = |name: &str| there.iter().any(|column| column.name == name);
         let own = self.column("inserted_at")?;
@@ -283,7 +284,7 @@ impl Source {
         Ok(match (has(own.parts().1), has(KAFKA_TIME)) {
             (true, true) => {
                 self.columns.insert("inserted_at", own.clone());
-                format!("coalesce(e.{own}, e.{kafka})")
+                format!("toTimeZone(coalesce(e.{own}, e.{kafka}), 'UTC')")
             }
             (false, true) if !self.mapped.contains_key("inserted_at") => format!("e.{kafka}"),
             _ => {
@@ -384,7 +385,7 @@ mod tests {
         assert!(read("viewport_width").starts_with("toInt64OrZero("));
         assert_eq!(
             read("inserted_at"),
-            "coalesce(e.`inserted_at`, e.`_timestamp`)"
+            "toTimeZone(coalesce(e.`inserted_at`, e.`_timestamp`), 'UTC')"
         );
         let events = Name::new("events").expect("a name");
         let (_, required) = &source.required(&events)[0];
