@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::calendar::{Bounds, TeamId};
+use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
 use crate::rollup::{BOUNCES, STATS, Tables, sql};
@@ -75,11 +76,16 @@ struct Version {
     mutation: i64,
 }
 
-/// The tables that live as long as a claim's fill: the sessions, and the copies of the rollups.
+/// The tables that live as long as a claim's fill: the sessions, the copies of the rollups, and of
+/// what PostHog says of persons.
 pub struct Scratch {
     sessions: Name,
     stats: Name,
     bounces: Name,
+    /// Where the source is PostHog's.
+    overrides: Option<Name>,
+    /// The warehouse's tables, but for the copy of the overrides.
+    tables: Tables,
 }
 
 /// The start of the names of all tables that live as long as a fill.
@@ -88,11 +94,19 @@ pub const SCRATCH_PREFIX: &str = "prefill_scratch_";
 impl Scratch {
     fn new(tables: &Tables, claim: &Claim) -> Result<Self> {
         let own = |kind: &str| tables.own(&format!("{SCRATCH_PREFIX}{}_{kind}", claim.id.simple()));
-        Ok(Self {
+        let mut scratch = Self {
             sessions: own("sessions")?,
             stats: own("stats")?,
             bounces: own("bounces")?,
-        })
+            overrides: None,
+            tables: tables.clone(),
+        };
+        if tables.source.kind == SourceKind::PostHog {
+            let overrides = own("overrides")?;
+            scratch.tables.source.overrides = overrides.clone();
+            scratch.overrides = Some(overrides);
+        }
+        Ok(scratch)
     }
 }
 
@@ -155,6 +169,9 @@ impl Fill<'_> {
             "create the sessions table",
         )
         .await?;
+        if let Some(copy) = &scratch.overrides {
+            self.copy_overrides(&batch, copy).await?;
+        }
         let pieces = self
             .claim
             .slices
@@ -240,6 +257,22 @@ impl Fill<'_> {
             .await
     }
 
+    async fn copy_overrides(&self, batch: &Batch, copy: &Name) -> Result<()> {
+        self.alive().await?;
+        let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
+        self.warehouse
+            .statement(
+                &self.tables.render(sql::COPY_OVERRIDES, &[("copy", copy)]),
+                &batch.comment,
+            )
+            .param("teams", ids)
+            .param("from_us", batch.bounds.from.as_microsecond())
+            .param("until_us", batch.bounds.until.as_microsecond())
+            .param("as_of_us", batch.as_of_us)
+            .run("copy what is said of persons")
+            .await
+    }
+
     async fn collect(
         &self,
         batch: &Batch,
@@ -251,7 +284,7 @@ impl Fill<'_> {
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
             .statement(
-                &self
+                &scratch
                     .tables
                     .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
                 &batch.comment,
@@ -330,7 +363,7 @@ impl Fill<'_> {
                 .await?;
             return verify::verdicts(
                 self.warehouse,
-                self.tables,
+                &scratch.tables,
                 &batch.scope(),
                 &self.tables.stats,
                 &self.tables.bounces,
@@ -444,7 +477,7 @@ impl Fill<'_> {
             .await?;
         let verdicts = verify::verdicts(
             self.warehouse,
-            self.tables,
+            &scratch.tables,
             &batch.scope(),
             &scratch.stats,
             &scratch.bounces,
@@ -527,7 +560,8 @@ impl Fill<'_> {
     }
 
     async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {
-        for table in [&scratch.sessions, &scratch.stats, &scratch.bounces] {
+        let tables = [&scratch.sessions, &scratch.stats, &scratch.bounces];
+        for table in tables.into_iter().chain(&scratch.overrides) {
             let text = with_names("drop table if exists {table} sync", &[("table", table)]);
             self.warehouse
                 .statement(&text, &self.claim.comment())

@@ -209,6 +209,7 @@ pub mod sql {
     pub const CREATE_BOUNCES: &str = include_str!("rollup/sql/create_bounces.sql");
     pub const CREATE_SESSIONS: &str = include_str!("rollup/sql/create_sessions.sql");
     pub const COLLECT_SESSIONS: &str = include_str!("rollup/sql/collect_sessions.sql");
+    pub const COPY_OVERRIDES: &str = include_str!("rollup/sql/copy_overrides.sql");
     pub const WRITE_STATS: &str = include_str!("rollup/sql/write_stats.sql");
     pub const WRITE_BOUNCES: &str = include_str!("rollup/sql/write_bounces.sql");
     pub const RAW: &str = include_str!("rollup/sql/raw.sql");

@@ -904,3 +904,66 @@ async fn an_import_into_posthogs_tables_is_refused_before_anything_is_written() 
     assert!(refused.next_step().is_some());
     assert_eq!(world.query("select count() from events").await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn persons_that_change_while_their_day_is_filled_fail_no_fill() {
+    let world = posthog(|_| {}).await;
+    let world = {
+        let mut config = world.prefill.config.clone();
+        // A fill that differs from its check is not tried again.
+        config.service.attempts = 1;
+        let prefill = Prefill::open(&place(&world.dir), config).await;
+        World {
+            prefill: prefill.expect("opened"),
+            ..world
+        }
+    };
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let (from, until) = ("2026-05-01", "2026-05-02");
+    let views: Vec<Event> = (0..200)
+        .flat_map(|person| {
+            views_of(
+                team,
+                person,
+                &format!("id{person}"),
+                &["2026-05-01T10:00:00Z"],
+            )
+        })
+        .collect();
+    ingest(&world, &views).await;
+    let stop = CancellationToken::new();
+    let merging = async {
+        let mut version = 0;
+        while !stop.is_cancelled() {
+            version += 1;
+            let merged = Override {
+                team,
+                distinct_id: format!("id{}", version % 200),
+                person: Uuid::from_u128(version as u128 % 7),
+                deleted: version % 11 == 0,
+                version,
+            };
+            say_whose(&world, &[merged]).await;
+        }
+        version
+    };
+    let filling = async {
+        for force in [false, true, true, true] {
+            assert_eq!(world.fill(team, from, until, force).await, "completed");
+        }
+        stop.cancel();
+    };
+    let (merged, ()) = tokio::join!(merging, filling);
+    assert!(merged > 20, "{merged} merges");
+    // What was said meanwhile is found afterwards, once.
+    assert_eq!(world.look_for_late_events().await, 1);
+    settle(&world).await;
+    assert_eq!(world.look_for_late_events().await, 0);
+    assert_eq!(
+        world.differences(team, from, until).await,
+        Vec::<String>::new()
+    );
+    let left = "select count() from system.tables where name like 'prefill_scratch%'";
+    assert_eq!(world.query(left).await, "0");
+}
