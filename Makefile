@@ -32,6 +32,7 @@ test: engine test-python ## all set-up that the tests need, and all tests
 check: ## what CI checks before the tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 clean: ## remove what was built, the demo and the Python environment
 	$(CARGO) clean

@@ -164,6 +164,29 @@ pub struct Service {
 pub struct Warehouse {
     /// The teams whose warehouse this is. Default none: see [`Config::default_warehouse`].
     pub teams: Vec<i64>,
+    /// The address of a server, such as `https://clickhouse.example:8443`. Default: the embedded engine.
+    pub url: Option<String>,
+    /// Who asks the server. Default `default`.
+    pub user: String,
+    /// Better in the environment (see [`Config::load`]) or in `password_file`.
+    pub password: Option<Secret>,
+    /// A file that holds the password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// PEM file of the authorities that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the certificate (and its chain) that is shown to the server.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file of that certificate's key.
+    pub client_key_file: Option<PathBuf>,
+    /// Of what is sent and answered. Default `lz4`.
+    pub compression: Compression,
+    /// How long making a connection may take, in milliseconds. Default 3000.
+    pub connect_timeout_ms: u64,
+    /// How long a server may give no sign of life before a statement is given up, in milliseconds.
+    /// A statement that is at work has `max_execution_time`. Default 15000.
+    pub silence_ms: u64,
+    /// Settings of ClickHouse for every statement.
+    pub settings: BTreeMap<String, toml::Value>,
     /// The database of both rollups. Default `default`.
     pub database: String,
     /// Batches of slices filled at the same time. Default: that of `[service]`.
@@ -175,6 +198,39 @@ pub struct Warehouse {
     /// Time of one statement, in seconds. Default 600.
     pub max_execution_time: u64,
     pub source: Source,
+}
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    Lz4,
+    Zstd,
+    None,
+}
+
+/// Text that is never printed.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, to be sent and not to be shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Which tables hold the raw events, and what their columns are called there.
@@ -237,6 +293,17 @@ impl Default for Warehouse {
     fn default() -> Self {
         Self {
             teams: Vec::new(),
+            url: None,
+            user: "default".to_owned(),
+            password: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            compression: Compression::Lz4,
+            connect_timeout_ms: 3_000,
+            silence_ms: 15_000,
+            settings: BTreeMap::new(),
             database: "default".to_owned(),
             workers: None,
             max_threads: 2,
@@ -278,7 +345,69 @@ impl Service {
 }
 
 impl Warehouse {
+    /// Takes the user, the password and, where none is written, the address from the environment:
+    /// `PREFILL_WAREHOUSE_PASSWORD` for all, `PREFILL_WAREHOUSE_EU_PASSWORD` for the warehouse `eu`.
+    fn read_environment(&mut self, name: &str) -> Result<()> {
+        let name: String = name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_uppercase()
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        // Set to nothing, as compose files do, counts as not set.
+        let variable = |what: &str| {
+            [
+                format!("PREFILL_WAREHOUSE_{name}_{what}"),
+                format!("PREFILL_WAREHOUSE_{what}"),
+            ]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
+        };
+        if let Some(url) = variable("URL") {
+            self.url = Some(url);
+        }
+        if let Some(user) = variable("USER") {
+            self.user = user;
+        }
+        if let Some(file) = &self.password_file {
+            let text = std::fs::read_to_string(file).classed(Class::Misuse, || {
+                format!("failed to read password_file {}", file.display())
+            });
+            let text = text.map_err(|error| error.hint("name a file that you can read"))?;
+            self.password = Some(text.trim_end_matches(['\r', '\n']).to_owned().into());
+        }
+        if let Some(password) = variable("PASSWORD") {
+            self.password = Some(password.into());
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
+        if let Some(text) = &self.url {
+            check_url(text)?;
+        }
+        if self.client_cert_file.is_some() != self.client_key_file.is_some() {
+            return Err(
+                Error::misuse("client_cert_file and client_key_file go together")
+                    .hint("name the PEM files of both, or of neither"),
+            );
+        }
+        if let Some((name, value)) = self
+            .settings
+            .iter()
+            .find(|(_, value)| value.is_table() || value.is_array() || value.is_datetime())
+        {
+            return Err(Error::misuse(format!(
+                "settings.{name} = {value} is no value of a setting"
+            ))
+            .hint("a setting of ClickHouse is a number, a text or true and false"));
+        }
+        in_range("connect_timeout_ms", self.connect_timeout_ms, 1, 600_000)?;
+        in_range("silence_ms", self.silence_ms, 1_000, 3_600_000)?;
         if let Some(workers) = self.workers {
             in_range("workers", u64::from(workers), 1, 64)?;
         }
@@ -291,6 +420,25 @@ impl Warehouse {
         )?;
         in_range("max_execution_time", self.max_execution_time, 1, 604_800)
     }
+}
+
+/// An address alone: who asks, and what, is said elsewhere, and passwords in addresses are printed.
+fn check_url(text: &str) -> Result<()> {
+    let hint = "write it as http://HOST:8123 or https://HOST:8443; user, password and database have keys of their own";
+    let not_one = |why: &str| Err(Error::misuse(format!("url is {why}")).hint(hint));
+    let Ok(url) = url::Url::parse(text) else {
+        return not_one("no address");
+    };
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return not_one("no address of ClickHouse's HTTP interface");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return not_one("an address with a user or a password in it");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return not_one("an address with parameters");
+    }
+    Ok(())
 }
 
 fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<()> {
@@ -346,6 +494,9 @@ impl Config {
             })?;
             config.days(i64::from(config.backfill_days), BACKFILL_DAYS_VARIABLE)?;
         }
+        for (name, warehouse) in &mut config.warehouses {
+            warehouse.read_environment(name)?;
+        }
         config.check()?;
         Ok(config)
     }
@@ -386,6 +537,13 @@ impl Config {
         }
         if !self.warehouses.contains_key(&self.default_warehouse) {
             return Err(self.no_warehouse(&self.default_warehouse, "default_warehouse"));
+        }
+        let mut embedded = self.warehouses.iter().filter(|(_, own)| own.url.is_none());
+        if let (Some((one, _)), Some((two, _))) = (embedded.next(), embedded.next()) {
+            return Err(Error::misuse(format!(
+                "the warehouses {one} and {two} have no url, and only one can be the embedded engine"
+            ))
+            .hint("add the url of a ClickHouse server to all but one"));
         }
         let mut of_team = BTreeMap::new();
         for (name, warehouse) in &self.warehouses {
@@ -503,14 +661,32 @@ mod tests {
             ("source = 3", "source"),
             ("[warehouses.eu]\n[warehouses.us]", "default_warehouse"),
             ("default_warehouse = \"us\"", "\"us\""),
+            ("[warehouse]\nurl = \"ftp://a\"", "HTTP interface"),
             (
-                "default_warehouse = \"us\"\n[warehouses.eu]\nteams = [7]\n[warehouses.us]\nteams = [7]",
+                "[warehouse]\nurl = \"http://u:hunter2@a:8123\"",
+                "password in it",
+            ),
+            ("[warehouse]\nurl = \"http://a:8123/?x=1\"", "parameters"),
+            ("[warehouse]\nclient_cert_file = \"a\"", "client_key_file"),
+            ("[warehouse]\ncompression = \"brotli\"", "brotli"),
+            ("[warehouse.settings]\na = [1]", "settings.a"),
+            (
+                "[warehouse]\npassword_file = \"/nowhere/at/all\"",
+                "/nowhere/at/all",
+            ),
+            (
+                "default_warehouse = \"eu\"\n[warehouses.eu]\n[warehouses.us]",
+                "eu and us have no url",
+            ),
+            (
+                "default_warehouse = \"us\"\n[warehouses.eu]\nurl = \"http://a\"\nteams = [7]\n[warehouses.us]\nteams = [7]",
                 "team 7",
             ),
         ] {
             std::fs::write(&file, text).expect("written");
             let error = Config::load(None, dir.path()).expect_err(text);
             assert!(error.chain().contains(names), "{}", error.chain());
+            assert!(!error.chain().contains("hunter2"), "{}", error.chain());
         }
         std::fs::write(&file, "backfill_days = 60\nmax_backfill_days = 90").expect("written");
         assert_eq!(
@@ -562,6 +738,8 @@ mod tests {
             default_warehouse = "us"
             [warehouse]
             max_threads = 3
+            password = "hunter2"
+            url = "http://all:8123"
             [source]
             table = "web.events"
             [source.columns]
@@ -581,6 +759,8 @@ mod tests {
             (&*eu.source.table, &*us.source.table),
             ("web.events", "web.events")
         );
+        assert_eq!(us.password.as_ref().map(Secret::reveal), Some("hunter2"));
+        assert!(!format!("{config:?}").contains("hunter2"));
         assert_eq!(eu.source.columns.len(), 2);
         assert_eq!(us.source.columns.len(), 1);
         let of = |team, named| config.warehouse_of(TeamId(team), named);

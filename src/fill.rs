@@ -18,7 +18,7 @@ use crate::calendar::{Bounds, TeamId};
 use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
-use crate::rollup::{BOUNCES, STATS, Tables, sql};
+use crate::rollup::{BOUNCES, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
@@ -87,9 +87,6 @@ pub struct Scratch {
     /// The warehouse's tables, but for the copy of the overrides.
     tables: Tables,
 }
-
-/// The start of the names of all tables that live as long as a fill.
-pub const SCRATCH_PREFIX: &str = "prefill_scratch_";
 
 impl Scratch {
     fn new(tables: &Tables, claim: &Claim) -> Result<Self> {
@@ -571,14 +568,13 @@ impl Fill<'_> {
         Ok(())
     }
 
-    /// Leaves no trace of a fill that was given up while the claim was still ours: stops its
-    /// statements, deletes what it wrote directly (there was nothing before), drops its tables.
+    /// Leaves no trace of a fill that was given up while the claim was still ours, once its statements
+    /// are over: deletes what it wrote directly (there was nothing before), drops its tables.
     ///
     /// # Errors
     ///
     /// As the warehouse's errors are classed; then the next try finds the rows by looking.
     pub async fn undo(&self) -> Result<()> {
-        self.warehouse.kill(&self.claim.comment()).await?;
         if self.wrote_directly.load(Ordering::SeqCst)
             && let Some(batch) = self.batch().await?
         {

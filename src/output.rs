@@ -27,7 +27,7 @@ pub fn bytes(answer: &[u8]) {
     }
 }
 
-/// Prints a line of an answer, see [`bytes`].
+/// Prints a line of an answer, see [`bytes()`].
 pub fn line(text: impl AsRef<str>) {
     bytes(format!("{}\n", text.as_ref()).as_bytes());
 }

@@ -38,6 +38,8 @@ pub struct Target {
     pub team: Team,
     pub zone: Zone,
     pub days: Days,
+    /// How many of them the zone has: one may lack a day, where it moved across the date line.
+    pub days_of_zone: i64,
     /// How many days before today, where that was how they were asked for.
     pub backfill_days: i64,
 }
@@ -94,8 +96,19 @@ pub async fn target(
             );
         }
     };
+    let days_of_zone = days
+        .newest_first()
+        .filter(|day| zone.bounds(*day).is_some())
+        .count();
+    if days_of_zone == 0 {
+        return Err(
+            Error::misuse(format!("the zone {zone} has no day in {days}"))
+                .hint("its clocks were set past it; name other days"),
+        );
+    }
     Ok(Target {
         team,
+        days_of_zone: i64::try_from(days_of_zone).unwrap_or(i64::MAX),
         zone,
         days,
         backfill_days,
@@ -156,6 +169,15 @@ struct Width {
 }
 
 impl Prefill {
+    /// The days of a team that somebody asks for, as of now; see [`target`].
+    ///
+    /// # Errors
+    ///
+    /// As [`target`].
+    pub async fn target(&self, team: TeamId, asked: Asked) -> Result<Target> {
+        target(&self.ledger, &self.config, team, asked, Timestamp::now()).await
+    }
+
     /// Asks for the days of a target that are not filled, or with `force` for all of them.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ pub const STATS: &str = "web_pre_aggregated_stats";
 /// The name of the rollup of sessions.
 pub const BOUNCES: &str = "web_pre_aggregated_bounces";
 
+/// The start of the names of all tables that live as long as a fill.
+pub const SCRATCH_PREFIX: &str = "prefill_scratch_";
+
 /// The columns of both rollups, each with its type.
 const SHARED_COLUMNS: &[(&str, &str)] = &[
     ("period_bucket", "DateTime('UTC')"),

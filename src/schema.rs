@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Column, Tables, sql};
+use crate::rollup::{Column, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it cannot be reached, and as [`prepare`].
+    /// When it cannot be reached, or its tables do not fit.
     pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
         Ok(Self::prepared(name, config, place, false).await?.0)
     }
@@ -47,6 +47,9 @@ impl Store {
         let prepared = prepare(&warehouse, &tables, config, with_source).await?;
         tables.look_at(&columns(&warehouse, &tables.events).await?)?;
         check(&warehouse, &tables).await?;
+        if !warehouse.is_embedded() {
+            check_grants(&warehouse, &tables, config).await?;
+        }
         let store = Self {
             name: name.to_owned(),
             warehouse,
@@ -64,72 +67,61 @@ pub struct Prepared {
 }
 
 #[derive(Row, Deserialize)]
+struct Found {
+    there: u8,
+}
+
+#[derive(Row, Deserialize)]
 struct Engine {
     partition_key: String,
 }
 
-/// Makes the tables that are missing. Those of PostHog are somebody's production: they are made only
-/// where that is asked for.
+/// Makes the tables that are missing. Those of PostHog are somebody's production, and so are the
+/// events on a server: they are not made, but for development where that is asked for.
 ///
 /// # Errors
 ///
-/// [`Class::Operator`] naming the tables of PostHog that are missing.
+/// [`Class::Operator`] naming the tables that are missing.
 async fn prepare(
     warehouse: &Warehouse,
     tables: &Tables,
     config: &config::Warehouse,
     with_source: bool,
 ) -> Result<Vec<Prepared>> {
-    let posthog = config.source.kind == SourceKind::PostHog;
     let (sessions, overrides) = (&tables.source.raw_sessions, &tables.source.overrides);
-    let mut source = vec![(&tables.events, event::CREATE_TABLE)];
-    if posthog {
-        source = vec![
+    let posthog = tables.source.kind == SourceKind::PostHog;
+    let source = if posthog {
+        vec![
             (&tables.events, sql::posthog::CREATE_EVENTS),
             (sessions, sql::posthog::CREATE_RAW_SESSIONS),
             (overrides, sql::posthog::CREATE_OVERRIDES),
-        ];
-    }
+        ]
+    } else {
+        vec![(&tables.events, event::CREATE_TABLE)]
+    };
     let mut missing = Vec::new();
     for (table, _) in &source {
         if columns(warehouse, table).await?.is_empty() {
             missing.push(*table);
         }
     }
-    if posthog && !with_source && !missing.is_empty() {
-        let named: Vec<String> = missing.iter().map(|table| plain(table)).collect();
-        return Err(Error::new(
-            Class::Operator,
-            format!(
-                "tables of the source, which is PostHog's, are missing: {}",
-                named.join(", ")
-            ),
-        )
-        .hint("name the tables that are there under [source] (table, raw_sessions, person_distinct_id_overrides); for development, prefill migrate --with-source makes tables like PostHog's"));
+    let makes_source = if posthog {
+        with_source
+    } else {
+        warehouse.is_embedded()
+    };
+    if !makes_source && !missing.is_empty() {
+        return Err(no_source(&missing, posthog));
     }
-    let rollups = [
-        (&tables.stats, sql::CREATE_STATS),
-        (&tables.bounces, sql::CREATE_BOUNCES),
-    ];
-    let mut databases = vec![config.database.as_str()];
-    if with_source {
-        databases.extend(missing.iter().map(|table| table.parts().0));
-    }
-    databases.dedup();
-    for database in databases {
-        let text = with_names(
-            "create database if not exists {database}",
-            &[("database", &Name::new(database)?)],
-        );
-        // The database itself cannot be the one that the connection begins in.
-        warehouse
-            .statement_in("default", &text, "prefill:migrate")
-            .repeatable()
-            .run("create the database")
-            .await?;
+    create_database(warehouse, &config.database).await?;
+    for table in missing.iter().filter(|_| with_source) {
+        create_database(warehouse, table.parts().0).await?;
     }
     let mut prepared = Vec::new();
-    for (table, create) in source.into_iter().chain(rollups) {
+    for (table, create) in source.into_iter().chain([
+        (&tables.stats, sql::CREATE_STATS),
+        (&tables.bounces, sql::CREATE_BOUNCES),
+    ]) {
         let created = columns(warehouse, table).await?.is_empty();
         if created {
             make(warehouse, tables, table, create).await?;
@@ -140,7 +132,7 @@ async fn prepare(
         });
     }
     // Only what was made here is fed from here.
-    if posthog && missing.contains(&sessions) {
+    if missing.contains(&sessions) {
         let (database, name) = sessions.parts();
         let view = Name::table(database, &format!("{name}_mv"))?;
         make(
@@ -156,6 +148,20 @@ async fn prepare(
         });
     }
     Ok(prepared)
+}
+
+fn no_source(missing: &[&Name], posthog: bool) -> Error {
+    let named: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let named = named.join(", ");
+    if posthog {
+        return Error::operator(format!(
+            "tables of the source, which is PostHog's, are missing: {named}"
+        ))
+        .hint("name those that are there under [source] (table, raw_sessions, person_distinct_id_overrides); for development, prefill migrate --with-source makes tables like PostHog's");
+    }
+    // Somebody's production has its events already, under another name.
+    Error::operator(format!("there is no table {named} of raw events"))
+        .hint("name the table under [source], and its columns under [source.columns]")
 }
 
 async fn make(warehouse: &Warehouse, tables: &Tables, table: &Name, create: &str) -> Result<()> {
@@ -182,12 +188,99 @@ fn plain(table: &Name) -> String {
     table.to_string().replace('`', "")
 }
 
+async fn create_database(warehouse: &Warehouse, database: &str) -> Result<()> {
+    // Looking needs no permission; and the database itself cannot be the one that the connection
+    // begins in.
+    let there: Vec<Found> = warehouse
+        .statement_in(
+            "system",
+            "select toUInt8(count()) as there from system.databases where name = {database:String}",
+            "prefill:migrate",
+        )
+        .param("database", database)
+        .rows("look for the database")
+        .await?;
+    if there.first().is_some_and(|found| found.there > 0) {
+        return Ok(());
+    }
+    let text = with_names(
+        "create database if not exists {database}",
+        &[("database", &Name::new(database)?)],
+    );
+    warehouse
+        .statement_in("system", &text, "prefill:migrate")
+        .repeatable()
+        .run("create the database")
+        .await
+}
+
+/// Names every permission that a fill needs and the user does not have, before any work begins.
+async fn check_grants(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    config: &config::Warehouse,
+) -> Result<()> {
+    let scratch = tables.own(&format!("{SCRATCH_PREFIX}check"))?;
+    // What each statement of a fill needs, as ClickHouse's documentation of GRANT has it; REPLACE
+    // PARTITION is a deletion and an insertion.
+    let mut needed = Vec::new();
+    for (table, columns) in tables.required() {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(name, _)| Ok(Name::new(name)?.to_string()))
+            .collect::<Result<_>>()?;
+        needed.push((format!("select({})", columns.join(", ")), table));
+        if *table == tables.stats || *table == tables.bounces {
+            needed.extend([
+                ("insert".to_owned(), table),
+                ("alter delete".to_owned(), table),
+            ]);
+        }
+    }
+    for what in [
+        "create table",
+        "drop table",
+        "select",
+        "insert",
+        "alter delete",
+    ] {
+        needed.push((what.to_owned(), &scratch));
+    }
+    let mut missing = Vec::new();
+    for (what, on) in needed {
+        let asked = warehouse
+            .statement(&format!("check grant {what} on {on}"), "prefill:migrate")
+            .bytes("TSV", "ask for permissions")
+            .await;
+        match asked {
+            Ok(answer) if answer.trim_ascii() == b"0" => missing.push(format!("{what} on {on}")),
+            Ok(_) => {}
+            // An older server has no such question; the first statement that is refused tells.
+            Err(error) if error.class() == Class::Operator => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let grants: Vec<String> = missing
+        .iter()
+        .map(|grant| format!("grant {grant} to {}", config.user))
+        .collect();
+    Err(Error::operator(format!(
+        "the user {} lacks permissions on the warehouse: {}",
+        config.user,
+        missing.join(", ")
+    ))
+    .hint(grants.join("; ")))
+}
+
 async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
     let (database, name) = table.parts();
     // The warehouse's own database may not be there yet.
     warehouse
         .statement_in(
-            "default",
+            "system",
             "select name, type as kind, comment, default_expression from system.columns where database = {database:String} and table = {table:String}",
             "prefill:migrate",
         )

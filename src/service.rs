@@ -32,6 +32,8 @@ use crate::worker::{self, Step, Worker};
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// How often the warehouse is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long a command waits for a warehouse that does not answer.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How often a warehouse that could not be used is tried again.
 const OPEN_EVERY: Duration = Duration::from_secs(5);
 /// How long a loop rests after an error of its own.
@@ -172,7 +174,12 @@ impl Prefill {
                 Ok(())
             });
         }
-        all(workers, &stop).await
+        let silent = tokio::select! {
+            ended = all(workers, &stop) => return ended,
+            silent = falls_silent(store) => silent,
+        };
+        stop.cancel();
+        Err(silent)
     }
 
     /// Serves until told to stop; then claims nothing new, undoes what is half done and gives it
@@ -250,6 +257,23 @@ impl Prefill {
             .hint("one is enough: other commands work beside it; for a second installation pass another --data-dir")),
             Err(TryLockError::Error(error)) => {
                 Err(Error::operator(format!("failed to lock {}", path.display())).caused_by(error))
+            }
+        }
+    }
+}
+
+/// Ends when a warehouse has not answered for so long that nobody should wait for it.
+async fn falls_silent(store: &Store) -> Error {
+    let mut since = None;
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        match store.warehouse.revive().await {
+            Ok(()) => since = None,
+            Err(error) => {
+                let since = since.get_or_insert_with(tokio::time::Instant::now);
+                if since.elapsed() >= SILENCE {
+                    return error;
+                }
             }
         }
     }

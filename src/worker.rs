@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::fill::{Fill, Filled, SCRATCH_PREFIX};
+use crate::fill::{Fill, Filled};
 use crate::ledger::{Claim, Claimed, Ledger, Outcome};
+use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
 use crate::warehouse::name::with_names;
 
@@ -99,10 +100,13 @@ impl Worker {
                 continue;
             }
             if let Err(error) = self.store.warehouse.kill(&holder.comment).await {
-                warn!(
-                    error = error.chain(),
-                    "not taking over a dead worker's claim yet"
-                );
+                // Of a warehouse that does not answer the service has told already.
+                if error.class() != Class::Unreachable {
+                    warn!(
+                        error = error.chain(),
+                        "not taking over a dead worker's claim yet"
+                    );
+                }
                 continue;
             }
             let slices = self.ledger.expire(&holder.claim, dead).await?;
@@ -142,6 +146,9 @@ impl Worker {
         match filled {
             Ok(filled) => self.record(claim, filled).await,
             Err(error) => {
+                if !self.quiet(claim, stop).await? {
+                    return Ok(Step::Failed);
+                }
                 // Still ours, or only told to stop: leave no half of a fill for readers to see.
                 if error.class() == Class::Lost && self.ledger.hold_on(claim, UNDO).await? {
                     // Whoever waits for this day waits for this to be over.
@@ -157,6 +164,31 @@ impl Worker {
                 }
                 Ok(Step::Failed)
             }
+        }
+    }
+
+    /// Sees to it that no statement of a claim runs any more: one that nobody answered for may still be
+    /// at work, and would write beside the next try. Waits for a warehouse that does not answer. False
+    /// when that cannot be known: then the claim is left to [`Worker::expire`], which asks first.
+    async fn quiet(&self, claim: &Claim, stop: &CancellationToken) -> Result<bool> {
+        let mut waits = false;
+        loop {
+            let held = self.ledger.hold_on(claim, UNDO).await?;
+            let Err(error) = self.store.warehouse.kill(&claim.comment()).await else {
+                return Ok(true);
+            };
+            if !waits {
+                waits = true;
+                warn!(
+                    claim = %claim.id, warehouse = self.store.name, slices = claim.slices.len(),
+                    error = error.chain(),
+                    "cannot tell whether the statements of a fill are over; waiting for the warehouse"
+                );
+            }
+            if !held || stop.is_cancelled() {
+                return Ok(false);
+            }
+            tokio::time::sleep(WAIT_FOR_WAREHOUSE).await;
         }
     }
 

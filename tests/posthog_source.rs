@@ -849,9 +849,9 @@ async fn posthogs_tables_are_never_made_unasked_and_nothing_is_imported_into_the
     let (code, _, said) = run(&["migrate"]);
     assert_eq!(code, Some(1));
     for name in [
-        "analytics.events",
-        "analytics.raw_sessions",
-        "analytics.person_distinct_id_overrides",
+        "`analytics`.`events`",
+        "`analytics`.`raw_sessions`",
+        "`analytics`.`person_distinct_id_overrides`",
         "prefill migrate --with-source",
     ] {
         assert!(said.contains(name), "{said}");

@@ -298,8 +298,21 @@ impl Names {
     }
 
     fn get(&self, name: u32) -> String {
-        String::from_utf8_lossy(self.bytes(name)).into_owned()
+        text_of(self.bytes(name))
     }
+}
+
+/// Bytes as text; those that are none as a browser would have sent them, so that what differs in the
+/// log differs here.
+fn text_of(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
 }
 
 fn index(position: usize) -> u32 {
@@ -336,6 +349,12 @@ mod tests {
         format!(
             r#"{address} - - [17/May/2015:{time} +0000] "GET {path} HTTP/1.1" 200 5 "-" "{BROWSER}""#
         )
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_apart() {
+        assert_eq!(text_of(b"/\xe4"), "/%E4");
+        assert_eq!(text_of(b"/\xf6\xe4 \xc3\xa4"), "/%F6%E4 \u{e4}");
     }
 
     #[test]

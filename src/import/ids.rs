@@ -42,9 +42,13 @@ pub(super) fn event_of_repeated_line(first: Uuid, before: u32) -> Uuid {
 /// smaller uuid is the one whose line is first.
 pub(super) fn in_order(event: Uuid, seconds: u32, place: u32) -> Uuid {
     let milliseconds = u128::from(seconds) * 1_000;
-    // Twelve bits: more than 4,096 page views of one person in one second share the last place.
-    let place = u128::from(place.min(0xfff));
     let rest = event.as_u128() & ((1 << 62) - 1);
+    // Twelve bits are the place; beyond 4,094 page views of one person in one second it goes on in
+    // the 32 bits after them.
+    let (place, rest) = match place.checked_sub(0xfff) {
+        None => (u128::from(place), rest),
+        Some(beyond) => (0xfff, u128::from(beyond) << 30 | rest & ((1 << 30) - 1)),
+    };
     Uuid::from_u128(milliseconds << 80 | 0x7 << 76 | place << 64 | 0b10 << 62 | rest)
 }
 
@@ -83,7 +87,12 @@ mod tests {
             in_order(b, 9, 5),
             in_order(b, 10, 0),
             in_order(a, 10, 1),
+            in_order(b, 10, 4_094),
+            in_order(b, 10, 4_095),
+            in_order(a, 10, 4_096),
             in_order(b, 10, 5_000),
+            in_order(a, 10, u32::MAX),
+            in_order(a, 11, 0),
         ];
         assert!(ordered.is_sorted());
         assert_eq!(

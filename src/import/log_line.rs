@@ -127,13 +127,16 @@ fn parse_hosts(before: &[u8]) -> Result<(Option<&[u8]>, &[u8]), &'static str> {
     if first.is_empty() || second.is_empty() || third.is_empty() {
         return Err("no address, identity and user before the time");
     }
-    // A user's name may have spaces, so four words alone don't tell a virtual host. An identity is
-    // never an address, and `name:port` is none either. Where the server looked names up, both are
-    // names: then the second has a dot, which an identity hasn't.
-    let leads = second != b"-"
-        && !fourth.is_empty()
-        && (is_address(second)
-            || (!is_address(first) && (has_port(first) || second.contains(&b'.'))));
+    // A user's name may have spaces, so four words alone don't tell a virtual host. No user's name
+    // begins with a word that is `-`: then that is the identity, and two stand before it. An identity
+    // is never an address, and `name:port` is none either. Where the server looked names up, both
+    // are names: then the second has a dot, which an identity hasn't.
+    let identity_is_third = third == b"-" && (second != b"-" || fourth == b"-");
+    let leads = !fourth.is_empty()
+        && (identity_is_third
+            || second != b"-"
+                && (is_address(second)
+                    || (!is_address(first) && (has_port(first) || second.contains(&b'.')))));
     if leads {
         let host = without_port(first);
         let host = (!host.is_empty() && host != b"-").then_some(host);
@@ -393,6 +396,21 @@ mod tests {
         );
         assert_eq!(hosts("[::1]:80 ::1 - -"), some("[::1]", "::1"));
         assert_eq!(hosts("a.com dsl.isp.net - -"), some("a.com", "dsl.isp.net"));
+        for address in [
+            "pc1",
+            "localhost",
+            "unknown",
+            "my_host",
+            "unix:",
+            "fe80::1%eth0",
+            "-",
+        ] {
+            let before = format!("ex.com {address} - -");
+            assert_eq!(hosts(&before), some("ex.com", address), "{before}");
+        }
+        assert_eq!(hosts("intranet host7 - bob"), some("intranet", "host7"));
+        assert_eq!(hosts("1.2.3.4 - jo doe"), none("1.2.3.4"));
+        assert_eq!(hosts("pc1 - - bob"), none("pc1"));
         assert_eq!(hosts("- 1.2.3.4 - -"), none("1.2.3.4"));
         assert_eq!(hosts("1.2.3.4, 10.0.0.1 - -"), none("1.2.3.4"));
         assert_eq!(hosts("::1, 10.0.0.1, 10.0.0.2 - jo"), none("::1"));

@@ -1,10 +1,12 @@
-//! A ClickHouse that holds events and rollups, reached by the official client over HTTP.
+//! A ClickHouse that holds events and rollups, reached by the official client over HTTP: a server, or
+//! the embedded engine.
 //!
 //! Every statement carries its limits, a `log_comment` by which it can be found and killed, and
 //! `wait_end_of_query`, because without it a failing INSERT may already have answered 200. Errors
 //! are classed here, by ClickHouse's codes. Knows nothing of slices.
 
 pub mod codes;
+mod connect;
 pub mod name;
 
 use std::path::PathBuf;
@@ -23,6 +25,10 @@ use crate::error::{Class, Error, Result};
 const GRACE: Duration = Duration::from_secs(15);
 /// How long statements that were told to stop may take to be gone.
 const GONE: Duration = Duration::from_secs(30);
+/// A server answers the simplest question in a millisecond; a busy one, far away, takes longer.
+const PING: Duration = Duration::from_secs(5);
+/// So many questions in a row go unanswered before a warehouse is given up.
+const UNANSWERED: u32 = 3;
 
 /// Where an installation is, and what serves its embedded engine.
 #[derive(Clone, Debug)]
@@ -35,10 +41,16 @@ pub struct Place {
 /// A warehouse that this process can use.
 #[derive(Clone)]
 pub struct Warehouse {
-    engine: Engine,
+    access: Access,
     config: config::Warehouse,
     /// One pool of connections; addresses change with the engine, the pool does not mind.
     http: Client,
+}
+
+#[derive(Clone)]
+enum Access {
+    Embedded(Engine),
+    Server(Endpoint),
 }
 
 /// What a process list of ours is asked for.
@@ -56,24 +68,45 @@ impl std::fmt::Debug for Warehouse {
 }
 
 impl Warehouse {
-    /// The embedded engine of an installation, found or started.
+    /// The server that is configured, or the embedded engine of an installation, found or started.
+    ///
+    /// # Errors
+    ///
+    /// When the engine cannot be started, or a certificate cannot be read. A server is not asked yet.
     pub async fn open(place: &Place, config: &config::Warehouse) -> Result<Self> {
-        let engine = Engine::attach(&place.data_dir, place.program.as_deref()).await?;
+        let http = connect::client(config)?;
+        let access = match &config.url {
+            Some(url) => Access::Server(Endpoint {
+                url: url.trim_end_matches('/').to_owned(),
+                user: config.user.clone(),
+                password: config
+                    .password
+                    .as_ref()
+                    .map(|password| password.reveal().to_owned())
+                    .unwrap_or_default(),
+            }),
+            None => {
+                Access::Embedded(Engine::attach(&place.data_dir, place.program.as_deref()).await?)
+            }
+        };
         Ok(Self {
-            engine,
+            access,
             config: config.clone(),
-            http: Client::default(),
+            http,
         })
     }
 
     /// Where the warehouse answers right now.
     pub fn endpoint(&self) -> Endpoint {
-        self.engine.endpoint()
+        match &self.access {
+            Access::Embedded(engine) => engine.endpoint(),
+            Access::Server(endpoint) => endpoint.clone(),
+        }
     }
 
-    /// The process that serves it.
-    pub fn pid(&self) -> u32 {
-        self.engine.pid()
+    /// Whether it is the embedded engine, and nobody else's.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.access, Access::Embedded(_))
     }
 
     /// The plain client, for typed inserts.
@@ -82,13 +115,26 @@ impl Warehouse {
             url,
             user,
             password,
-        } = self.engine.endpoint();
-        self.http
+        } = self.endpoint();
+        let client = self
+            .http
             .clone()
             .with_url(url)
             .with_user(user)
             .with_password(password)
             .with_database(&self.config.database)
+            // What was answered is there; a profile of the server may say otherwise.
+            .with_setting("async_insert", "0");
+        self.config
+            .settings
+            .iter()
+            .fold(client, |client, (name, value)| {
+                let value = match value {
+                    toml::Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                client.with_setting(name, value)
+            })
     }
 
     /// A statement under the configured limits, found by `comment` in `system.processes`.
@@ -157,32 +203,95 @@ impl Warehouse {
     }
 
     /// Asks whether the warehouse answers, starting the embedded engine again where it died.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, or the engine cannot be started.
     pub async fn revive(&self) -> Result<()> {
-        self.engine.revive().await.map(drop)
+        match &self.access {
+            Access::Embedded(engine) => engine.revive().await.map(drop),
+            Access::Server(endpoint) => self.ping().await.map_err(|why| {
+                Error::new(
+                    Class::Unreachable,
+                    format!("the ClickHouse server {} does not answer", endpoint.url),
+                )
+                .caused_by(why)
+                .hint("check that it runs, and url, user and certificates under [warehouse]")
+            }),
+        }
+    }
+
+    /// Whether there is an answer of ClickHouse's to the simplest question, be it an error.
+    async fn ping(&self) -> Result<(), String> {
+        let asked = self.client().query("select 1").execute();
+        match timeout(PING, asked).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let text = told(&error);
+                if codes::code_in(&text).is_some() {
+                    Ok(())
+                } else {
+                    Err(text)
+                }
+            }
+            Err(_) => Err(format!("no answer within {} s", PING.as_secs())),
+        }
+    }
+
+    /// Ends when the warehouse has given no sign of life for so long that an answer which was waited
+    /// for will not come: a statement that works for minutes is not that.
+    async fn falls_silent(&self) {
+        let mut unanswered = 0;
+        while unanswered < UNANSWERED {
+            tokio::time::sleep(Duration::from_millis(
+                self.config.silence_ms / u64::from(UNANSWERED),
+            ))
+            .await;
+            unanswered = match self.ping().await {
+                Ok(()) => 0,
+                Err(_) => unanswered + 1,
+            };
+        }
     }
 
     /// Classes what the client reports.
-    fn classed(error: clickhouse::error::Error, doing: &str) -> Error {
-        let text = error.to_string();
-        let class = match (&error, codes::code_in(&text)) {
-            (_, Some(code)) => codes::class(code),
-            (clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut, None) => {
-                Class::Unreachable
-            }
-            (
-                clickhouse::error::Error::BadResponse(_) | clickhouse::error::Error::Other(_),
-                None,
-            ) => Class::Later,
-            _ => Class::Never,
-        };
+    fn classed(&self, error: clickhouse::error::Error, doing: &str) -> Error {
+        use clickhouse::error::Error as Reported;
         let doing = format!("failed to {doing}");
-        match class {
-            Class::Operator => Error::operator(doing)
-                .caused_by(error)
-                .hint("run prefill migrate, which says what is missing; check the database's space and permissions"),
-            class => Error::new(class, doing).caused_by(error),
+        if let Some(code) = codes::code_in(&error.to_string()) {
+            let class = codes::class(code);
+            let error = Error::new(class, doing).caused_by(error);
+            return match codes::hint(code) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            };
+        }
+        match error {
+            // An answer that is not ClickHouse's (a proxy's, half of one) says nothing about the
+            // statement: it may have been done or not.
+            Reported::Network(_)
+            | Reported::TimedOut
+            | Reported::BadResponse(_)
+            | Reported::Decompression(_)
+            | Reported::NotEnoughData
+            | Reported::Other(_) => Error::new(Class::Unreachable, doing).caused_by(told(&error)),
+            error => Error::new(Class::Never, doing).caused_by(error),
         }
     }
+}
+
+/// An error of the client with its causes: the reason of a failed connection is in the last one.
+fn told(error: &clickhouse::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Binds a value to a statement, whenever it is made.
@@ -275,12 +384,20 @@ impl<'w> Statement<'w> {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
         loop {
-            let error = match timeout(limit, send(self.query())).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => Warehouse::classed(error, doing),
-                Err(_) => Error::new(
+            let answer = tokio::select! {
+                answer = timeout(limit, send(self.query())) => Some(answer),
+                () = self.warehouse.falls_silent() => None,
+            };
+            let error = match answer {
+                Some(Ok(Ok(answer))) => return Ok(answer),
+                Some(Ok(Err(error))) => self.warehouse.classed(error, doing),
+                Some(Err(_)) => Error::new(
                     Class::Unreachable,
                     format!("failed to {doing}: no answer within {} s", limit.as_secs()),
+                ),
+                None => Error::new(
+                    Class::Unreachable,
+                    format!("failed to {doing}: the warehouse gives no sign of life"),
                 ),
             };
             if error.class() != Class::Unreachable {

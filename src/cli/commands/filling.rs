@@ -45,7 +45,7 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
             "days_filled": progress.filled,
             "days_failed": progress.failed,
             "days_waiting": progress.waiting,
-            "days_already_filled": target.days.count() - progress.days,
+            "days_already_filled": target.days_of_zone - progress.days,
             "web_pre_aggregated_stats_rows": progress.stats_rows,
             "web_pre_aggregated_bounces_rows": progress.bounces_rows,
             "sessions": progress.sessions,
@@ -100,7 +100,7 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
 }
 
 fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -> String {
-    let there = target.days.count() - progress.days;
+    let there = target.days_of_zone - progress.days;
     let mut text = format!(
         "{status}: team {} ({}), {}: ",
         target.team.id, target.team.name, target.days
@@ -218,7 +218,7 @@ async fn dry_run(
     line(format!(
         "would fill {} of {} of team {}: {}, {} of raw data, time {time}",
         estimate.slices.len(),
-        counted(target.days.count(), "day"),
+        counted(target.days_of_zone, "day"),
         target.team.id,
         counted(estimate.rows, "event"),
         indicatif::HumanBytes(estimate.bytes),

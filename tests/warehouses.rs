@@ -1,0 +1,697 @@
+//! A ClickHouse server over HTTP and HTTPS, and several of them: what is missing is named before any
+//! work, one that is down delays nobody else, and whatever happens to an answer, the tables end as an
+//! undisturbed fill leaves them. The embedded engine plays the server: it is a real ClickHouse.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use prefill::calendar::TeamId;
+use prefill::config::{Compression, Config, DEFAULT_WAREHOUSE, Warehouse};
+use prefill::error::Class;
+use prefill::ledger::NewTeam;
+use prefill::service::{Place, Prefill};
+use prefill::warehouse::codes;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use support::{World, page_view, program, until};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
+
+/// A warehouse that is a server: the engine of a world, or what stands before it.
+fn server(world: &World, url: Option<String>) -> Warehouse {
+    let endpoint = world.store.warehouse.endpoint();
+    Warehouse {
+        url: Some(url.unwrap_or(endpoint.url)),
+        user: endpoint.user,
+        password: Some(endpoint.password.into()),
+        silence_ms: 1_500,
+        ..Warehouse::default()
+    }
+}
+
+/// An installation with its own ledger and these warehouses.
+async fn installation(dir: &TempDir, warehouses: &[(&str, Warehouse)]) -> Prefill {
+    let mut config = Config {
+        default_warehouse: warehouses[0].0.to_owned(),
+        warehouses: warehouses
+            .iter()
+            .map(|(name, warehouse)| ((*name).to_owned(), warehouse.clone()))
+            .collect::<BTreeMap<_, _>>(),
+        ..Config::default()
+    };
+    config.service.backoff_ms = 50;
+    let place = Place {
+        data_dir: dir.path().to_path_buf(),
+        program: Some(program()),
+    };
+    Prefill::open(&place, config)
+        .await
+        .expect("an installation")
+}
+
+async fn add_team(prefill: &Prefill, id: i64, warehouse: Option<&str>) -> TeamId {
+    let team = NewTeam {
+        id: TeamId(id),
+        name: format!("Team {id}"),
+        organization: String::new(),
+        zone: prefill::calendar::Zone::utc(),
+        backfill_days: None,
+        warehouse: warehouse.map(ToOwned::to_owned),
+    };
+    prefill.ledger.add_team(&team).await.expect("added");
+    prefill
+        .ledger
+        .set_enabled(team.id, true)
+        .await
+        .expect("enabled");
+    team.id
+}
+
+/// Fills the 1st of May of a team; how the run ended.
+async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
+    let asked = prefill::request::Asked {
+        days: None,
+        date_start: Some("2026-05-01".parse().expect("a date")),
+        date_end: Some("2026-05-02".parse().expect("a date")),
+    };
+    let now = jiff::Timestamp::now();
+    let target = prefill::request::target(&prefill.ledger, &prefill.config, team, asked, now);
+    let run = prefill
+        .backfill(&target.await.expect("a target"), force)
+        .await
+        .expect("asked");
+    let stop = CancellationToken::new();
+    tokio::time::timeout(Duration::from_secs(60), prefill.finish(run, &stop))
+        .await
+        .expect("done in time")
+        .expect("finished");
+    prefill
+        .ledger
+        .progress(run)
+        .await
+        .expect("progress")
+        .status()
+}
+
+/// A world with two sessions of team 7 on the 1st of May.
+async fn world_with_events() -> World {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world
+        .insert(&[
+            page_view(team, 1, "s1", "2026-05-01T10:00:00Z", "/"),
+            page_view(team, 1, "s1", "2026-05-01T10:00:30Z", "/pricing"),
+            page_view(team, 2, "s2", "2026-05-01T12:00:00Z", "/"),
+        ])
+        .await;
+    world
+}
+
+const VIEWS: &str = "select sumMerge(pageviews_count_state) from web_pre_aggregated_stats";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_codes_that_are_told_apart_have_the_names_that_clickhouse_gives_them() {
+    let world = World::new().await;
+    for (code, name, _) in codes::CODES {
+        let named = world
+            .query(&format!("select errorCodeToName(toInt32({code}))"))
+            .await;
+        assert_eq!(named, *name, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_filled_with_every_compression_and_its_settings() {
+    let world = world_with_events().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    for compression in [Compression::Lz4, Compression::Zstd, Compression::None] {
+        let mut warehouse = server(&world, None);
+        warehouse.compression = compression;
+        warehouse
+            .settings
+            .insert("max_block_size".to_owned(), toml::Value::Integer(1_000));
+        let prefill = installation(&dir, &[("default", warehouse)]).await;
+        let team = match prefill.ledger.find_team(TeamId(7)).await.expect("asked") {
+            Some(team) => team.id,
+            None => add_team(&prefill, 7, None).await,
+        };
+        assert_eq!(fill(&prefill, team, true).await, "completed");
+        assert_eq!(world.query(VIEWS).await, "3", "{compression:?}");
+        let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+        let size = store
+            .warehouse
+            .statement("select getSetting('max_block_size')", "test")
+            .bytes("TSV", "ask");
+        assert_eq!(size.await.expect("an answer"), b"1000\n");
+    }
+}
+
+/// A certificate authority with a certificate for `localhost` and one for a client.
+struct Certificates {
+    ca: String,
+    server: (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    client: (String, String),
+}
+
+fn certificates() -> Certificates {
+    let key = || KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+    let signed = |name: &str| {
+        let key = key();
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        (params.signed_by(&key, &ca).expect("signed"), key)
+    };
+    let (server, server_key) = signed("localhost");
+    let (client, client_key) = signed("prefill");
+    Certificates {
+        ca: ca.pem(),
+        server: (
+            vec![server.der().clone()],
+            PrivateKeyDer::try_from(server_key.serialize_der()).expect("a key"),
+        ),
+        client: (client.pem(), client_key.serialize_pem()),
+    }
+}
+
+/// Speaks TLS and hands on to a plain address; the port.
+async fn terminate_tls(plain: String, certificates: &Certificates, asks_client: bool) -> u16 {
+    let mut roots = RootCertStore::empty();
+    let pem = certificates.ca.as_bytes();
+    let ca = CertificateDer::from_pem_slice(pem);
+    roots.add(ca.expect("a certificate")).expect("added");
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = if asks_client {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let (chain, key) = &certificates.server;
+    let config = builder
+        .with_single_cert(chain.clone(), key.clone_key())
+        .expect("a certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let plain = plain.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, plain) = (acceptor.clone(), plain.clone());
+            tokio::spawn(async move {
+                if let (Ok(mut tls), Ok(mut behind)) = (
+                    acceptor.accept(stream).await,
+                    TcpStream::connect(plain).await,
+                ) {
+                    let _ = tokio::io::copy_bidirectional(&mut tls, &mut behind).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+fn written(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("written");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_with_an_own_authority_and_a_client_certificate_and_refused_without_either() {
+    let world = world_with_events().await;
+    let certificates = certificates();
+    let plain = world.store.warehouse.endpoint().url;
+    let files = tempfile::tempdir().expect("a directory");
+    let ca = written(files.path(), "ca.pem", &certificates.ca);
+    let certificate = written(files.path(), "client.pem", &certificates.client.0);
+    let key = written(files.path(), "client.key", &certificates.client.1);
+    let open = terminate_tls(plain.clone(), &certificates, false).await;
+    let asking = terminate_tls(plain, &certificates, true).await;
+    let at = |port: u16| server(&world, Some(format!("https://localhost:{port}")));
+    let with_all = Warehouse {
+        ca_file: Some(ca.clone()),
+        client_cert_file: Some(certificate.clone()),
+        client_key_file: Some(key.clone()),
+        ..at(asking)
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefill = installation(&dir, &[("default", with_all.clone())]).await;
+    let team = add_team(&prefill, 7, None).await;
+    assert_eq!(fill(&prefill, team, false).await, "completed");
+    assert_eq!(world.query(VIEWS).await, "3");
+    let other = certificates_pem_of_another();
+    let other_ca = written(files.path(), "other.pem", &other);
+    for (what, warehouse, class, says) in [
+        // The system's authorities do not know ours.
+        ("no authority", at(open), Class::Unreachable, "certificate"),
+        (
+            "another authority",
+            Warehouse {
+                ca_file: Some(other_ca),
+                ..at(open)
+            },
+            Class::Unreachable,
+            "certificate",
+        ),
+        (
+            "no client certificate",
+            Warehouse {
+                ca_file: Some(ca.clone()),
+                ..at(asking)
+            },
+            Class::Unreachable,
+            "",
+        ),
+        (
+            "a certificate that is not there",
+            Warehouse {
+                ca_file: Some(files.path().join("gone.pem")),
+                ..at(open)
+            },
+            Class::Operator,
+            "gone.pem",
+        ),
+        (
+            "a key that is none",
+            Warehouse {
+                client_key_file: Some(ca),
+                ..with_all.clone()
+            },
+            Class::Operator,
+            "client_key_file",
+        ),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let prefill = installation(&dir, &[("default", warehouse)]).await;
+        let error = prefill.store(DEFAULT_WAREHOUSE).await.expect_err(what);
+        assert_eq!(error.class(), class, "{what}: {}", error.chain());
+        assert!(error.chain().contains(says), "{what}: {}", error.chain());
+        assert!(error.next_step().is_some(), "{what}");
+    }
+}
+
+fn certificates_pem_of_another() -> String {
+    certificates().ca
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_what_a_server_lacks_is_named_before_any_work() {
+    let world = world_with_events().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    // Another database: there is no table of events in it, and none is made on a server.
+    let mut warehouse = server(&world, None);
+    warehouse.database = "analytics".to_owned();
+    let refused = |warehouse: Warehouse| {
+        let dir = &dir;
+        async move {
+            let prefill = installation(dir, &[("default", warehouse)]).await;
+            prefill.store(DEFAULT_WAREHOUSE).await.expect_err("refused")
+        }
+    };
+    let error = refused(warehouse.clone()).await;
+    assert_eq!(error.class(), Class::Operator);
+    assert!(
+        error.chain().contains("no table `analytics`.`events`"),
+        "{}",
+        error.chain()
+    );
+    warehouse.source.table = "default.events".to_owned();
+    let prefill = installation(&dir, &[("default", warehouse.clone())]).await;
+    prefill.store(DEFAULT_WAREHOUSE).await.expect("it fits now");
+    world
+        .query("alter table analytics.web_pre_aggregated_bounces drop column bounces_count_state")
+        .await;
+    let error = refused(warehouse.clone()).await;
+    assert!(
+        error
+            .chain()
+            .contains("`analytics`.`web_pre_aggregated_bounces` has no column bounces_count_state"),
+        "{}",
+        error.chain()
+    );
+    let mut unknown = server(&world, None);
+    unknown.password = Some("wrong".to_owned().into());
+    let error = refused(unknown).await;
+    assert_eq!(error.class(), Class::Operator, "{}", error.chain());
+    assert!(
+        error
+            .next_step()
+            .is_some_and(|hint| hint.contains("PREFILL_WAREHOUSE_PASSWORD")),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
+}
+
+/// What a proxy does to the answer of one statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// The connection is closed before the statement is handed on.
+    Refused,
+    /// A proxy's own error; the statement is done.
+    DoneAndAnswered500,
+    /// The connection breaks in the middle of the answer; the statement is done.
+    BrokenInTheMiddle,
+    /// The statement is done and its answer never comes, and neither does any other for a while.
+    Silent,
+}
+
+/// Stands before an engine, one request a connection, and breaks the one whose turn it is.
+#[derive(Clone)]
+struct Between {
+    engine: String,
+    calls: Arc<AtomicUsize>,
+    /// The call to break, counted from 1; 0 breaks none.
+    broken: Arc<AtomicUsize>,
+    fault: Fault,
+    /// Answers that a fault keeps back until then.
+    silent_until: Arc<std::sync::Mutex<Option<Instant>>>,
+    /// Answers `check grant` with no for statements that hold this.
+    denied: Option<&'static str>,
+}
+
+impl Between {
+    async fn start(engine: &str, fault: Fault, denied: Option<&'static str>) -> (Self, String) {
+        let between = Self {
+            engine: engine.trim_start_matches("http://").to_owned(),
+            calls: Arc::default(),
+            broken: Arc::default(),
+            fault,
+            silent_until: Arc::default(),
+            denied,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let serving = between.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let between = serving.clone();
+                tokio::spawn(async move { between.serve(stream).await });
+            }
+        });
+        (between, url)
+    }
+
+    async fn serve(self, mut client: TcpStream) {
+        let Some(request) = read_request(&mut client).await else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if self
+            .denied
+            .is_some_and(|denied| text.contains("check grant") && text.contains(denied))
+        {
+            let _ = client
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n0\n")
+                .await;
+            return;
+        }
+        let is_ping = text.ends_with("select 1");
+        let call = if is_ping {
+            0
+        } else {
+            self.calls.fetch_add(1, Ordering::SeqCst) + 1
+        };
+        let broken = call != 0 && call == self.broken.load(Ordering::SeqCst);
+        if broken && self.fault == Fault::Refused {
+            return;
+        }
+        if broken && self.fault == Fault::Silent {
+            *self.silent_until.lock().expect("a lock") =
+                Some(Instant::now() + Duration::from_secs(4));
+        }
+        let Ok(mut engine) = TcpStream::connect(&self.engine).await else {
+            return;
+        };
+        engine
+            .write_all(&closing(&request))
+            .await
+            .expect("handed on");
+        let mut answer = Vec::new();
+        engine.read_to_end(&mut answer).await.expect("an answer");
+        let silent = *self.silent_until.lock().expect("a lock");
+        if let Some(until) = silent.filter(|until| *until > Instant::now()) {
+            tokio::time::sleep_until(until.into()).await;
+            if broken {
+                return;
+            }
+        }
+        if broken && self.fault == Fault::DoneAndAnswered500 {
+            let _ = client
+                .write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\nconnection: close\r\n\r\noops")
+                .await;
+            return;
+        }
+        if broken && self.fault == Fault::BrokenInTheMiddle {
+            answer.truncate(answer.len() - 3);
+        }
+        let _ = client.write_all(&answer).await;
+    }
+}
+
+/// A whole request with a body of known length.
+async fn read_request(client: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 64 << 10];
+    loop {
+        let read = client
+            .read(&mut buffer)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        let Some(head) = text.find("\r\n\r\n") else {
+            continue;
+        };
+        let length: usize = text[..head]
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.trim().parse().expect("a length"));
+        if request.len() >= head + 4 + length {
+            return Some(request);
+        }
+    }
+}
+
+/// The request, asking the engine to close the connection after its answer.
+fn closing(request: &[u8]) -> Vec<u8> {
+    let line = request
+        .windows(2)
+        .position(|pair| pair == b"\r\n")
+        .expect("a request line");
+    [&request[..line], b"\r\nconnection: close", &request[line..]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_a_permission_that_is_missing_is_named_with_the_statement_that_grants_it() {
+    let world = world_with_events().await;
+    let engine = world.store.warehouse.endpoint().url;
+    let denied = Some("alter delete on `default`.`web_pre_aggregated_stats`");
+    let (_, url) = Between::start(&engine, Fault::Refused, denied).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
+    let error = prefill.store(DEFAULT_WAREHOUSE).await.expect_err("refused");
+    assert_eq!(error.class(), Class::Operator);
+    assert_eq!(
+        error.next_step(),
+        Some("grant alter delete on `default`.`web_pre_aggregated_stats` to default")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f8_a_server_that_refuses_answers_500_breaks_off_or_is_silent_leaves_the_right_rows() {
+    let world = world_with_events().await;
+    let engine = world.store.warehouse.endpoint().url;
+    for (fault, every) in [
+        (Fault::Refused, 3),
+        (Fault::DoneAndAnswered500, 1),
+        (Fault::BrokenInTheMiddle, 2),
+        // The last costs seconds each time; tests/faults.rs breaks every call in the quick ways.
+        (Fault::Silent, 12),
+    ] {
+        let (between, url) = Between::start(&engine, fault, None).await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
+        let team = add_team(&prefill, 7, None).await;
+        prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+        let before = between.calls.load(Ordering::SeqCst);
+        assert_eq!(fill(&prefill, team, true).await, "completed");
+        let calls = between.calls.load(Ordering::SeqCst) - before;
+        assert!(calls > 10, "{calls}");
+        let mut nth = 1;
+        while nth <= calls {
+            // A fill of an empty table and a refill go other ways.
+            for table in ["web_pre_aggregated_stats", "web_pre_aggregated_bounces"] {
+                if nth % 2 == 0 {
+                    world.query(&format!("truncate table {table}")).await;
+                }
+            }
+            let at = between.calls.load(Ordering::SeqCst) + nth;
+            between.broken.store(at, Ordering::SeqCst);
+            let told = format!("{fault:?} of call {nth} of {calls}");
+            assert_eq!(fill_in_spite(&prefill, team).await, "completed", "{told}");
+            assert_eq!(world.query(VIEWS).await, "3", "{told}");
+            let differences = world.differences(team, "2026-05-01", "2026-05-02").await;
+            assert!(differences.is_empty(), "{told}: {differences:?}");
+            nth += every;
+        }
+        between.broken.store(0, Ordering::SeqCst);
+    }
+}
+
+/// As [`fill`], asked again where even asking met the fault.
+async fn fill_in_spite(prefill: &Prefill, team: TeamId) -> &'static str {
+    let asked = prefill::request::Asked {
+        days: None,
+        date_start: Some("2026-05-01".parse().expect("a date")),
+        date_end: Some("2026-05-02".parse().expect("a date")),
+    };
+    let now = jiff::Timestamp::now();
+    let target = prefill::request::target(&prefill.ledger, &prefill.config, team, asked, now);
+    let target = target.await.expect("a target");
+    let mut run = prefill.backfill(&target, true).await;
+    if run.is_err() {
+        run = prefill.backfill(&target, true).await;
+    }
+    let run = run.expect("asked");
+    let stop = CancellationToken::new();
+    tokio::time::timeout(Duration::from_secs(60), prefill.finish(run, &stop))
+        .await
+        .expect("done in time")
+        .expect("finished");
+    prefill
+        .ledger
+        .progress(run)
+        .await
+        .expect("progress")
+        .status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f27_a_command_gives_up_a_dead_server_in_seconds_and_says_which() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let dead = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let dir = tempfile::tempdir().expect("a directory");
+    let warehouse = Warehouse {
+        url: Some(dead.clone()),
+        ..Warehouse::default()
+    };
+    let prefill = installation(&dir, &[("default", warehouse)]).await;
+    let begun = Instant::now();
+    let error = prefill.store(DEFAULT_WAREHOUSE).await.expect_err("dead");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(error.class(), Class::Unreachable);
+    assert!(error.chain().contains(&dead), "{}", error.chain());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f27_of_two_warehouses_one_that_is_down_delays_nobody_and_is_filled_when_it_is_back() {
+    let (eu, us) = (world_with_events().await, world_with_events().await);
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = port.local_addr().expect("an address");
+    drop(port);
+    let dir = tempfile::tempdir().expect("a directory");
+    let warehouses = [
+        ("eu", server(&eu, None)),
+        ("us", server(&us, Some(format!("http://{address}")))),
+    ];
+    let prefill = installation(&dir, &warehouses).await;
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(prefill.clone().serve(stop.clone(), || ()));
+    let now = jiff::Timestamp::now();
+    let today = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    for world in [&eu, &us] {
+        world
+            .insert(&[page_view(TeamId(7), 9, "today", &today, "/")])
+            .await;
+        world
+            .insert(&[page_view(TeamId(8), 9, "today", &today, "/")])
+            .await;
+    }
+    let here = add_team(&prefill, 8, Some("eu")).await;
+    let there = add_team(&prefill, 7, Some("us")).await;
+    let filled = |team| {
+        let prefill = &prefill;
+        async move {
+            let slices = prefill.ledger.slices(team).await.expect("slices");
+            slices
+                .values()
+                .any(|slice| {
+                    slice
+                        .receipt
+                        .as_ref()
+                        .is_some_and(|receipt| receipt.sessions > 0)
+                })
+                .then_some(())
+        }
+    };
+    let begun = Instant::now();
+    until("the team of eu is filled", Duration::from_secs(20), || {
+        filled(here)
+    })
+    .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    let health = prefill
+        .health(jiff::Timestamp::now())
+        .await
+        .expect("health");
+    let down: Vec<_> = health
+        .warehouses
+        .iter()
+        .filter(|warehouse| warehouse.error.is_some())
+        .map(|warehouse| (warehouse.name.as_str(), warehouse.enabled_teams))
+        .collect();
+    assert_eq!(down, [("us", 1)]);
+    assert_eq!(health.status, "unhealthy");
+    assert!(
+        health.recommendations[0].contains(&address.to_string()),
+        "{health:?}"
+    );
+    assert!(filled(there).await.is_none());
+    // It comes back at the same address.
+    let listener = TcpListener::bind(address).await.expect("the port");
+    let engine = us.store.warehouse.endpoint().url;
+    let engine = engine.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                if let Ok(mut behind) = TcpStream::connect(engine).await {
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+                }
+            });
+        }
+    });
+    until("the team of us is filled", Duration::from_secs(30), || {
+        filled(there)
+    })
+    .await;
+    stop.cancel();
+    serving.await.expect("served").expect("stopped");
+}
