@@ -43,7 +43,7 @@ struct Written {
     max_backfill_days: u32,
     service: Service,
     warehouse: toml::Table,
-    source: toml::Table,
+    source: Option<toml::Value>,
     warehouses: BTreeMap<String, toml::Table>,
     default_warehouse: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Default for Written {
             max_backfill_days,
             service,
             warehouse: toml::Table::new(),
-            source: toml::Table::new(),
+            source: None,
             warehouses: BTreeMap::new(),
             default_warehouse: None,
         }
@@ -71,13 +71,15 @@ impl Default for Written {
 impl Written {
     fn read(self) -> Result<Config> {
         let mut shared = self.warehouse;
-        if !self.source.is_empty() {
-            shared.insert("source".to_owned(), toml::Value::Table(self.source));
+        if let Some(source) = self.source {
+            shared.insert("source".to_owned(), source);
         }
+        let shared = with_source_as_table(shared);
         let mut warehouses = BTreeMap::new();
-        for (name, own) in &self.warehouses {
+        for (name, own) in self.warehouses {
             let section = format!("[warehouses.{name}]");
-            warehouses.insert(name.clone(), warehouse(overlaid(&shared, own), &section)?);
+            let all = overlaid(&shared, &with_source_as_table(own));
+            warehouses.insert(name, warehouse(all, &section)?);
         }
         let default_warehouse = match (self.default_warehouse, warehouses.len()) {
             (Some(name), _) => name,
@@ -100,6 +102,15 @@ impl Written {
             default_warehouse,
         })
     }
+}
+
+/// `source = "posthog"` is short for `source = { kind = "posthog" }`.
+fn with_source_as_table(mut table: toml::Table) -> toml::Table {
+    if let Some(source @ toml::Value::String(_)) = table.get_mut("source") {
+        let kind = source.clone();
+        *source = toml::Value::Table(toml::Table::from_iter([("kind".to_owned(), kind)]));
+    }
+    table
 }
 
 /// What is shared, with what is `own` over it, table by table.
@@ -222,14 +233,34 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Which table holds the raw events, and what its columns are called there.
+/// Which tables hold the raw events, and what their columns are called there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// The table, in the warehouse's database or as `database.table`. Default `events`.
+    /// The shape of the tables. Default `events`; `source = "posthog"` is short for it.
+    pub kind: SourceKind,
+    /// The table of events, in the warehouse's database or as `database.table`. Default `events`.
     pub table: String,
-    /// Contract name to the table's own name, for those that differ.
+    /// The table of session states that PostHog keeps, named like `table`. Default `raw_sessions`.
+    pub raw_sessions: String,
+    /// The table in which PostHog says that an id is another person's by now, named like `table`.
+    /// Default `person_distinct_id_overrides`.
+    pub person_distinct_id_overrides: String,
+    /// Contract name to the name in the table of events, for those that differ: from the contract's
+    /// own, or from PostHog's.
     pub columns: BTreeMap<String, String>,
+}
+
+/// Whose schema the raw events have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// The contract of DESIGN.md 4.1: one table with everything.
+    #[default]
+    Events,
+    /// PostHog's: events with their properties as JSON and as `mat_` columns, session states, and
+    /// persons by override.
+    PostHog,
 }
 
 impl Default for Config {
@@ -286,7 +317,10 @@ impl Default for Warehouse {
 impl Default for Source {
     fn default() -> Self {
         Self {
+            kind: SourceKind::Events,
             table: "events".to_owned(),
+            raw_sessions: "raw_sessions".to_owned(),
+            person_distinct_id_overrides: "person_distinct_id_overrides".to_owned(),
             columns: BTreeMap::new(),
         }
     }
@@ -623,6 +657,8 @@ mod tests {
             ("[warehouse]\nmax_threads = 0", "max_threads = 0"),
             ("[warehouses.eu]\nmax_threads = 0", "the warehouse eu"),
             ("[warehouses.eu.source]\ntabel = \"e\"", "tabel"),
+            ("source = \"hogpost\"", "hogpost"),
+            ("source = 3", "source"),
             ("[warehouses.eu]\n[warehouses.us]", "default_warehouse"),
             ("default_warehouse = \"us\"", "\"us\""),
             ("[warehouse]\nurl = \"ftp://a\"", "HTTP interface"),
@@ -658,6 +694,43 @@ mod tests {
             60
         );
     }
+
+    #[test]
+    fn a_source_is_a_kind_or_a_table_with_one_and_each_warehouse_may_say_its_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let read = |text: &str| {
+            std::fs::write(dir.path().join("prefill.toml"), text).expect("written");
+            Config::load(None, dir.path()).expect("valid").warehouses
+        };
+        assert_eq!(read("")[DEFAULT_WAREHOUSE].source.kind, SourceKind::Events);
+        for text in [
+            "source = \"posthog\"",
+            "[source]\nkind = \"posthog\"",
+            "[warehouse]\nsource = \"posthog\"",
+            "[warehouses.default]\nsource = \"posthog\"",
+        ] {
+            let source = &read(text)[DEFAULT_WAREHOUSE].source;
+            assert_eq!(source.kind, SourceKind::PostHog, "{text}");
+            assert_eq!(source.raw_sessions, "raw_sessions", "{text}");
+        }
+        let warehouses = read(
+            r#"
+            default_warehouse = "eu"
+            [source]
+            table = "web.events"
+            [warehouses.eu]
+            source = "posthog"
+            [warehouses.us]
+            "#,
+        );
+        let (eu, us) = (&warehouses["eu"].source, &warehouses["us"].source);
+        assert_eq!(
+            (eu.kind, us.kind),
+            (SourceKind::PostHog, SourceKind::Events)
+        );
+        assert_eq!((&*eu.table, &*us.table), ("web.events", "web.events"));
+    }
+
     #[test]
     fn a_warehouse_has_what_all_share_and_its_own_over_it_and_a_team_belongs_to_one() {
         let dir = tempfile::tempdir().expect("a directory");

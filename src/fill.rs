@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use crate::calendar::{Bounds, TeamId};
+use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
 use crate::rollup::{BOUNCES, SCRATCH_PREFIX, STATS, Tables, sql};
@@ -87,21 +88,34 @@ struct Version {
     mutation: i64,
 }
 
-/// The tables that live as long as a claim's fill: the sessions, and the copies of the rollups.
+/// The tables that live as long as a claim's fill: the sessions, the copies of the rollups, and of
+/// what PostHog says of persons.
 pub struct Scratch {
     sessions: Name,
     stats: Name,
     bounces: Name,
+    /// Where the source is PostHog's.
+    overrides: Option<Name>,
+    /// The warehouse's tables, but for the copy of the overrides.
+    tables: Tables,
 }
 
 impl Scratch {
     fn new(tables: &Tables, claim: &Claim) -> Result<Self> {
         let own = |kind: &str| tables.own(&format!("{SCRATCH_PREFIX}{}_{kind}", claim.id.simple()));
-        Ok(Self {
+        let mut scratch = Self {
             sessions: own("sessions")?,
             stats: own("stats")?,
             bounces: own("bounces")?,
-        })
+            overrides: None,
+            tables: tables.clone(),
+        };
+        if tables.source.kind == SourceKind::PostHog {
+            let overrides = own("overrides")?;
+            scratch.tables.source.overrides = overrides.clone();
+            scratch.overrides = Some(overrides);
+        }
+        Ok(scratch)
     }
 }
 
@@ -164,6 +178,9 @@ impl Fill<'_> {
             "create the sessions table",
         )
         .await?;
+        if let Some(copy) = &scratch.overrides {
+            self.copy_overrides(&batch, copy).await?;
+        }
         let pieces = self
             .claim
             .slices
@@ -249,6 +266,22 @@ impl Fill<'_> {
             .await
     }
 
+    async fn copy_overrides(&self, batch: &Batch, copy: &Name) -> Result<()> {
+        self.alive().await?;
+        let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
+        self.warehouse
+            .statement(
+                &self.tables.render(sql::COPY_OVERRIDES, &[("copy", copy)]),
+                &batch.comment,
+            )
+            .param("teams", ids)
+            .param("from_us", batch.bounds.from.as_microsecond())
+            .param("until_us", batch.bounds.until.as_microsecond())
+            .param("as_of_us", batch.as_of_us)
+            .run("copy what is said of persons")
+            .await
+    }
+
     async fn collect(
         &self,
         batch: &Batch,
@@ -260,7 +293,7 @@ impl Fill<'_> {
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
             .statement(
-                &self
+                &scratch
                     .tables
                     .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
                 &batch.comment,
@@ -339,7 +372,7 @@ impl Fill<'_> {
                 .await?;
             return verify::verdicts(
                 self.warehouse,
-                self.tables,
+                &scratch.tables,
                 &batch.scope(),
                 &self.tables.stats,
                 &self.tables.bounces,
@@ -426,11 +459,12 @@ impl Fill<'_> {
             (BOUNCES, &self.tables.bounces, &scratch.bounces),
         ];
         let mut versions = Vec::new();
+        let create = self.create_copy(batch).await?;
         for (_, table, copy) in rollups {
             versions.push(self.version(batch, table).await?);
             for statement in [
                 "drop table if exists {copy} sync",
-                "create table {copy} as {table}",
+                create,
                 "alter table {copy} attach partition {partition} from {table}",
             ] {
                 let text = with_names(
@@ -452,7 +486,7 @@ impl Fill<'_> {
             .await?;
         let verdicts = verify::verdicts(
             self.warehouse,
-            self.tables,
+            &scratch.tables,
             &batch.scope(),
             &scratch.stats,
             &scratch.bounces,
@@ -482,6 +516,25 @@ impl Fill<'_> {
                 .await?;
         }
         Ok(Some(verdicts))
+    }
+
+    /// How a table is made like another. The other may have columns of somebody else's, outside of
+    /// its key: newer ClickHouse made those with `alter table`, and refuses a new table with them
+    /// unless told otherwise. Older ones do not know the word.
+    async fn create_copy(&self, batch: &Batch) -> Result<&'static str> {
+        let knows = self
+            .warehouse
+            .statement(
+                "select toInt64(count()) as value from system.merge_tree_settings where name = 'allow_dimensions_outside_sorting_key'",
+                &batch.comment,
+            )
+            .rows::<Number>("ask for a setting of tables")
+            .await?;
+        Ok(if knows.first().is_some_and(|knows| knows.value > 0) {
+            "create table {copy} as {table} settings allow_dimensions_outside_sorting_key = 1"
+        } else {
+            "create table {copy} as {table}"
+        })
     }
 
     async fn version(&self, batch: &Batch, table: &Name) -> Result<Version> {
@@ -523,7 +576,8 @@ impl Fill<'_> {
     }
 
     async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {
-        for table in [&scratch.sessions, &scratch.stats, &scratch.bounces] {
+        let tables = [&scratch.sessions, &scratch.stats, &scratch.bounces];
+        for table in tables.into_iter().chain(&scratch.overrides) {
             let text = with_names("drop table if exists {table} sync", &[("table", table)]);
             self.warehouse
                 .statement(&text, &self.claim.comment())

@@ -5,6 +5,8 @@
 //! compares the raw events of each such day with the receipt of its fill. Only a day that really
 //! differs is filled again, so looking twice costs a question and no work. This keeps today fresh,
 //! fills a day again once its sessions have ended, and repairs days that late events touched.
+//! Where PostHog says whose an event is by now, the days of events that became somebody else's are
+//! looked at in the same way; a person that was changed in the events themselves goes unnoticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use crate::calendar::{Bounds, Day, TeamId};
+use crate::calendar::{Bounds, Day, TeamId, Zone};
+use crate::config::SourceKind;
 use crate::error::Result;
 use crate::ledger::{Ledger, Reason, Slice, State};
 use crate::rollup::sql;
@@ -25,6 +28,8 @@ use crate::verify::{self, Scope};
 const MARK: &str = "scanned_us";
 /// How much of what was looked at is looked at again.
 const OVERLAP: Duration = Duration::from_secs(120);
+/// How long a session lasts at most.
+const SESSION_US: i64 = 86_400_000_000;
 const COMMENT: &str = "prefill:freshness";
 
 #[derive(Row, Deserialize)]
@@ -105,6 +110,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
             suspects.extend(days.take_while(|day| *day <= last).map(|day| (team, day)));
         }
     }
+    suspects.extend(of_other_persons(store, &slices, &zones, since).await?);
     let mut touched = 0;
     let mut undecided = false;
     for (team, day) in suspects {
@@ -135,7 +141,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         };
         if changed && ledger.touch(team, day, Reason::LateEvents, None).await? {
             touched += 1;
-            info!(team_id = team.0, %day, "events came after team {team}, {day} was looked at: filling it again");
+            info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
         }
     }
     touched += repair(ledger, store, &slices).await?;
@@ -144,6 +150,47 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         ledger.set_mark(&mark, now).await?;
     }
     Ok(touched)
+}
+
+/// The filled days that an event may be of whose person is another since the mark.
+async fn of_other_persons(
+    store: &Store,
+    slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
+    zones: &BTreeMap<TeamId, Zone>,
+    since: i64,
+) -> Result<BTreeSet<(TeamId, Day)>> {
+    let filled = || {
+        let all = slices.values().flat_map(BTreeMap::values);
+        all.filter(|slice| slice.receipt.is_some())
+    };
+    let from = filled().map(|slice| slice.bucket).min();
+    let until = filled().map(|slice| slice.until).max();
+    let (SourceKind::PostHog, Some(from), Some(until)) = (store.tables.source.kind, from, until)
+    else {
+        return Ok(BTreeSet::new());
+    };
+    let hours: Vec<Touched> = store
+        .warehouse
+        .statement(&store.tables.render(sql::LATE_PERSONS, &[]), COMMENT)
+        .param("since_us", since)
+        .param("from_us", from.as_microsecond())
+        .param("until_us", until.as_microsecond() + SESSION_US)
+        .param("teams", zones.keys().map(|team| team.0).collect::<Vec<_>>())
+        .rows("look for events of other persons")
+        .await?;
+    let mut days = BTreeSet::new();
+    for hour in hours {
+        let team = TeamId(hour.team_id);
+        // The session of an event has begun at most 24 hours before it.
+        let first = Timestamp::from_microsecond(hour.first_us - SESSION_US);
+        let last = Timestamp::from_microsecond(hour.last_us);
+        if let (Some(zone), Ok(first), Ok(last)) = (zones.get(&team), first, last) {
+            let (first, last) = (Day::of(first, zone), Day::of(last, zone));
+            let all = (0..).map(|later| first.plus(later));
+            days.extend(all.take_while(|day| *day <= last).map(|day| (team, day)));
+        }
+    }
+    Ok(days)
 }
 
 /// Marks the days whose rows are not those that were verified: deleted, doubled, written by others.

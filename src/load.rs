@@ -14,6 +14,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::calendar::TeamId;
+use crate::config::SourceKind;
 use crate::error::{Class, Context, Error, Result};
 use crate::event::{self, Event};
 use crate::rollup::sql;
@@ -91,6 +92,7 @@ impl<'a> Load<'a> {
                 let known = self.prefill.ledger.find_team(team).await?;
                 let named = known.and_then(|known| known.warehouse);
                 let warehouse = self.prefill.config.warehouse_of(team, named.as_deref())?;
+                self.takes_imports(warehouse, team)?;
                 self.warehouses.insert(event.team_id, warehouse);
                 if !self.landings.contains_key(warehouse) {
                     let store = self.prefill.store(warehouse).await?;
@@ -103,6 +105,18 @@ impl<'a> Load<'a> {
             Some(landing) => landing.add(event).await,
             None => Ok(()),
         }
+    }
+
+    /// PostHog's tables have a writer of their own, and states that only it keeps.
+    fn takes_imports(&self, warehouse: &str, team: TeamId) -> Result<()> {
+        let configured = self.prefill.config.warehouses.get(warehouse);
+        if configured.is_none_or(|configured| configured.source.kind == SourceKind::Events) {
+            return Ok(());
+        }
+        Err(Error::misuse(format!(
+            "the events of team {team} are PostHog's on the warehouse {warehouse}, and nothing is imported into those"
+        ))
+        .hint("send events to PostHog itself; to import, give the team a warehouse whose source is \"events\" (prefill team set --warehouse NAME)"))
     }
 
     /// Puts what is new into the sources.

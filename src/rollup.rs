@@ -1,15 +1,20 @@
 //! The two rollups and the source that they are made from, as data and as SQL.
 //!
-//! What the tables mean is in `sql/collect_sessions.sql` (one row a session) and in `sql/raw.sql`,
-//! which computes the same numbers from the raw events by another way; a fill is checked by
-//! comparing them. Nothing here runs a statement.
+//! What the tables mean is in `sql/collect_sessions.sql` (one row a session, made of
+//! `sql/sessions.sql`) and in `sql/raw.sql`, which computes the same numbers from the raw events by
+//! another way; a fill is checked by comparing them. On PostHog's tables the numbers are counted from
+//! the events all the same; what else a session has comes from its states in `raw_sessions`. Nothing
+//! here runs a statement.
 
-use std::collections::BTreeMap;
+mod source;
+
 use std::fmt::Display;
 
-use crate::config;
-use crate::error::{Error, Result};
+use crate::config::{self, SourceKind};
+use crate::error::Result;
 use crate::warehouse::name::{Name, with_names};
+
+pub use source::{Column, Source};
 
 /// The name of the rollup of page views.
 pub const STATS: &str = "web_pre_aggregated_stats";
@@ -18,40 +23,6 @@ pub const BOUNCES: &str = "web_pre_aggregated_bounces";
 
 /// The start of the names of all tables that live as long as a fill.
 pub const SCRATCH_PREFIX: &str = "prefill_scratch_";
-
-/// The columns of the `events` contract that prefill reads.
-const SOURCE_COLUMNS: &[&str] = &[
-    "uuid",
-    "event",
-    "team_id",
-    "person_id",
-    "session_id",
-    "timestamp",
-    "inserted_at",
-    "host",
-    "pathname",
-    "device_type",
-    "browser",
-    "os",
-    "viewport_width",
-    "viewport_height",
-    "referring_domain",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-    "gclid",
-    "gad_source",
-    "fbclid",
-    "country_code",
-    "city_name",
-    "region_code",
-    "region_name",
-];
-
-/// The columns of the contract that only importers write.
-const WRITTEN_COLUMNS: &[&str] = &["distinct_id", "current_url"];
 
 /// The columns of both rollups, each with its type.
 const SHARED_COLUMNS: &[(&str, &str)] = &[
@@ -103,47 +74,38 @@ pub type Required = (String, Option<&'static str>);
 /// The tables of one warehouse under their names there.
 #[derive(Clone, Debug)]
 pub struct Tables {
+    pub source: Source,
     pub events: Name,
     pub stats: Name,
     pub bounces: Name,
     database: String,
-    columns: BTreeMap<&'static str, Name>,
 }
 
 impl Tables {
+    /// The tables as they are configured, of whose columns nothing is known yet.
+    ///
     /// # Errors
     ///
     /// [`crate::error::Class::Misuse`] when the configuration maps a column that the contract does
     /// not have, or a name is none.
     pub fn new(config: &config::Warehouse) -> Result<Self> {
         let database = &config.database;
-        let mapped = &config.source.columns;
-        let contract = || SOURCE_COLUMNS.iter().chain(WRITTEN_COLUMNS);
-        if let Some(unknown) = mapped
-            .keys()
-            .find(|name| !contract().any(|column| column == name))
-        {
-            return Err(Error::misuse(format!(
-                "[source.columns] names {unknown:?}, which is no column of the events contract"
-            ))
-            .hint(format!(
-                "its columns are {}",
-                contract().copied().collect::<Vec<_>>().join(", ")
-            )));
-        }
-        let columns = contract()
-            .map(|column| {
-                let theirs = mapped.get(*column).map_or(*column, String::as_str);
-                Ok((*column, Name::new(theirs)?))
-            })
-            .collect::<Result<_>>()?;
         Ok(Self {
+            source: Source::new(config)?,
             events: Name::table(database, &config.source.table)?,
             stats: Name::table(database, STATS)?,
             bounces: Name::table(database, BOUNCES)?,
             database: database.clone(),
-            columns,
         })
+    }
+
+    /// Decides how the events are read, their table having these columns.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when a column that is needed has a name that none should have.
+    pub fn look_at(&mut self, columns: &[Column]) -> Result<()> {
+        self.source.look_at(columns)
     }
 
     /// A table of prefill's own beside the rollups.
@@ -154,16 +116,12 @@ impl Tables {
     /// A statement of ours with the names of this warehouse in it; `more` are names of tables that
     /// live as long as a fill.
     pub fn render(&self, statement: &str, more: &[(&str, &Name)]) -> String {
-        let mut text = statement.replace("{source}", include_str!("rollup/sql/source.sql"));
-        for (column, name) in &self.columns {
-            // Qualified, so that an alias of the same name does not hide the column.
-            text = with_names(
-                &text,
-                &[
-                    (column, &format!("e.{name}")),
-                    (&format!("plain_{column}"), name),
-                ],
-            );
+        let mut text = self.with_source(statement);
+        for (column, expression) in &self.source.expressions {
+            text = with_names(&text, &[(column, expression)]);
+        }
+        for (column, name) in &self.source.columns {
+            text = with_names(&text, &[(&format!("plain_{column}"), name)]);
         }
         let mut names: Vec<(&str, &(dyn Display + Sync))> = more
             .iter()
@@ -171,10 +129,49 @@ impl Tables {
             .collect();
         names.extend([
             ("events", &self.events as &(dyn Display + Sync)),
+            ("raw_sessions", &self.source.raw_sessions),
+            ("overrides", &self.source.overrides),
             ("stats", &self.stats),
             ("bounces", &self.bounces),
         ]);
         with_names(&text, &names)
+    }
+
+    /// A statement with the parts that it is made of, by the kind of the source.
+    fn with_source(&self, statement: &str) -> String {
+        let alone = with_names(
+            parts::SOURCE,
+            &[("person", &"{person_id}"), ("persons", &"")],
+        );
+        if self.source.kind == SourceKind::Events {
+            return with_names(
+                statement,
+                &[
+                    ("collected", &parts::SESSIONS),
+                    ("source", &alone),
+                    ("raw_source", &alone),
+                ],
+            );
+        }
+        let of_persons = |persons: &str| {
+            let person = "if(o.overridden = 1, o.person_id, {person_id})";
+            with_names(parts::SOURCE, &[("person", &person), ("persons", &persons)])
+        };
+        let sessions_of = |source: &str| with_names(parts::SESSIONS, &[("source", &source)]);
+        with_names(
+            statement,
+            &[
+                ("collected", &parts::ATTRIBUTED_SESSIONS),
+                ("counted_sessions", &sessions_of(parts::SOURCE_TO_COUNT)),
+                ("exact_sessions", &sessions_of(parts::SOURCE_OF_INEXACT)),
+                ("inexact_sessions", &parts::INEXACT_SESSIONS),
+                ("raw_sessions_of_the_day", &parts::RAW_SESSIONS_OF_THE_DAY),
+                ("uuid_of_session", &parts::UUID_OF_SESSION),
+                ("source_alone", &alone),
+                ("source", &of_persons(parts::PERSONS)),
+                ("raw_source", &of_persons(parts::RAW_PERSONS)),
+            ],
+        )
     }
 
     /// Every table that a fill touches, with the columns (and, where they matter, their types) that
@@ -187,17 +184,26 @@ impl Tables {
                 .map(|(name, kind)| ((*name).to_owned(), Some(*kind)))
                 .collect()
         };
-        let source = SOURCE_COLUMNS
-            .iter()
-            .filter_map(|column| self.columns.get(column))
-            .map(|name| (name.parts().1.to_owned(), None))
-            .collect();
-        vec![
-            (&self.events, source),
-            (&self.stats, target(STATS_COLUMNS)),
-            (&self.bounces, target(BOUNCES_COLUMNS)),
-        ]
+        let mut required = self.source.required(&self.events);
+        required.push((&self.stats, target(STATS_COLUMNS)));
+        required.push((&self.bounces, target(BOUNCES_COLUMNS)));
+        required
     }
+}
+
+/// What statements are made of: the places `{source}`, `{collected}` and so on.
+mod parts {
+    pub const SOURCE: &str = include_str!("rollup/sql/source.sql");
+    pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
+    pub const PERSONS: &str = include_str!("rollup/sql/persons.sql");
+    pub const RAW_PERSONS: &str = include_str!("rollup/sql/raw_persons.sql");
+    pub const ATTRIBUTED_SESSIONS: &str = include_str!("rollup/sql/attributed_sessions.sql");
+    pub const INEXACT_SESSIONS: &str = include_str!("rollup/sql/inexact_sessions.sql");
+    pub const RAW_SESSIONS_OF_THE_DAY: &str =
+        include_str!("rollup/sql/raw_sessions_of_the_day.sql");
+    pub const SOURCE_TO_COUNT: &str = include_str!("rollup/sql/source_to_count.sql");
+    pub const SOURCE_OF_INEXACT: &str = include_str!("rollup/sql/source_of_inexact.sql");
+    pub const UUID_OF_SESSION: &str = include_str!("rollup/sql/uuid_of_session.sql");
 }
 
 /// The statements, by what they do.
@@ -206,6 +212,7 @@ pub mod sql {
     pub const CREATE_BOUNCES: &str = include_str!("rollup/sql/create_bounces.sql");
     pub const CREATE_SESSIONS: &str = include_str!("rollup/sql/create_sessions.sql");
     pub const COLLECT_SESSIONS: &str = include_str!("rollup/sql/collect_sessions.sql");
+    pub const COPY_OVERRIDES: &str = include_str!("rollup/sql/copy_overrides.sql");
     pub const WRITE_STATS: &str = include_str!("rollup/sql/write_stats.sql");
     pub const WRITE_BOUNCES: &str = include_str!("rollup/sql/write_bounces.sql");
     pub const RAW: &str = include_str!("rollup/sql/raw.sql");
@@ -226,4 +233,14 @@ pub mod sql {
     pub const ADD_NEW_EVENTS: &str = include_str!("rollup/sql/add_new_events.sql");
     pub const TOTALS: &str = include_str!("rollup/sql/totals.sql");
     pub const LATE_DAYS: &str = include_str!("rollup/sql/late_days.sql");
+    pub const LATE_PERSONS: &str = include_str!("rollup/sql/late_persons.sql");
+    /// PostHog's tables, for development.
+    pub mod posthog {
+        pub const CREATE_EVENTS: &str = include_str!("rollup/sql/posthog/create_events.sql");
+        pub const CREATE_RAW_SESSIONS: &str =
+            include_str!("rollup/sql/posthog/create_raw_sessions.sql");
+        pub const CREATE_RAW_SESSIONS_VIEW: &str =
+            include_str!("rollup/sql/posthog/create_raw_sessions_view.sql");
+        pub const CREATE_OVERRIDES: &str = include_str!("rollup/sql/posthog/create_overrides.sql");
+    }
 }

@@ -4,10 +4,10 @@
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::config;
+use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{SCRATCH_PREFIX, Tables, sql};
+use crate::rollup::{Column, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -27,10 +27,11 @@ impl Store {
     ///
     /// When it cannot be reached, or its tables do not fit.
     pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
-        Ok(Self::prepared(name, config, place).await?.0)
+        Ok(Self::prepared(name, config, place, false).await?.0)
     }
 
-    /// As [`Store::open`], with what was found and done.
+    /// As [`Store::open`], with what was found and done; `with_source` makes tables like PostHog's,
+    /// too, where they are missing.
     ///
     /// # Errors
     ///
@@ -39,10 +40,16 @@ impl Store {
         name: &str,
         config: &config::Warehouse,
         place: &Place,
+        with_source: bool,
     ) -> Result<(Self, Vec<Prepared>)> {
-        let tables = Tables::new(config)?;
+        let mut tables = Tables::new(config)?;
         let warehouse = Warehouse::open(place, config).await?;
-        let prepared = prepare(&warehouse, &tables, config).await?;
+        let prepared = prepare(&warehouse, &tables, config, with_source).await?;
+        tables.look_at(&columns(&warehouse, &tables.events).await?)?;
+        check(&warehouse, &tables).await?;
+        if !warehouse.is_embedded() {
+            check_grants(&warehouse, &tables, config).await?;
+        }
         let store = Self {
             name: name.to_owned(),
             warehouse,
@@ -60,12 +67,6 @@ pub struct Prepared {
 }
 
 #[derive(Row, Deserialize)]
-struct Column {
-    name: String,
-    kind: String,
-}
-
-#[derive(Row, Deserialize)]
 struct Found {
     there: u8,
 }
@@ -75,52 +76,116 @@ struct Engine {
     partition_key: String,
 }
 
-/// Makes the tables that are missing and checks those that are there.
+/// Makes the tables that are missing. Those of PostHog are somebody's production, and so are the
+/// events on a server: they are not made, but for development where that is asked for.
 ///
 /// # Errors
 ///
-/// [`Class::Operator`] naming the table and the columns that are missing or of another type.
+/// [`Class::Operator`] naming the tables that are missing.
 async fn prepare(
     warehouse: &Warehouse,
     tables: &Tables,
     config: &config::Warehouse,
+    with_source: bool,
 ) -> Result<Vec<Prepared>> {
+    let (sessions, overrides) = (&tables.source.raw_sessions, &tables.source.overrides);
+    let posthog = tables.source.kind == SourceKind::PostHog;
+    let source = if posthog {
+        vec![
+            (&tables.events, sql::posthog::CREATE_EVENTS),
+            (sessions, sql::posthog::CREATE_RAW_SESSIONS),
+            (overrides, sql::posthog::CREATE_OVERRIDES),
+        ]
+    } else {
+        vec![(&tables.events, event::CREATE_TABLE)]
+    };
+    let mut missing = Vec::new();
+    for (table, _) in &source {
+        if columns(warehouse, table).await?.is_empty() {
+            missing.push(*table);
+        }
+    }
+    let makes_source = if posthog {
+        with_source
+    } else {
+        warehouse.is_embedded()
+    };
+    if !makes_source && !missing.is_empty() {
+        return Err(no_source(&missing, posthog));
+    }
     create_database(warehouse, &config.database).await?;
+    for table in missing.iter().filter(|_| with_source) {
+        create_database(warehouse, table.parts().0).await?;
+    }
     let mut prepared = Vec::new();
-    for (table, create) in [
-        (&tables.events, event::CREATE_TABLE),
+    for (table, create) in source.into_iter().chain([
         (&tables.stats, sql::CREATE_STATS),
         (&tables.bounces, sql::CREATE_BOUNCES),
-    ] {
+    ]) {
         let created = columns(warehouse, table).await?.is_empty();
-        if created && *table == tables.events && !warehouse.is_embedded() {
-            // Somebody's production has its events already, under another name.
-            return Err(
-                Error::operator(format!("there is no table {table} of raw events"))
-                    .hint("name the table under [source], and its columns under [source.columns]"),
-            );
-        }
         if created {
-            let text = with_names(
-                create,
-                &[("table", table), ("stats", table), ("bounces", table)],
-            );
-            warehouse
-                .statement(&text, "prefill:migrate")
-                .repeatable()
-                .run(&format!("create the table {table}"))
-                .await?;
+            make(warehouse, tables, table, create).await?;
         }
         prepared.push(Prepared {
-            table: table.to_string().replace('`', ""),
+            table: plain(table),
             created,
         });
     }
-    check(warehouse, tables).await?;
-    if !warehouse.is_embedded() {
-        check_grants(warehouse, tables, config).await?;
+    // Only what was made here is fed from here.
+    if missing.contains(&sessions) {
+        let (database, name) = sessions.parts();
+        let view = Name::table(database, &format!("{name}_mv"))?;
+        make(
+            warehouse,
+            tables,
+            &view,
+            sql::posthog::CREATE_RAW_SESSIONS_VIEW,
+        )
+        .await?;
+        prepared.push(Prepared {
+            table: plain(&view),
+            created: true,
+        });
     }
     Ok(prepared)
+}
+
+fn no_source(missing: &[&Name], posthog: bool) -> Error {
+    let named: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let named = named.join(", ");
+    if posthog {
+        return Error::operator(format!(
+            "tables of the source, which is PostHog's, are missing: {named}"
+        ))
+        .hint("name those that are there under [source] (table, raw_sessions, person_distinct_id_overrides); for development, prefill migrate --with-source makes tables like PostHog's");
+    }
+    // Somebody's production has its events already, under another name.
+    Error::operator(format!("there is no table {named} of raw events"))
+        .hint("name the table under [source], and its columns under [source.columns]")
+}
+
+async fn make(warehouse: &Warehouse, tables: &Tables, table: &Name, create: &str) -> Result<()> {
+    let text = with_names(
+        create,
+        &[
+            ("table", table),
+            ("stats", table),
+            ("bounces", table),
+            ("view", table),
+            ("events", &tables.events),
+            ("raw_sessions", &tables.source.raw_sessions),
+        ],
+    );
+    warehouse
+        .statement(&text, "prefill:migrate")
+        .repeatable()
+        .run(&format!("create the table {table}"))
+        .await
+}
+
+/// A table as people write it.
+fn plain(table: &Name) -> String {
+    table.to_string().replace('`', "")
 }
 
 async fn create_database(warehouse: &Warehouse, database: &str) -> Result<()> {
@@ -165,7 +230,7 @@ async fn check_grants(
             .map(|(name, _)| Ok(Name::new(name)?.to_string()))
             .collect::<Result<_>>()?;
         needed.push((format!("select({})", columns.join(", ")), table));
-        if *table != tables.events {
+        if *table == tables.stats || *table == tables.bounces {
             needed.extend([
                 ("insert".to_owned(), table),
                 ("alter delete".to_owned(), table),
@@ -212,9 +277,11 @@ async fn check_grants(
 
 async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
     let (database, name) = table.parts();
+    // The warehouse's own database may not be there yet.
     warehouse
-        .statement(
-            "select name, type as kind from system.columns where database = {database:String} and table = {table:String}",
+        .statement_in(
+            "system",
+            "select name, type as kind, comment, default_expression from system.columns where database = {database:String} and table = {table:String}",
             "prefill:migrate",
         )
         .param("database", database)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::arguments::{Demo, Engine, Query};
+use crate::cli::arguments::{Demo, Engine, Migrate, Query};
 
 use super::{ledger, open, told_to_stop};
 use crate::cli::{Ended, Surroundings};
@@ -62,11 +62,11 @@ fn of_the_statement(error: Error) -> Error {
     })
 }
 
-pub(super) async fn migrate(to: Surroundings) -> Result<Ended> {
+pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
     drop(ledger(&to).await?);
     let mut warehouses = Vec::new();
     for (name, config) in &to.config.warehouses {
-        let (_, prepared) = Store::prepared(name, config, &to.place)
+        let (_, prepared) = Store::prepared(name, config, &to.place, asked.with_source)
             .await
             .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
         warehouses.push((name, prepared));

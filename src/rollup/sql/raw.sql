@@ -8,7 +8,7 @@ select
     sum(session_bounced) as bounces,
     sum(session_seconds) as duration_seconds,
     sum(session_events) as events,
-    -- changes when an event comes, goes, or is another; the sum may wrap
+    -- changes when an event comes, goes, is another, or becomes another person's; the sum may wrap
     reinterpretAsInt64(sumWithOverflow(session_checksum)) as checksum
 from
 (
@@ -21,8 +21,8 @@ from
         toUInt64(session_seconds < 10
             and countIf(event = '$pageview' or event = '$screen' or event = '$autocapture') = 1) as session_bounced,
         argMaxIf(person_id, (at, toUInt128(uuid)), event = '$pageview' or event = '$screen') as session_person,
-        sumWithOverflow(cityHash64(uuid)) as session_checksum
-    from {source}
+        sumWithOverflow(cityHash64(uuid, person_id)) as session_checksum
+    from {raw_source}
     group by team_id, session_id
     having min(at) >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and min(at) < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')

@@ -6,7 +6,7 @@
         {uuid} as uuid,
         toString({event}) as event,
         toInt64({team_id}) as team_id,
-        {person_id} as person_id,
+        {person} as person_id,
         ifNull(toString({session_id}), '') as session_id,
         toDateTime64({timestamp}, 6, 'UTC') as at,
         ifNull(toString({host}), '') as host,
@@ -30,6 +30,7 @@
         ifNull(toString({region_code}), '') as region_code,
         ifNull(toString({region_name}), '') as region_name
     from {events} as e
+    {persons}
     where {team_id} in {teams:Array(Int64)}
         and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
         and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64} + 86400000000, 'UTC')

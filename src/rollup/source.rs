@@ -1,0 +1,431 @@
+//! Where the raw events are, and what a statement has to say to read a column of them.
+//!
+//! A statement of ours speaks of the columns of the `events` contract. On a table of that contract
+//! each is a column, perhaps of another name. On PostHog's tables many are properties of the event:
+//! read from the column that PostHog made of the property where there is one on this installation
+//! (told by its comment, or by its usual name), else from the JSON that all properties lie in. That
+//! is decided once, from the columns that the table has when the warehouse is opened; a column that
+//! the configuration names is not guessed at, and has to be there.
+
+use std::collections::BTreeMap;
+
+use crate::config::{self, SourceKind};
+use crate::error::{Error, Result};
+use crate::warehouse::name::Name;
+
+use super::Required;
+
+/// The columns of the `events` contract that prefill reads.
+const READ_COLUMNS: &[&str] = &[
+    "uuid",
+    "event",
+    "team_id",
+    "person_id",
+    "session_id",
+    "timestamp",
+    "inserted_at",
+    "host",
+    "pathname",
+    "device_type",
+    "browser",
+    "os",
+    "viewport_width",
+    "viewport_height",
+    "referring_domain",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "gclid",
+    "gad_source",
+    "fbclid",
+    "country_code",
+    "city_name",
+    "region_code",
+    "region_name",
+];
+
+/// The columns of the contract that only importers write.
+const WRITTEN_COLUMNS: &[&str] = &["distinct_id", "current_url"];
+
+/// The columns of the contract that are columns of PostHog's own in its table of events.
+const POSTHOG_COLUMNS: &[&str] = &[
+    "uuid",
+    "event",
+    "team_id",
+    "distinct_id",
+    "person_id",
+    "timestamp",
+];
+
+/// The columns of the contract that are properties of PostHog's events.
+const POSTHOG_PROPERTIES: &[(&str, &str)] = &[
+    ("session_id", "$session_id"),
+    ("host", "$host"),
+    ("pathname", "$pathname"),
+    ("device_type", "$device_type"),
+    ("browser", "$browser"),
+    ("os", "$os"),
+    ("viewport_width", "$viewport_width"),
+    ("viewport_height", "$viewport_height"),
+    ("referring_domain", "$referring_domain"),
+    ("utm_source", "utm_source"),
+    ("utm_medium", "utm_medium"),
+    ("utm_campaign", "utm_campaign"),
+    ("utm_term", "utm_term"),
+    ("utm_content", "utm_content"),
+    ("gclid", "gclid"),
+    ("gad_source", "gad_source"),
+    ("fbclid", "fbclid"),
+    ("country_code", "$geoip_country_code"),
+    ("city_name", "$geoip_city_name"),
+    ("region_code", "$geoip_subdivision_1_code"),
+    ("region_name", "$geoip_subdivision_1_name"),
+];
+
+/// What PostHog writes on a column that it made of a property.
+const MATERIALIZED: &str = "column_materializer::";
+/// The column that holds all properties, unless the configuration names another.
+const PROPERTIES: &str = "properties";
+/// When Kafka had the event: what is known of rows from before PostHog had `inserted_at`.
+const KAFKA_TIME: &str = "_timestamp";
+
+/// The columns of PostHog's `raw_sessions` that are read.
+const RAW_SESSIONS_COLUMNS: &[(&str, Option<&str>)] = &[
+    ("team_id", None),
+    ("session_id_v7", Some("UInt128")),
+    ("entry_url", None),
+    ("end_url", None),
+    ("initial_referring_domain", None),
+    ("initial_utm_source", None),
+    ("initial_utm_medium", None),
+    ("initial_utm_campaign", None),
+    ("initial_utm_term", None),
+    ("initial_utm_content", None),
+    ("initial_gclid", None),
+    ("initial_gad_source", None),
+    ("initial_fbclid", None),
+    ("initial_geoip_subdivision_1_name", None),
+];
+
+/// The columns of PostHog's `person_distinct_id_overrides` that are read.
+const OVERRIDES_COLUMNS: &[(&str, Option<&str>)] = &[
+    ("team_id", None),
+    ("distinct_id", None),
+    ("person_id", Some("UUID")),
+    ("is_deleted", None),
+    ("version", None),
+    (KAFKA_TIME, None),
+];
+
+/// A column of a table that is there.
+#[derive(Clone, Debug, Default, clickhouse::Row, serde::Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub kind: String,
+    pub comment: String,
+    pub default_expression: String,
+}
+
+/// How the raw events of one warehouse are read, and PostHog's tables beside them.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub kind: SourceKind,
+    pub raw_sessions: Name,
+    pub overrides: Name,
+    /// Contract name to the name of a column, where it is one.
+    pub(super) columns: BTreeMap<&'static str, Name>,
+    /// Contract name to what reads it.
+    pub(super) expressions: BTreeMap<&'static str, String>,
+    /// What the configuration names.
+    mapped: BTreeMap<String, Name>,
+}
+
+impl Source {
+    pub(super) fn new(config: &config::Warehouse) -> Result<Self> {
+        let (database, source) = (&config.database, &config.source);
+        let posthog = source.kind == SourceKind::PostHog;
+        let mut known: Vec<&str> = contract().collect();
+        if posthog {
+            known.push(PROPERTIES);
+        }
+        if let Some(unknown) = source
+            .columns
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            return Err(Error::misuse(format!(
+                "[source.columns] names {unknown:?}, which is no column of the events contract"
+            ))
+            .hint(format!("its columns are {}", known.join(", "))));
+        }
+        let mapped = source
+            .columns
+            .iter()
+            .map(|(column, theirs)| Ok((column.clone(), Name::new(theirs)?)))
+            .collect::<Result<_>>()?;
+        let mut read = Self {
+            kind: source.kind,
+            raw_sessions: Name::table(database, &source.raw_sessions)?,
+            overrides: Name::table(database, &source.person_distinct_id_overrides)?,
+            columns: BTreeMap::new(),
+            expressions: BTreeMap::new(),
+            mapped,
+        };
+        read.look_at(&[])?;
+        Ok(read)
+    }
+
+    /// Decides how each column is read, the table of events having `there`.
+    pub(super) fn look_at(&mut self, there: &[Column]) -> Result<()> {
+        self.columns.clear();
+        self.expressions.clear();
+        if self.kind == SourceKind::Events {
+            for column in contract() {
+                let name = self.column(column)?;
+                // Qualified, so that an alias of the same name does not hide the column.
+                self.expressions.insert(column, format!("e.{name}"));
+                self.columns.insert(column, name);
+            }
+            return Ok(());
+        }
+        for column in POSTHOG_COLUMNS {
+            let name = self.column(column)?;
+            self.expressions.insert(column, format!("e.{name}"));
+            self.columns.insert(column, name);
+        }
+        let arrival = self.arrival(there)?;
+        self.expressions.insert("inserted_at", arrival);
+        let mut from_json = Vec::new();
+        for &(column, property) in POSTHOG_PROPERTIES {
+            let materialized = self.materialized(column, property, there)?;
+            match materialized {
+                Some((name, is_json)) => {
+                    self.expressions
+                        .insert(column, typed(column, &text(&name, is_json)));
+                    self.columns.insert(column, name);
+                }
+                None => from_json.push((column, property)),
+            }
+        }
+        if !from_json.is_empty() {
+            let properties = self.column(PROPERTIES)?;
+            let wanted: Vec<String> = from_json
+                .iter()
+                .map(|(_, property)| format!("`{property}` String"))
+                .collect();
+            // The same words for each column, so that the JSON is parsed once an event, not once a
+            // column.
+            let parsed = format!(
+                "JSONExtract(e.{properties}, 'Tuple({})')",
+                wanted.join(", ")
+            );
+            for (column, property) in from_json {
+                let value = format!("tupleElement({parsed}, '{property}')");
+                self.expressions.insert(column, typed(column, &value));
+            }
+            self.columns.insert(PROPERTIES, properties);
+        }
+        Ok(())
+    }
+
+    /// The name of a column in the table of events.
+    fn column(&self, column: &str) -> Result<Name> {
+        match self.mapped.get(column) {
+            Some(name) => Ok(name.clone()),
+            None => Name::new(column),
+        }
+    }
+
+    /// The column that PostHog made of a property, and whether it holds JSON text.
+    fn materialized(
+        &self,
+        column: &str,
+        property: &str,
+        there: &[Column],
+    ) -> Result<Option<(Name, bool)>> {
+        let is_json = |column: &Column| {
+            column.comment.starts_with(MATERIALIZED)
+                || column.default_expression.contains("JSONExtractRaw")
+        };
+        if let Some(name) = self.mapped.get(column) {
+            let found = there.iter().find(|found| found.name == name.parts().1);
+            return Ok(Some((name.clone(), found.is_some_and(is_json))));
+        }
+        let usual = match column {
+            "session_id" => property.to_owned(),
+            _ => format!("mat_{property}"),
+        };
+        let made_of_it = |found: &&Column| {
+            let of = found.comment.strip_prefix(MATERIALIZED);
+            of.is_some_and(|of| of.strip_prefix("properties::").unwrap_or(of) == property)
+        };
+        let has_its_name = |found: &&Column| {
+            // PostHog drops a column that it marked `…::disabled`.
+            found.name == usual && !found.comment.starts_with(MATERIALIZED)
+        };
+        there
+            .iter()
+            .find(|found| found.name == usual && made_of_it(found))
+            .or_else(|| there.iter().find(made_of_it))
+            .or_else(|| there.iter().find(has_its_name))
+            .map(|found| Ok((Name::new(&found.name)?, is_json(found))))
+            .transpose()
+    }
+
+    /// When an event reached the warehouse: `inserted_at`, which is null in rows from before PostHog
+    /// had it, and else when Kafka had it. PostHog has an index of just these words; ClickHouse 26.7
+    /// takes a bare `coalesce` apart before it looks for one, and leaves it alone in `toTimeZone`.
+    fn arrival(&mut self, there: &[Column]) -> Result<String> {
+        let has = |name: &str| there.iter().any(|column| column.name == name);
+        let own = self.column("inserted_at")?;
+        let kafka = Name::new(KAFKA_TIME)?;
+        Ok(match (has(own.parts().1), has(KAFKA_TIME)) {
+            (true, true) => {
+                self.columns.insert("inserted_at", own.clone());
+                format!("toTimeZone(coalesce(e.{own}, e.{kafka}), 'UTC')")
+            }
+            (false, true) if !self.mapped.contains_key("inserted_at") => format!("e.{kafka}"),
+            _ => {
+                self.columns.insert("inserted_at", own.clone());
+                format!("ifNull(e.{own}, toDateTime64(0, 6, 'UTC'))")
+            }
+        })
+    }
+
+    /// The source's tables, with the columns that each has to have.
+    pub(super) fn required<'a>(&'a self, events: &'a Name) -> Vec<(&'a Name, Vec<Required>)> {
+        let fixed = |columns: &[(&str, Option<&'static str>)]| {
+            let column = |(name, kind): &(&str, Option<&'static str>)| ((*name).to_owned(), *kind);
+            columns.iter().map(column).collect()
+        };
+        let written_only =
+            |column: &str| self.kind == SourceKind::Events && WRITTEN_COLUMNS.contains(&column);
+        let of_events = self
+            .columns
+            .iter()
+            .filter(|(column, _)| !written_only(column))
+            .map(|(_, name)| (name.parts().1.to_owned(), None))
+            .collect();
+        let mut required = vec![(events, of_events)];
+        if self.kind == SourceKind::PostHog {
+            required.push((&self.raw_sessions, fixed(RAW_SESSIONS_COLUMNS)));
+            required.push((&self.overrides, fixed(OVERRIDES_COLUMNS)));
+        }
+        required
+    }
+}
+
+fn contract() -> impl Iterator<Item = &'static str> {
+    READ_COLUMNS.iter().chain(WRITTEN_COLUMNS).copied()
+}
+
+/// The text in a column, which may be JSON text without its outer quotes: then a quote in it is
+/// `\"`, and no value may be the word `null`.
+fn text(name: &Name, is_json: bool) -> String {
+    let plain = format!("ifNull(toString(e.{name}), '')");
+    if !is_json {
+        return plain;
+    }
+    format!(
+        "multiIf({plain} = 'null', '', position({plain}, '\\\\') = 0, {plain}, \
+         JSONExtractString(concat('\"', {plain}, '\"')))"
+    )
+}
+
+/// The value of a column of the contract whose text is `text`: what is no whole number is 0.
+fn typed(column: &str, text: &str) -> String {
+    match column {
+        "viewport_width" | "viewport_height" => format!("toInt64OrZero({text})"),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Warehouse;
+
+    fn posthog(change: impl FnOnce(&mut config::Source)) -> Source {
+        let mut config = Warehouse::default();
+        config.source.kind = SourceKind::PostHog;
+        change(&mut config.source);
+        Source::new(&config).expect("a source")
+    }
+
+    fn column(name: &str, comment: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            comment: comment.to_owned(),
+            ..Column::default()
+        }
+    }
+
+    #[test]
+    fn a_property_is_read_from_its_column_by_comment_then_by_name_and_else_from_the_json() {
+        let mut source = posthog(|_| {});
+        let there = [
+            column("inserted_at", ""),
+            column("_timestamp", ""),
+            column("mat_$host", ""),
+            column("mat_$os", "column_materializer::properties::$os::disabled"),
+            column("mat_browser_x7", "column_materializer::$browser"),
+            column("mat_$pathname", "column_materializer::$pathname"),
+            column("mat_old_pathname", "column_materializer::$pathname"),
+        ];
+        source.look_at(&there).expect("looked");
+        let read = |column: &str| source.expressions[column].as_str();
+        assert_eq!(read("host"), "ifNull(toString(e.`mat_$host`), '')");
+        assert!(read("browser").contains("e.`mat_browser_x7`"));
+        assert!(read("browser").contains("JSONExtractString"));
+        assert!(read("pathname").contains("e.`mat_$pathname`"));
+        assert!(read("os").starts_with("tupleElement(JSONExtract(e.`properties`"));
+        assert!(read("os").ends_with("'$os')"));
+        assert!(read("viewport_width").starts_with("toInt64OrZero("));
+        assert_eq!(
+            read("inserted_at"),
+            "toTimeZone(coalesce(e.`inserted_at`, e.`_timestamp`), 'UTC')"
+        );
+        let events = Name::new("events").expect("a name");
+        let (_, required) = &source.required(&events)[0];
+        for name in ["properties", "mat_$host", "inserted_at"] {
+            assert!(
+                required.iter().any(|(column, _)| column == name),
+                "{required:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_column_that_the_configuration_names_has_to_be_there() {
+        let mut source = posthog(|source| {
+            for (column, theirs) in [("host", "site"), ("properties", "json")] {
+                source.columns.insert(column.to_owned(), theirs.to_owned());
+            }
+        });
+        source
+            .look_at(&[column("mat_$host", ""), column("_timestamp", "")])
+            .expect("looked");
+        assert_eq!(source.expressions["host"], "ifNull(toString(e.`site`), '')");
+        assert!(source.expressions["os"].contains("e.`json`"));
+        assert_eq!(source.expressions["inserted_at"], "e.`_timestamp`");
+        let events = Name::new("events").expect("a name");
+        let (_, required) = &source.required(&events)[0];
+        assert!(required.iter().any(|(column, _)| column == "site"));
+        assert!(!required.iter().any(|(column, _)| column == "inserted_at"));
+    }
+
+    #[test]
+    fn the_contract_is_told_apart_from_what_is_none_of_its_columns() {
+        let mut config = Warehouse::default();
+        config
+            .source
+            .columns
+            .insert("properties".to_owned(), "json".to_owned());
+        let refused = Source::new(&config).expect_err("no column of the contract");
+        assert!(refused.to_string().contains("properties"), "{refused}");
+        config.source.kind = SourceKind::PostHog;
+        Source::new(&config).expect("PostHog has that one");
+    }
+}

@@ -1,0 +1,48 @@
+-- The sessions that start within [from, until), counted from PostHog's events, with the attributes
+-- that raw_sessions has of them: reading those from the events would be reading all properties.
+(
+    select
+        own.team_id as team_id,
+        own.session_id as session_id,
+        own.started_at as started_at,
+        own.ended_at as ended_at,
+        own.first_view as first_view,
+        own.person as person,
+        own.interactions as interactions,
+        own.page_views as page_views,
+        if(
+            exact.there = 1,
+            exact.first_event,
+            (known.entry_pathname, known.referring_domain, known.utm_source, known.utm_medium, known.utm_campaign,
+                known.utm_term, known.utm_content, own.first_event.8, own.first_event.9, own.first_event.10,
+                known.region_name, known.gclid, known.gad_source, known.fbclid)) as first_event,
+        if(exact.there = 1, exact.end_pathname, known.end_pathname) as end_pathname
+    from {counted_sessions} as own
+    left any join
+    (
+        select
+            team_id,
+            {uuid_of_session} as session_id,
+            path(ifNull(argMinMerge(entry_url), '')) as entry_pathname,
+            path(ifNull(argMaxMerge(end_url), '')) as end_pathname,
+            ifNull(argMinMerge(initial_referring_domain), '') as referring_domain,
+            ifNull(argMinMerge(initial_utm_source), '') as utm_source,
+            ifNull(argMinMerge(initial_utm_medium), '') as utm_medium,
+            ifNull(argMinMerge(initial_utm_campaign), '') as utm_campaign,
+            ifNull(argMinMerge(initial_utm_term), '') as utm_term,
+            ifNull(argMinMerge(initial_utm_content), '') as utm_content,
+            ifNull(argMinMerge(initial_gclid), '') as gclid,
+            ifNull(argMinMerge(initial_gad_source), '') as gad_source,
+            ifNull(argMinMerge(initial_fbclid), '') as fbclid,
+            ifNull(argMinMerge(initial_geoip_subdivision_1_name), '') as region_name
+        from {raw_sessions}
+        where {raw_sessions_of_the_day}
+            and cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32}
+        group by team_id, session_id_v7
+    ) as known on known.team_id = own.team_id and known.session_id = own.session_id
+    left any join
+    (
+        select team_id, session_id, first_event, end_pathname, 1 as there
+        from {exact_sessions}
+    ) as exact on exact.team_id = own.team_id and exact.session_id = own.session_id
+)

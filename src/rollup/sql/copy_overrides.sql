@@ -1,0 +1,17 @@
+-- What PostHog says of the ids of the day's senders, held still for as long as the fill lasts: what it
+-- says while that runs belongs to the next one, for the check too.
+create table {copy}
+engine = MergeTree
+order by (team_id, distinct_id)
+as select team_id, distinct_id, person_id, is_deleted, version, _timestamp
+from {overrides}
+where team_id in {teams:Array(Int64)}
+    and _timestamp <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
+    and distinct_id in
+    (
+        select {distinct_id}
+        from {events} as e
+        where {team_id} in {teams:Array(Int64)}
+            and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
+            and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64} + 86400000000, 'UTC')
+    )
