@@ -83,7 +83,7 @@ pub enum Command {
     /// Run a statement on the warehouse
     Query(Query),
     /// Make the tables and the ledger, or say what is wrong with those that are there
-    Migrate,
+    Migrate(Migrate),
     /// Make a synthetic site, turn the setting on and watch
     Demo(Demo),
     /// Serve the embedded ClickHouse over HTTP, or fetch its library
@@ -286,6 +286,16 @@ pub struct Query {
     /// The warehouse to ask, where there are several [default: the team's, else default_warehouse]
     #[arg(long, value_name = "NAME")]
     pub warehouse: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Say what would be done to a ledger in Postgres and to its teams table, and do nothing
+    #[arg(long, conflicts_with = "undo")]
+    pub check: bool,
+    /// Take the trigger on the teams table away
+    #[arg(long)]
+    pub undo: bool,
 }
 
 #[derive(Debug, Args)]

@@ -36,7 +36,7 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Import(Import::AccessLog(asked)) => importing::import_access_log(to, asked).await,
         Command::Import(Import::Jsonl(asked)) => importing::import_jsonl(to, asked).await,
         Command::Query(asked) => running::query(to, asked).await,
-        Command::Migrate => running::migrate(to).await,
+        Command::Migrate(asked) => running::migrate(to, asked).await,
         Command::Demo(asked) => running::demo_site(to, asked).await,
         Command::Engine(asked) => running::engine_process(to, asked).await,
     }
@@ -62,5 +62,5 @@ async fn open(to: &Surroundings) -> Result<Prefill> {
 }
 
 async fn ledger(to: &Surroundings) -> Result<Ledger> {
-    open_ledger(&to.place.data_dir).await
+    open_ledger(&to.place.data_dir, &to.config).await
 }
