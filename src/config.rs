@@ -17,6 +17,9 @@ use crate::error::{Class, Context, Error, Result};
 /// Names the default number of days to fill.
 pub const BACKFILL_DAYS_VARIABLE: &str = "WEB_ANALYTICS_BACKFILL_DAYS";
 
+/// Names the address of the ledger, over `url` and `url_file` of `[ledger]`.
+pub const LEDGER_URL_VARIABLE: &str = "PREFILL_LEDGER_URL";
+
 /// The warehouse of a configuration that names none.
 pub const DEFAULT_WAREHOUSE: &str = "default";
 
@@ -33,6 +36,9 @@ pub struct Config {
     pub warehouses: BTreeMap<String, Warehouse>,
     /// The warehouse of the teams that no warehouse lists and no column of the teams table names.
     pub default_warehouse: String,
+    pub ledger: Ledger,
+    /// The table of the teams, where it is not prefill's own.
+    pub teams: Option<Teams>,
 }
 
 /// The file, as it is written.
@@ -46,6 +52,8 @@ struct Written {
     source: Option<toml::Value>,
     warehouses: BTreeMap<String, toml::Table>,
     default_warehouse: Option<String>,
+    ledger: Ledger,
+    teams: Option<Teams>,
 }
 
 impl Default for Written {
@@ -64,6 +72,8 @@ impl Default for Written {
             source: None,
             warehouses: BTreeMap::new(),
             default_warehouse: None,
+            ledger: Ledger::default(),
+            teams: None,
         }
     }
 }
@@ -100,6 +110,8 @@ impl Written {
             service: self.service,
             warehouses,
             default_warehouse,
+            ledger: self.ledger,
+            teams: self.teams,
         })
     }
 }
@@ -233,6 +245,68 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Where teams, slices and runs are recorded. Without an address: SQLite in the data directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ledger {
+    /// `postgres://user:password@host:5432/database`, as libpq takes it: `?host=/directory` for a
+    /// socket, `?sslmode=verify-full&sslrootcert=ca.pem`. Better in [`LEDGER_URL_VARIABLE`] or in
+    /// `url_file`.
+    pub url: Option<Secret>,
+    /// A file that holds the address and nothing else.
+    pub url_file: Option<PathBuf>,
+    /// The schema of prefill's own tables. Default `prefill`.
+    pub schema: String,
+    /// Connections of one process, at most. Default 10.
+    pub max_connections: u32,
+    /// How long a database that does not answer is waited for, in milliseconds. Default 5000.
+    pub connect_timeout_ms: u64,
+    /// How often the ledger is asked for changes where LISTEN does not work, in milliseconds. Default 500.
+    pub poll_ms: u64,
+    /// Whether a pooler that hands connections out by the transaction is in between. Default: found out.
+    pub pooler: Option<bool>,
+}
+
+/// The table of the teams and its columns, in the ledger's Postgres.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Teams {
+    /// In the schema `public`, or as `schema.table`. Default `posthog_team`.
+    pub table: String,
+    /// Default `id`.
+    pub id: String,
+    /// Default `name`.
+    pub name: String,
+    /// Default `timezone`.
+    pub timezone: String,
+    /// Default `web_analytics_pre_aggregated_tables_enabled`.
+    pub enabled: String,
+    /// The column of a team's own number of days. Default: there is none.
+    pub backfill_days: Option<String>,
+    /// The column that names a team's warehouse. Default: there is none.
+    pub warehouse: Option<String>,
+    /// Default: by the foreign key of `organization_id`, where there is one.
+    pub organization: Option<Organization>,
+    /// Whether `prefill migrate` puts a trigger on the table; else it is asked. Default true.
+    pub trigger: bool,
+    /// How often the table is asked for changes where there is no trigger, in milliseconds. Default 5000.
+    pub poll_ms: u64,
+}
+
+/// Where the name of a team's organization is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Organization {
+    /// In the schema of the teams, or as `schema.table`. Default `posthog_organization`.
+    pub table: String,
+    /// The column of the teams that names the organization. Default `organization_id`.
+    pub key: String,
+    /// Default `id`.
+    pub id: String,
+    /// Default `name`.
+    pub name: String,
+}
+
 /// Which tables hold the raw events, and what their columns are called there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -271,6 +345,8 @@ impl Default for Config {
             service: Service::default(),
             warehouses: BTreeMap::from([(DEFAULT_WAREHOUSE.to_owned(), Warehouse::default())]),
             default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
+            ledger: Ledger::default(),
+            teams: None,
         }
     }
 }
@@ -314,6 +390,48 @@ impl Default for Warehouse {
     }
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            schema: "prefill".to_owned(),
+            max_connections: 10,
+            connect_timeout_ms: 5_000,
+            poll_ms: 500,
+            pooler: None,
+        }
+    }
+}
+
+impl Default for Teams {
+    fn default() -> Self {
+        Self {
+            table: "posthog_team".to_owned(),
+            id: "id".to_owned(),
+            name: "name".to_owned(),
+            timezone: "timezone".to_owned(),
+            enabled: "web_analytics_pre_aggregated_tables_enabled".to_owned(),
+            backfill_days: None,
+            warehouse: None,
+            organization: None,
+            trigger: true,
+            poll_ms: 5_000,
+        }
+    }
+}
+
+impl Default for Organization {
+    fn default() -> Self {
+        Self {
+            table: "posthog_organization".to_owned(),
+            key: "organization_id".to_owned(),
+            id: "id".to_owned(),
+            name: "name".to_owned(),
+        }
+    }
+}
+
 impl Default for Source {
     fn default() -> Self {
         Self {
@@ -342,6 +460,111 @@ impl Service {
     pub fn backoff(&self) -> Duration {
         Duration::from_millis(self.backoff_ms)
     }
+}
+
+impl Ledger {
+    /// The address, from where it is written. Set to nothing, as compose files do, counts as not set.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when the file cannot be read.
+    pub fn url(&self) -> Result<Option<Secret>> {
+        let text = match (&self.url, &self.url_file) {
+            (Some(url), _) => url.reveal().to_owned(),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .classed(Class::Misuse, || {
+                    format!("failed to read ledger.url_file {}", file.display())
+                })
+                .map_err(|error| error.hint("name a file that you can read"))?,
+            (None, None) => String::new(),
+        };
+        let text = text.trim();
+        Ok((!text.is_empty()).then(|| text.to_owned().into()))
+    }
+
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+
+    fn check(&self) -> Result<()> {
+        in_range(
+            "ledger.max_connections",
+            u64::from(self.max_connections),
+            2,
+            1_000,
+        )?;
+        in_range(
+            "ledger.connect_timeout_ms",
+            self.connect_timeout_ms,
+            100,
+            600_000,
+        )?;
+        in_range("ledger.poll_ms", self.poll_ms, 10, 600_000)?;
+        // Names of triggers and locks are made of it, and no name is longer than 63.
+        if self.schema.len() > 40 {
+            return Err(is_no_name("ledger.schema", &self.schema));
+        }
+        check_name("ledger.schema", &self.schema)
+    }
+}
+
+impl Teams {
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+
+    fn check(&self) -> Result<()> {
+        in_range("teams.poll_ms", self.poll_ms, 10, 86_400_000)?;
+        let mut names = vec![
+            ("teams.id", &self.id),
+            ("teams.name", &self.name),
+            ("teams.timezone", &self.timezone),
+            ("teams.enabled", &self.enabled),
+        ];
+        names.extend(
+            self.backfill_days
+                .iter()
+                .map(|name| ("teams.backfill_days", name)),
+        );
+        names.extend(self.warehouse.iter().map(|name| ("teams.warehouse", name)));
+        check_table("teams.table", &self.table)?;
+        if let Some(organization) = &self.organization {
+            check_table("teams.organization.table", &organization.table)?;
+            names.push(("teams.organization.key", &organization.key));
+            names.push(("teams.organization.id", &organization.id));
+            names.push(("teams.organization.name", &organization.name));
+        }
+        names
+            .into_iter()
+            .try_for_each(|(key, name)| check_name(key, name))
+    }
+}
+
+/// A name that can stand in a statement: letters, digits and underscores, as Postgres has them.
+fn check_name(key: &str, name: &str) -> Result<()> {
+    let mut characters = name.chars();
+    let begins = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if begins && name.len() <= 63 && characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Ok(());
+    }
+    Err(is_no_name(key, name))
+}
+
+fn check_table(key: &str, table: &str) -> Result<()> {
+    let (schema, name) = table.split_once('.').unwrap_or(("public", table));
+    check_name(key, schema)?;
+    check_name(key, name)
+}
+
+fn is_no_name(key: &str, name: &str) -> Error {
+    Error::misuse(format!("{key} = {name:?} is no name"))
+        .hint("a name is made of letters, digits and underscores, and begins with no digit")
 }
 
 impl Warehouse {
@@ -497,6 +720,12 @@ impl Config {
         for (name, warehouse) in &mut config.warehouses {
             warehouse.read_environment(name)?;
         }
+        if let Some(url) = std::env::var(LEDGER_URL_VARIABLE)
+            .ok()
+            .filter(|text| !text.is_empty())
+        {
+            config.ledger.url = Some(url.into());
+        }
         config.check()?;
         Ok(config)
     }
@@ -557,6 +786,14 @@ impl Config {
             }
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
+        self.ledger.check()?;
+        if let Some(teams) = &self.teams {
+            teams.check()?;
+            if self.ledger.url()?.is_none() {
+                return Err(Error::misuse("[teams] names a table, and [ledger] no database that has it")
+                    .hint("set the url of [ledger], or PREFILL_LEDGER_URL, to that Postgres; without [teams] the teams are prefill's own"));
+            }
+        }
         Ok(())
     }
 

@@ -134,7 +134,7 @@ impl<'a> Load<'a> {
         }
         // A service that runs looks at the days at once.
         let now = jiff::Timestamp::now().as_microsecond();
-        self.prefill.ledger.set_mark(IMPORTED, now).await?;
+        self.prefill.ledger.tell_mark(IMPORTED, now).await?;
         info!(
             events = loaded.events,
             added = loaded.added,

@@ -3,15 +3,16 @@
 //! Reconciles one team when a signal names it and all on a timer. Each pass recomputes the
 //! difference from scratch, so a lost, doubled or late signal is harmless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
+use uuid::Uuid;
 
-use crate::calendar::{Day, TeamId};
+use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::Result;
-use crate::ledger::{Ledger, Reason, Slice, State, Team, Wanted};
+use crate::ledger::{Ledger, Planned, Reason, Request, Team, Wanted};
 use crate::plan::{Actual, Change, Desire, plan};
 
 /// What a team wants that turned the setting on at `enabled_at`, or why that cannot be told.
@@ -37,14 +38,17 @@ pub fn desire(team: &Team, config: &Config, enabled_at: Timestamp) -> Result<Des
     })
 }
 
+/// The most teams that are looked at together: each step is one statement for all of them.
+const TOGETHER: usize = 1_000;
+
 /// Looks at all teams.
 ///
 /// # Errors
 ///
 /// When the ledger cannot be read or written; what is wrong with one team is logged and skipped.
 pub async fn all(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<()> {
-    for team in ledger.teams().await? {
-        one(ledger, config, &team, now).await?;
+    for teams in ledger.settled_teams(None).await?.chunks(TOGETHER) {
+        together(ledger, config, teams, now).await?;
     }
     Ok(())
 }
@@ -60,89 +64,109 @@ pub async fn some(
     teams: &[TeamId],
     now: Timestamp,
 ) -> Result<()> {
-    for id in teams {
-        match ledger.find_team(*id).await? {
-            Some(team) => one(ledger, config, &team, now).await?,
-            None => drop(ledger.keep(*id, true).await?),
+    for ids in teams.chunks(TOGETHER) {
+        let teams = ledger.settled_teams(Some(ids)).await?;
+        let there: BTreeSet<TeamId> = teams.iter().map(|team| team.id).collect();
+        let gone: Vec<TeamId> = ids
+            .iter()
+            .filter(|id| !there.contains(id))
+            .copied()
+            .collect();
+        ledger.keep_all(&gone, true).await?;
+        together(ledger, config, &teams, now).await?;
+    }
+    Ok(())
+}
+
+async fn together(ledger: &Ledger, config: &Config, teams: &[Team], now: Timestamp) -> Result<()> {
+    let off: Vec<TeamId> = teams
+        .iter()
+        .filter(|team| !team.enabled)
+        .map(|team| team.id)
+        .collect();
+    for (team, slices) in ledger.keep_all(&off, true).await? {
+        info!(
+            team_id = team.0,
+            slices, "the setting is off: holding the team's slices"
+        );
+    }
+    let mut desires = Vec::with_capacity(teams.len());
+    for team in teams.iter().filter(|team| team.enabled) {
+        match desire(team, config, team.enabled_at.unwrap_or(now)) {
+            Ok(desire) => desires.push(desire),
+            Err(error) => warn!(
+                team_id = team.id.0,
+                error = error.chain(),
+                "skipping the team"
+            ),
+        }
+    }
+    if desires.is_empty() {
+        return Ok(());
+    }
+    let on: Vec<TeamId> = desires.iter().map(|desire| desire.team).collect();
+    ledger.keep_all(&on, false).await?;
+    request(ledger, &desires, now).await?;
+    let planned = ledger.planned(&on).await?;
+    let actual = planned
+        .into_iter()
+        .map(|(slice, planned)| (slice, actual(planned)))
+        .collect();
+    apply(ledger, &desires, &plan(&desires, &actual, now)).await
+}
+
+/// Makes one run for each turn of a setting, however often the turn is noticed.
+async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<()> {
+    let name = |desire: &Desire| {
+        let at = desire.enabled_at.as_millisecond();
+        format!("enabled:{}:{at}", desire.team)
+    };
+    let names: Vec<String> = desires.iter().map(name).collect();
+    let new = ledger.new_names(&names).await?;
+    let requests: Vec<Request<'_>> = desires
+        .iter()
+        .zip(names)
+        .filter(|(_, name)| new.contains(name))
+        .map(|(desire, name)| Request {
+            team: desire.team,
+            days: desire.window(now),
+            zone: &desire.zone,
+            warehouse: &desire.warehouse,
+            once: Some(name),
+        })
+        .collect();
+    let runs: BTreeMap<TeamId, Uuid> = ledger
+        .request_all(&requests, Reason::Window)
+        .await?
+        .into_iter()
+        .collect();
+    for request in &requests {
+        if let Some(run) = runs.get(&request.team) {
+            info!(
+                team_id = request.team.0,
+                task_id = %run,
+                date_start = %request.days.from,
+                date_end = %request.days.until,
+                "the setting is on: filling the team's days"
+            );
         }
     }
     Ok(())
 }
 
-async fn one(ledger: &Ledger, config: &Config, team: &Team, now: Timestamp) -> Result<()> {
-    if !team.enabled {
-        let held = ledger.keep(team.id, true).await?;
-        if held > 0 {
-            info!(
-                team_id = team.id.0,
-                slices = held,
-                "the setting is off: holding the team's slices"
-            );
-        }
-        return Ok(());
+fn actual(planned: Planned) -> Actual {
+    Actual {
+        state: planned.state,
+        zone: planned.timezone,
+        warehouse: planned.warehouse,
+        has_data: planned.has_data,
+        of_window: planned.reason == Reason::Window.text(),
     }
-    let enabled_at = ledger.enabled_at(team).await?;
-    let desire = match desire(team, config, enabled_at) {
-        Ok(desire) => desire,
-        Err(error) => {
-            warn!(
-                team_id = team.id.0,
-                error = error.chain(),
-                "skipping the team"
-            );
-            return Ok(());
-        }
-    };
-    ledger.keep(team.id, false).await?;
-    // One run for each turn of the setting, however often the turn is noticed.
-    let once = format!("enabled:{}:{}", team.id, desire.enabled_at.as_millisecond());
-    let window = desire.window(now);
-    if ledger.wants_once(&once).await?
-        && let Some(run) = ledger
-            .request(
-                team.id,
-                window,
-                &desire.zone,
-                &desire.warehouse,
-                Reason::Window,
-                Some(&once),
-            )
-            .await?
-    {
-        info!(
-            team_id = team.id.0,
-            task_id = %run,
-            date_start = %window.from,
-            date_end = %window.until,
-            "the setting is on: filling the team's days"
-        );
-    }
-    let slices = ledger.slices(team.id).await?;
-    let changes = plan(
-        std::slice::from_ref(&desire),
-        &actual(team.id, &slices),
-        now,
-    );
-    apply(ledger, &desire, &changes).await
 }
 
-fn actual(team: TeamId, slices: &BTreeMap<Day, Slice>) -> BTreeMap<(TeamId, Day), Actual> {
-    slices
-        .iter()
-        .map(|(day, slice)| {
-            let actual = Actual {
-                state: slice.state,
-                zone: slice.timezone.clone(),
-                warehouse: slice.warehouse.clone(),
-                has_data: slice.has_data() && slice.state != State::Cleaned,
-                of_window: slice.reason == Reason::Window.text(),
-            };
-            ((team, *day), actual)
-        })
-        .collect()
-}
-
-async fn apply(ledger: &Ledger, desire: &Desire, changes: &[Change]) -> Result<()> {
+async fn apply(ledger: &Ledger, desires: &[Desire], changes: &[Change]) -> Result<()> {
+    let desires: BTreeMap<TeamId, &Desire> =
+        desires.iter().map(|desire| (desire.team, desire)).collect();
     let mut wanted = Vec::new();
     let mut released = Vec::new();
     for change in changes {
@@ -153,6 +177,10 @@ async fn apply(ledger: &Ledger, desire: &Desire, changes: &[Change]) -> Result<(
                 released.push((team, day));
                 continue;
             }
+        };
+        // A plan has changes of the teams that it was made for, and of no others.
+        let Some(desire) = desires.get(&team) else {
+            continue;
         };
         wanted.push(Wanted {
             team,

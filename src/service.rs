@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -21,15 +22,15 @@ use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Context, Error, Result};
 use crate::freshness;
-use crate::ledger::{Ledger, Team};
+use crate::ledger::{Ledger, Notice, Team, Watch};
 use crate::reconcile;
 use crate::rollup::Tables;
 use crate::schema::Store;
 pub use crate::warehouse::Place;
 use crate::worker::{self, Step, Worker};
 
-/// How often the ledger is asked whether anybody committed to it: a question of microseconds.
-const WATCH_EVERY: Duration = Duration::from_millis(50);
+/// How soon a worker looks again when what is open could not be claimed just now.
+const LOOK_SOON: Duration = Duration::from_millis(50);
 /// How often the warehouse is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long a command waits for a warehouse that does not answer.
@@ -46,7 +47,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// [`Class::Operator`] when the data directory cannot be made or written.
-pub async fn open_ledger(data_dir: &Path) -> Result<Ledger> {
+pub async fn open_ledger(data_dir: &Path, config: &Config) -> Result<Ledger> {
+    make_data_dir(data_dir)?;
+    Ledger::open(data_dir, config).await
+}
+
+/// Makes the directory that everything of an installation lies in.
+///
+/// # Errors
+///
+/// [`Class::Operator`] when it cannot be made.
+pub fn make_data_dir(data_dir: &Path) -> Result<()> {
     if data_dir.exists() && !data_dir.is_dir() {
         return Err(
             Error::misuse(format!("{} is not a directory", data_dir.display()))
@@ -60,8 +71,7 @@ pub async fn open_ledger(data_dir: &Path) -> Result<Ledger> {
         ))
         .caused_by(error)
         .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory that you can write")
-    })?;
-    Ledger::open(data_dir).await
+    })
 }
 
 /// An installation: configuration, ledger and warehouses.
@@ -87,12 +97,44 @@ impl Prefill {
         }
         let names = config.warehouses.keys().cloned();
         Ok(Self {
-            ledger: open_ledger(&place.data_dir).await?,
+            ledger: open_ledger(&place.data_dir, &config).await?,
             stores: Arc::new(names.map(|name| (name, OnceCell::new())).collect()),
             config,
             place: place.clone(),
             owner: worker::owner(),
         })
+    }
+
+    /// As [`Prefill::open`], for a service: a ledger that cannot be reached now is tried again until it
+    /// can, or until told to stop; then `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::open`], but for [`Class::Unreachable`].
+    pub async fn open_patiently(
+        place: &Place,
+        config: Config,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>> {
+        let mut said = String::new();
+        while !stop.is_cancelled() {
+            match Self::open(place, config.clone()).await {
+                Err(error) if matches!(error.class(), Class::Unreachable | Class::Later) => {
+                    let chain = error.chain();
+                    if chain != said {
+                        error!(
+                            error = chain,
+                            hint = error.next_step(),
+                            "the ledger cannot be used; trying again"
+                        );
+                        said = chain;
+                    }
+                }
+                opened => return opened.map(Some),
+            }
+            pause(REST, stop).await;
+        }
+        Ok(None)
     }
 
     /// Where everything of the installation lies.
@@ -187,7 +229,7 @@ impl Prefill {
     ///
     /// # Errors
     ///
-    /// [`Class::Misuse`] when another `serve` works on this data directory; the first warehouse's
+    /// [`Class::Misuse`] when another `serve` works on this data directory and its ledger; the first warehouse's
     /// error when none of them can be used before somebody changes something.
     pub async fn serve(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<()> {
         let _only = self.lock()?;
@@ -243,18 +285,22 @@ impl Prefill {
             .unwrap_or(self.config.service.workers)
     }
 
-    fn lock(&self) -> Result<File> {
+    /// One `serve` works on a ledger in the data directory; on a shared one any number does.
+    fn lock(&self) -> Result<Option<File>> {
+        if self.ledger.is_shared() {
+            return Ok(None);
+        }
         let path = self.place.data_dir.join("serve.lock");
         let file = File::create(&path).classed(Class::Operator, || {
             format!("failed to make {}", path.display())
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Err(Error::misuse(format!(
                 "another prefill serve works on {}",
                 self.place.data_dir.display()
             ))
-            .hint("one is enough: other commands work beside it; for a second installation pass another --data-dir")),
+            .hint("one is enough: other commands work beside it; for a second installation pass another --data-dir; any number works on a ledger in Postgres")),
             Err(TryLockError::Error(error)) => {
                 Err(Error::operator(format!("failed to lock {}", path.display())).caused_by(error))
             }
@@ -270,7 +316,7 @@ async fn falls_silent(store: &Store) -> Error {
         match store.warehouse.revive().await {
             Ok(()) => since = None,
             Err(error) => {
-                let since = since.get_or_insert_with(tokio::time::Instant::now);
+                let since = since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= SILENCE {
                     return error;
                 }
@@ -288,45 +334,109 @@ struct Wake {
     events: Arc<Notify>,
 }
 
-/// Notices commits to the ledger, and looks at all teams on a timer all the same.
+/// Notices changes of the ledger and of the teams, and looks at all teams on a timer all the same.
 async fn notice(prefill: Prefill, wake: Wake, stop: CancellationToken) -> Result<()> {
     let mut watch = prefill.ledger.watch().await?;
-    let mut all_at = tokio::time::Instant::now();
-    let mut imports = None;
+    let mut noticing = Noticing {
+        prefill,
+        wake,
+        all_at: Instant::now(),
+        poll_at: None,
+        way: None,
+        changed: false,
+        imports: None,
+    };
     while !stop.is_cancelled() {
-        let noticed = async {
-            if watch.changed().await? {
-                if let Some((last, teams)) = prefill.ledger.signals().await? {
-                    reconcile::some(&prefill.ledger, &prefill.config, &teams, Timestamp::now())
-                        .await?;
-                    prefill.ledger.forget_signals(last).await?;
-                }
-                let imported = prefill.ledger.mark(IMPORTED).await?;
-                if imports.replace(imported) != Some(imported) {
-                    wake.events.notify_waiters();
-                }
-                wake.work.notify_waiters();
-            }
-            if all_at <= tokio::time::Instant::now() {
-                all_at = tokio::time::Instant::now() + prefill.config.service.reconcile_every();
-                reconcile::all(&prefill.ledger, &prefill.config, Timestamp::now()).await?;
-                wake.work.notify_waiters();
-            }
-            Ok::<(), Error>(())
+        let noticed = tokio::select! {
+            noticed = noticing.step(&mut watch) => noticed,
+            () = stop.cancelled() => break,
         };
-        let rest = match noticed.await {
-            Ok(()) => WATCH_EVERY,
-            Err(error) => {
-                warn!(
-                    error = error.chain(),
-                    "could not look at the teams; trying again"
-                );
-                REST
-            }
-        };
-        pause(rest, &stop).await;
+        if let Err(error) = noticed {
+            warn!(
+                error = error.chain(),
+                "could not look at the teams; trying again"
+            );
+            pause(REST, &stop).await;
+        }
     }
     watch.close().await
+}
+
+/// What [`notice`] keeps from one step to the next.
+struct Noticing {
+    prefill: Prefill,
+    wake: Wake,
+    /// When all teams are looked at next.
+    all_at: Instant,
+    /// When the teams table is asked next, where nothing tells of its changes.
+    poll_at: Option<Instant>,
+    way: Option<Notice>,
+    /// Something changed, and was not dealt with yet.
+    changed: bool,
+    imports: Option<Option<i64>>,
+}
+
+impl Noticing {
+    /// Waits for a change or the time of a look, and deals with it. After an error the next step does
+    /// what this one did not.
+    async fn step(&mut self, watch: &mut Watch) -> Result<()> {
+        let Prefill { ledger, config, .. } = self.prefill.clone();
+        let next = self.poll_at.map_or(self.all_at, |at| at.min(self.all_at));
+        let most = next.saturating_duration_since(Instant::now());
+        self.changed |= watch.wait(most).await?;
+        if self.poll_at.is_some_and(|at| at <= Instant::now()) {
+            self.changed |= ledger.poll_teams().await? > 0;
+            self.poll_at = self
+                .way
+                .and_then(Notice::poll)
+                .map(|every| Instant::now() + every);
+        }
+        if self.changed {
+            while let Some(signals) = ledger.signals().await? {
+                reconcile::some(&ledger, &config, &signals.teams, Timestamp::now()).await?;
+                ledger.forget_signals(&signals).await?;
+                self.wake.work.notify_waiters();
+            }
+            let imported = ledger.mark(IMPORTED).await?;
+            if self.imports.replace(imported) != Some(imported) {
+                self.wake.events.notify_waiters();
+            }
+            self.wake.work.notify_waiters();
+            self.changed = false;
+        }
+        if self.all_at <= Instant::now() {
+            self.find_way().await?;
+            reconcile::all(&ledger, &config, Timestamp::now()).await?;
+            self.wake.work.notify_waiters();
+            self.all_at = Instant::now() + config.service.reconcile_every();
+        }
+        Ok(())
+    }
+
+    /// Finds out how changes of the teams are noticed, and says so where it is not as it should be.
+    async fn find_way(&mut self) -> Result<()> {
+        let ledger = &self.prefill.ledger;
+        let way = ledger.notice().await?;
+        if self.way.replace(way) == Some(way) {
+            return Ok(());
+        }
+        self.poll_at = way.poll().map(|every| Instant::now() + every);
+        let table = ledger.other_teams().unwrap_or("teams");
+        match way {
+            Notice::Own => {}
+            Notice::Trigger => info!("changes of {table} are noticed by its trigger"),
+            Notice::Poll(every) => info!(
+                every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
+                "{table} is asked for changes"
+            ),
+            Notice::PollForLackOfTrigger(every) => warn!(
+                every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
+                hint = "run prefill migrate, or set trigger = false in [teams]",
+                "there is no trigger on {table}: it is asked for changes"
+            ),
+        }
+        Ok(())
+    }
 }
 
 /// The mark that an import sets, so that its days are looked at without waiting for the timer.
@@ -445,7 +555,7 @@ async fn keep_working(worker: Worker, wake: Wake, stop: CancellationToken) -> Re
             Ok(Step::Idle) => {
                 let next = worker.ledger.next_open(&worker.store.name).await;
                 let next = next.unwrap_or(None);
-                next.map_or(LOOK_EVERY, |next| next.clamp(WATCH_EVERY, LOOK_EVERY))
+                next.map_or(LOOK_EVERY, |next| next.clamp(LOOK_SOON, LOOK_EVERY))
             }
             Ok(Step::Filled | Step::Failed) => continue,
             Err(error) => {

@@ -327,7 +327,7 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
         data_dir: world.dir.path().to_path_buf(),
         program: Some(program()),
     };
-    let mut config = Config::default();
+    let mut config = world.prefill.config.clone();
     let source = |config: &mut Config, change: fn(&mut Source)| {
         let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE);
         change(&mut warehouse.expect("the warehouse").source);

@@ -46,15 +46,8 @@ impl Shell {
         path.to_str().expect("a path").to_owned()
     }
 
-    /// Plain SQL on the ledger's file, as any other program would run it.
-    async fn plain_sql(&self, sql: &'static str) {
-        use sqlx::Connection as _;
-        let file = self.dir.path().join("prefill.db");
-        let mut other = sqlx::SqliteConnection::connect(file.to_str().expect("a path"))
-            .await
-            .expect("opened");
-        sqlx::query(sql).execute(&mut other).await.expect("changed");
-        other.close().await.expect("closed");
+    fn plain_sql(&self, sql: &str) {
+        support::ledger::plain_sql(self.dir.path(), sql);
     }
 }
 
@@ -66,6 +59,7 @@ fn command(dir: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("WEB_ANALYTICS_BACKFILL_DAYS")
         .stdin(Stdio::null());
+    support::ledger::name_ledger(&mut command, dir);
     command
 }
 
@@ -213,7 +207,7 @@ fn a_time_zone_that_does_not_exist_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_zone_put_into_the_table_by_plain_sql_is_told_with_its_team_and_stops_nobody_else() {
     let shell = Shell::new();
-    shell.plain_sql("update teams set timezone = 'Mars/Olympus', web_analytics_pre_aggregated_tables_enabled = 1 where id = 7").await;
+    shell.plain_sql("update teams set timezone = 'Mars/Olympus', web_analytics_pre_aggregated_tables_enabled = 1 where id = 7");
     let told = shell.told(&["list"]).done();
     let lines = told.lines();
     assert!(
@@ -240,9 +234,7 @@ async fn a_time_zone_put_into_the_table_by_plain_sql_is_told_with_its_team_and_s
         shell.told(&["list", "--json"]).done().json()["teams"][0]["coverage_percentage"],
         0.0
     );
-    shell
-        .plain_sql("update teams set backfill_days = 500 where id = 8")
-        .await;
+    shell.plain_sql("update teams set backfill_days = 500 where id = 8");
     let health = shell.told(&["health", "--json"]).found_trouble().json();
     assert!(
         health["teams_missing_data"][1]["issue"]
@@ -255,9 +247,7 @@ async fn a_time_zone_put_into_the_table_by_plain_sql_is_told_with_its_team_and_s
     shell
         .told(&["backfill", "--team-id", "8"])
         .refused(2, "500", "");
-    shell
-        .plain_sql("update teams set backfill_days = null where id = 8")
-        .await;
+    shell.plain_sql("update teams set backfill_days = null where id = 8");
     for command in [
         vec!["backfill"],
         vec!["validate"],

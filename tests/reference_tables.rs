@@ -15,12 +15,10 @@ use jiff::tz::TimeZone;
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
-use prefill::ledger::{Ledger, TeamChange};
+use prefill::ledger::TeamChange;
 use prefill::worker::Step;
 use reference::generator::Generator;
 use reference::{Scope, assert_tables, differences, read, tables};
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -692,12 +690,7 @@ async fn f29_a_day_that_is_taken_in_pieces_equals_the_reference() {
     world.enable(team).await;
     let target = world.target(team, from, until).await;
     world.prefill.backfill(&target, false).await.expect("asked");
-    let ledger = SqliteConnectOptions::new().filename(Ledger::file(world.dir.path()));
-    let mut ledger = ledger.connect().await.expect("the ledger");
-    sqlx::query("update slices set pieces = 7")
-        .execute(&mut ledger)
-        .await
-        .expect("set");
+    support::ledger::plain_sql(world.dir.path(), "update slices set pieces = 7");
     settle(&world).await;
     assert_tables(
         &world,

@@ -47,16 +47,8 @@ fn serving_log(world: &World) -> String {
     std::fs::read_to_string(world.dir.path().join("serve.log")).unwrap_or_default()
 }
 
-/// Plain SQL on the file, by another program.
 fn plain_sql(world: &World, sql: &str) {
-    let done = Command::new("python3")
-        .arg("-c")
-        .arg("import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=20); c.executescript(sys.argv[2]); c.commit()")
-        .arg(prefill::ledger::Ledger::file(world.dir.path()))
-        .arg(sql)
-        .status()
-        .expect("python3 runs");
-    assert!(done.success(), "{sql}");
+    support::ledger::plain_sql(world.dir.path(), sql);
 }
 
 /// Events of today and the days before, so that the source is complete for all of them.
@@ -287,7 +279,9 @@ async fn several_shells_may_begin_at_once_in_an_empty_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         let shells: Vec<Child> = (0..4)
             .map(|_| {
-                Command::new(support::program())
+                let mut command = Command::new(support::program());
+                support::ledger::name_ledger(&mut command, dir.path());
+                command
                     .arg("--data-dir")
                     .arg(dir.path())
                     .arg("migrate")

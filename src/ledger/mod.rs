@@ -1,250 +1,228 @@
 //! The ledger: teams, slices and runs, durable. It is also the queue.
 //!
-//! SQLite in the data directory. Each change of a slice's state is one statement in `sql/`, named
-//! for its transition; a write names the claim and the fence that it expects, and zero rows mean
-//! that the claim is lost. The ledger's clock decides, never the caller's. Nothing here talks to a
-//! warehouse, and no transaction outlives a call.
+//! SQLite in the data directory, or Postgres where the configuration names one; then any number of
+//! processes work on it, from any number of machines. Each change of a slice's state is one statement
+//! in `sql/`, named for its transition; a write names the claim and the fence that it expects, and zero
+//! rows mean that the claim is lost. The ledger's clock decides, never the caller's. Nothing here talks
+//! to a warehouse, and no transaction outlives a call.
 
+mod database;
+mod other_teams;
+mod postgres;
 mod runs;
 mod slices;
+mod sqlite;
 mod teams;
+mod trigger;
+mod watch;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection as _, Row, SqlStr};
-
-pub use runs::{Progress, Run};
+pub use runs::{Progress, Request, Run};
 pub use slices::{
-    Claim, Claimed, Holder, Outcome, Reason, Receipt, Slice, State, Wanted, partition_of,
+    Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
 };
-pub use teams::{NewTeam, Team, TeamChange};
+pub use teams::{NewTeam, Signals, Team, TeamChange};
+pub use trigger::Notice;
+pub use watch::Watch;
 
-use crate::error::{Class, Error, Result};
-
-/// Released migrations never change.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "ledger", include_str!("sql/0001_ledger.sql")),
-    (2, "warehouses", include_str!("sql/0002_warehouses.sql")),
-];
-
-/// How long a write waits for another process's write.
-const BUSY: Duration = Duration::from_secs(10);
+use crate::config::Config;
+use crate::error::{Error, Result};
+use database::{Database, Statement, Transacting, text};
+use other_teams::OtherTeams;
+use postgres::{Access, Version};
 
 /// The durable record of every slice.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    path: PathBuf,
-    /// One connection: SQLite has one writer, and waiting for a connection is fairer than for a lock.
-    writer: SqlitePool,
-    reader: SqlitePool,
+    database: Database,
+    /// How to connect once more, on Postgres.
+    access: Option<Arc<Access>>,
+    /// The table of the teams, where it is not prefill's own.
+    other_teams: Option<Arc<OtherTeams>>,
+    /// Where LISTEN does not work, the ledger is asked as often as this.
+    poll: std::time::Duration,
 }
 
 impl Ledger {
-    /// The file of a data directory's ledger.
+    /// The file of a data directory's ledger, where it is in one.
     pub fn file(data_dir: &Path) -> PathBuf {
         data_dir.join("prefill.db")
     }
 
-    /// Opens the ledger of a data directory, making it and its tables where they are missing.
+    /// Opens the ledger of an installation, making it and its tables where there are none. A file is
+    /// brought to this version; a schema of Postgres, which others may be working with, is not.
     ///
     /// # Errors
     ///
-    /// [`Class::Operator`] when the directory cannot be written or the file is of a newer version.
-    pub async fn open(data_dir: &Path) -> Result<Self> {
-        let path = Self::file(data_dir);
-        let options = options(&path);
-        let failed = |error: sqlx::Error| {
-            Error::operator(format!("failed to open the ledger {}", path.display()))
-                .caused_by(error)
-                .hint("check that the data directory is writable and has space, or pass another --data-dir")
+    /// [`crate::error::Class::Operator`] when the data directory cannot be written, the tables are of
+    /// another version, or the teams table is not as it is configured;
+    /// [`crate::error::Class::Unreachable`] when the database does not answer.
+    pub async fn open(data_dir: &Path, config: &Config) -> Result<Self> {
+        let ledger = Self::connect(data_dir, config).await?;
+        if let Some(access) = &ledger.access {
+            match postgres::version(&ledger.database).await? {
+                Version::Newest => {}
+                Version::None => {
+                    postgres::migrate(&ledger.database, &access.schema, i64::MAX).await?;
+                }
+                Version::Older(version) => {
+                    return Err(Error::operator(format!(
+                        "the ledger at {} is of version {version}, and this prefill needs {}",
+                        ledger.place(),
+                        postgres::MIGRATIONS.len()
+                    ))
+                    .hint("stop the processes of the older prefill, then run prefill migrate"));
+                }
+            }
+        }
+        ledger.with_teams(config).await
+    }
+
+    /// As [`Ledger::open`], bringing the tables to this version; and what that took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`].
+    pub async fn migrate(data_dir: &Path, config: &Config) -> Result<(Self, Vec<String>)> {
+        let ledger = Self::connect(data_dir, config).await?;
+        let mut done = Vec::new();
+        if let Some(access) = &ledger.access {
+            done = ledger.missing().await?;
+            postgres::migrate(&ledger.database, &access.schema, i64::MAX).await?;
+        }
+        Ok((ledger.with_teams(config).await?, done))
+    }
+
+    /// Opens the ledger and says what [`Ledger::migrate`] would do to it. Changes nothing on Postgres.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`].
+    pub async fn check(data_dir: &Path, config: &Config) -> Result<(Self, Vec<String>)> {
+        let ledger = Self::connect(data_dir, config).await?;
+        let missing = ledger.missing().await?;
+        Ok((ledger.with_teams(config).await?, missing))
+    }
+
+    async fn connect(data_dir: &Path, config: &Config) -> Result<Self> {
+        let poll = config.ledger.poll();
+        let Some(url) = config.ledger.url()? else {
+            let path = Self::file(data_dir);
+            return Ok(Self {
+                database: sqlite::open(data_dir, &path).await?,
+                access: None,
+                other_teams: None,
+                poll,
+            });
         };
-        // Neither the migrations nor the change to WAL wait for each other, and two shells may begin
-        // at once.
-        let turn = take_turn(data_dir).await?;
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(failed)?;
-        migrator().run(&writer).await.map_err(|error| {
-            let hint = if matches!(
-                error,
-                sqlx::migrate::MigrateError::VersionMissing(_)
-                    | sqlx::migrate::MigrateError::VersionMismatch(_)
-            ) {
-                "it was written by another version of prefill: use that one, or another --data-dir"
-            } else {
-                "check that the data directory is writable and has space, or pass another --data-dir"
-            };
-            Error::operator(format!("failed to prepare the ledger {}", path.display()))
-                .caused_by(error)
-                .hint(hint)
-        })?;
-        drop(turn);
-        let reader = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
+        let access = Access::find(url.reveal(), &config.ledger).await?;
         Ok(Self {
-            path,
-            writer,
-            reader,
+            database: access.database(),
+            access: Some(Arc::new(access)),
+            other_teams: None,
+            poll,
         })
     }
 
-    /// Watches the file for changes by anyone, this process's own connections included.
-    pub async fn watch(&self) -> Result<Watch> {
-        let connection = options(&self.path)
-            .connect()
+    async fn with_teams(mut self, config: &Config) -> Result<Self> {
+        if let Some(teams) = &config.teams {
+            let teams = OtherTeams::find(&self, teams).await?;
+            self.other_teams = Some(Arc::new(teams));
+        }
+        Ok(self)
+    }
+
+    /// What the newest version has and the tables have not.
+    async fn missing(&self) -> Result<Vec<String>> {
+        let Some(access) = &self.access else {
+            return Ok(Vec::new());
+        };
+        let from = match postgres::version(&self.database).await? {
+            Version::None => 0,
+            Version::Older(version) => version,
+            Version::Newest => return Ok(Vec::new()),
+        };
+        Ok(postgres::MIGRATIONS
+            .iter()
+            .filter(|(version, ..)| *version > from)
+            .map(|(version, name, _)| {
+                format!(
+                    "make version {version} ({name}) of the tables in the schema {}",
+                    access.schema
+                )
+            })
+            .collect())
+    }
+
+    /// Where the ledger is, for people: never with a password.
+    pub fn place(&self) -> String {
+        self.database.place()
+    }
+
+    /// Whether any number of `prefill serve` may work on it.
+    pub fn is_shared(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// Whether the teams are the rows of a table that is not prefill's; its name.
+    pub fn other_teams(&self) -> Option<&str> {
+        self.other_teams.as_deref().map(OtherTeams::table)
+    }
+
+    fn schema(&self) -> &str {
+        self.access.as_deref().map_or("", |access| &access.schema)
+    }
+
+    /// The channel of [`Watch`].
+    fn channel(&self) -> String {
+        format!("prefill_{}", self.schema())
+    }
+
+    /// Whether transactions that write wait for each other as a matter of course: on SQLite.
+    fn transacts_alone(&self) -> bool {
+        self.access.is_none()
+    }
+
+    /// Tells the watches to look again, once the transaction is committed. SQLite's see the commit.
+    async fn tell(&self, transaction: &mut Transacting) -> Result<()> {
+        transaction
+            .notify("tell of a change", &self.channel())
             .await
-            .map_err(|error| failed("watch the ledger", error))?;
-        Ok(Watch {
-            connection,
-            seen: None,
-        })
     }
 
     /// A number remembered under `name`.
     pub async fn mark(&self, name: &str) -> Result<Option<i64>> {
-        let row = sqlx::query("select value from marks where name = $1")
-            .bind(name)
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| failed("read a mark", error))?;
-        row.map(|row| column(&row, "value")).transpose()
+        let statement = Statement::new(text!("select value from marks where name = $1")).bind(name);
+        let rows = self.database.rows("read a mark", &statement).await?;
+        rows.first().map(|row| row.get("value")).transpose()
     }
 
     /// Remembers a number under `name`.
     pub async fn set_mark(&self, name: &str, value: i64) -> Result<()> {
-        sqlx::query("insert into marks (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value")
-            .bind(name)
-            .bind(value)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("set a mark", error))?;
-        Ok(())
-    }
-}
-
-/// Tells whether anybody has committed to the ledger since the last look.
-#[derive(Debug)]
-pub struct Watch {
-    connection: SqliteConnection,
-    seen: Option<i64>,
-}
-
-impl Watch {
-    /// True at the first look and whenever something was committed since the last one.
-    pub async fn changed(&mut self) -> Result<bool> {
-        let row = sqlx::query("pragma data_version")
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(|error| failed("watch the ledger", error))?;
-        let version: i64 = column(&row, "data_version")?;
-        Ok(self.seen.replace(version) != Some(version))
+        self.set_mark_in(name, value, false).await
     }
 
-    /// Ends the watch.
-    pub async fn close(self) -> Result<()> {
-        self.connection
-            .close()
-            .await
-            .map_err(|error| failed("end the watch of the ledger", error))
+    /// As [`Ledger::set_mark`], for a number that those who watch have to know soon.
+    pub async fn tell_mark(&self, name: &str, value: i64) -> Result<()> {
+        self.set_mark_in(name, value, true).await
     }
-}
 
-/// Waits until no other process migrates this directory's ledger; the turn ends with the file.
-async fn take_turn(data_dir: &Path) -> Result<std::fs::File> {
-    let path = data_dir.join("migrate.lock");
-    let doing = format!("failed to lock {}", path.display());
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::create(path)?;
-        file.lock()?;
-        Ok::<_, std::io::Error>(file)
-    });
-    match locked.await {
-        Ok(Ok(file)) => Ok(file),
-        Ok(Err(error)) => Err(Error::operator(doing).caused_by(error).hint(
-            "check that the data directory is writable and has space, or pass another --data-dir",
-        )),
-        Err(panic) => Err(Error::new(Class::Never, doing).caused_by(panic)),
+    async fn set_mark_in(&self, name: &str, value: i64, tell: bool) -> Result<()> {
+        const DOING: &str = "set a mark";
+        let statement = Statement::new(text!(
+            "insert into marks (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value"
+        ))
+        .bind(name)
+        .bind(value);
+        if !tell {
+            self.database.execute(DOING, &statement).await?;
+            return Ok(());
+        }
+        let mut transaction = self.database.begin(DOING).await?;
+        transaction.execute(DOING, &statement).await?;
+        self.tell(&mut transaction).await?;
+        transaction.commit(DOING).await
     }
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // A claim that a power cut forgets is made again; a fill is found by looking at the tables.
-        .synchronous(SqliteSynchronous::Normal)
-        .foreign_keys(true)
-        .busy_timeout(BUSY)
-        .disable_statement_logging()
-}
-
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
-        Migration::new(
-            *version,
-            (*name).into(),
-            MigrationType::Simple,
-            SqlStr::from_static(sql),
-            false,
-        )
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-/// A ledger error while `doing` something; it is mostly another process's lock or a full disk.
-fn failed(doing: &str, error: sqlx::Error) -> Error {
-    let full = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| matches!(code.as_ref(), "13" | "8" | "1032" | "10" | "778"));
-    let class = if full { Class::Operator } else { Class::Later };
-    let error = Error::new(class, format!("failed to {doing}")).caused_by(error);
-    if full {
-        error.hint(
-            "check that the data directory is writable and has space, or pass another --data-dir",
-        )
-    } else {
-        error
-    }
-}
-
-/// A column of a row, by name.
-fn column<'r, T>(row: &'r sqlx::sqlite::SqliteRow, name: &str) -> Result<T>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(name).map_err(|error| {
-        Error::new(
-            Class::Never,
-            format!("the ledger's {name} is not what it should be"),
-        )
-        .caused_by(error)
-    })
-}
-
-/// A column of a row that is text with a meaning of its own.
-fn parsed<T>(row: &sqlx::sqlite::SqliteRow, name: &str) -> Result<T>
-where
-    T: std::str::FromStr<Err = String>,
-{
-    let text: String = column(row, name)?;
-    text.parse().map_err(|error: String| {
-        Error::new(
-            Class::Never,
-            format!("the ledger's {name} is not what it should be"),
-        )
-        .caused_by(error)
-    })
 }

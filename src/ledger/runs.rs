@@ -1,12 +1,15 @@
 //! Runs: what a person or a signal asked for, with progress that is derived from the slices.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::slices::{Reason, Wanted};
-use super::{Ledger, column, failed, parsed};
+use super::Ledger;
+use super::database::{Row, Statement, Tries, json, sql, text};
+use super::slices::{CHUNK, Reason, Wanted};
 use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 
@@ -68,8 +71,19 @@ impl Progress {
     }
 }
 
+/// Days of a team that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub team: TeamId,
+    pub days: Days,
+    pub zone: &'a Zone,
+    pub warehouse: &'a str,
+    /// The same request is made only the first time that it has this name.
+    pub once: Option<String>,
+}
+
 impl Ledger {
-    /// Asks for the days of a range that are not filled; with `force`, for all of them again.
+    /// Asks for the days of a range that are not filled; with [`Reason::Forced`], for all of them again.
     ///
     /// With `once`, the same request is made only the first time: `None` when it was made before.
     pub async fn request(
@@ -81,99 +95,145 @@ impl Ledger {
         reason: Reason,
         once: Option<&str>,
     ) -> Result<Option<Uuid>> {
-        let id = Uuid::new_v4();
-        let force = reason == Reason::Forced;
-        let mut transaction = self
-            .writer
-            .begin()
-            .await
-            .map_err(|error| failed("request a fill", error))?;
-        let made = sqlx::query("insert into runs (id, team_id, date_start, date_end, reason, forced, requested_at, once) values ($1, $2, $3, $4, $5, $6, cast(unixepoch('subsec') * 1000 as integer), $7) on conflict (once) do nothing")
-            .bind(id.to_string())
-            .bind(team.0)
-            .bind(days.from.to_string())
-            .bind(days.until.to_string())
-            .bind(reason.text())
-            .bind(force)
-            .bind(once)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| failed("request a fill", error))?;
-        if made.rows_affected() == 0 {
-            return Ok(None);
-        }
-        for day in days.newest_first() {
-            // Filled days are left out unless they are forced; the fence tells the fill that this run
-            // brings from one that was there.
-            let wanted = Wanted {
-                team,
-                day,
-                zone,
-                warehouse,
-                reason,
-                again: force,
-                revive: true,
-            };
-            if !Self::want(&mut *transaction, &wanted).await? {
-                continue;
-            }
-            sqlx::query("insert into run_slices (run_id, team_id, day, after_fence) select $1, team_id, day, case when state = 'running' and not $4 then fence - 1 else fence end from slices where team_id = $2 and day = $3 and ($4 or state <> 'filled')")
-                .bind(id.to_string())
-                .bind(team.0)
-                .bind(day.to_string())
-                .bind(force)
-                .execute(&mut *transaction)
-                .await
-                .map_err(|error| failed("request a fill", error))?;
-        }
-        transaction
-            .commit()
-            .await
-            .map_err(|error| failed("request a fill", error))?;
-        Ok(Some(id))
+        let request = Request {
+            team,
+            days,
+            zone,
+            warehouse,
+            once: once.map(ToOwned::to_owned),
+        };
+        let made = self.request_all(&[request], reason).await?;
+        Ok(made.first().map(|(_, run)| *run))
     }
 
-    /// Whether the request named `once` was not made yet.
-    pub async fn wants_once(&self, once: &str) -> Result<bool> {
-        let row = sqlx::query("select not exists (select 1 from runs where once = $1) as new")
-            .bind(once)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| failed("read the runs", error))?;
-        column(&row, "new")
+    /// As [`Ledger::request`], for several teams, each of them once: the runs of the requests that were
+    /// not made before.
+    pub async fn request_all(
+        &self,
+        requests: &[Request<'_>],
+        reason: Reason,
+    ) -> Result<Vec<(TeamId, Uuid)>> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tries = Tries::default();
+        loop {
+            match self.try_request(requests, reason).await {
+                Err(error) if tries.again(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_request(
+        &self,
+        requests: &[Request<'_>],
+        reason: Reason,
+    ) -> Result<Vec<(TeamId, Uuid)>> {
+        const DOING: &str = "request a fill";
+        let force = reason == Reason::Forced;
+        let mut transaction = self.database.begin(DOING).await?;
+        let teams = requests.iter().map(|request| request.team);
+        self.lock_teams(&mut transaction, teams).await?;
+        let asked: Vec<(Uuid, &Request<'_>)> = requests
+            .iter()
+            .map(|request| (Uuid::new_v4(), request))
+            .collect();
+        let rows = asked.iter().map(|(id, request)| {
+            json!([
+                id.to_string(),
+                request.team.0,
+                request.days.from.to_string(),
+                request.days.until.to_string(),
+                reason.text(),
+                i64::from(force),
+                request.once,
+            ])
+        });
+        let statement = Statement::new(sql!("request")).bind(json(rows));
+        let mut made = BTreeSet::new();
+        for row in transaction.rows(DOING, &statement).await? {
+            made.insert(uuid(&row.get::<String>("id")?)?);
+        }
+        if made.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut wanted = Vec::new();
+        let mut belonging = Vec::new();
+        for (id, request) in asked.iter().filter(|(id, _)| made.contains(id)) {
+            for day in request.days.newest_first() {
+                wanted.push(Wanted {
+                    team: request.team,
+                    day,
+                    zone: request.zone,
+                    warehouse: request.warehouse,
+                    reason,
+                    again: force,
+                    revive: true,
+                });
+                belonging.push(json!([id.to_string(), request.team.0, day.to_string()]));
+            }
+        }
+        Self::want(&mut transaction, &wanted, force, true).await?;
+        for chunk in belonging.chunks(CHUNK) {
+            let statement = Statement::new(sql!("belong"))
+                .bind(json(chunk.iter().cloned()))
+                .bind(force);
+            transaction.execute(DOING, &statement).await?;
+        }
+        self.tell(&mut transaction).await?;
+        transaction.commit(DOING).await?;
+        Ok(asked
+            .into_iter()
+            .filter(|(id, _)| made.contains(id))
+            .map(|(id, request)| (request.team, id))
+            .collect())
+    }
+
+    /// Those of these names by which nothing was asked for yet.
+    pub async fn new_names(&self, names: &[String]) -> Result<BTreeSet<String>> {
+        let mut new: BTreeSet<String> = names.iter().cloned().collect();
+        let statement = Statement::new(text!(
+            "select once from runs where once in (select value ->> 0 from {rows $1})"
+        ))
+        .bind(json(names.iter().map(|name| json!([name]))));
+        for row in self.database.rows("read the runs", &statement).await? {
+            new.remove(&row.get::<String>("once")?);
+        }
+        Ok(new)
     }
 
     /// How far a run is.
     pub async fn progress(&self, run: Uuid) -> Result<Progress> {
-        let row = sqlx::query(include_str!("sql/run_progress.sql"))
-            .bind(run.to_string())
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| failed("read a run", error))?;
+        let statement = Statement::new(sql!("run_progress")).bind(run.to_string());
+        let row = self.database.row("read a run", &statement).await?;
         Ok(Progress {
-            days: column(&row, "days")?,
-            filled: column(&row, "filled")?,
-            failed: column(&row, "failed")?,
-            running: column(&row, "running")?,
-            waiting: column(&row, "waiting")?,
-            cancelled: column(&row, "cancelled")?,
-            stats_rows: column(&row, "stats_rows")?,
-            bounces_rows: column(&row, "bounces_rows")?,
-            events: column(&row, "events")?,
-            sessions: column(&row, "sessions")?,
-            page_views: column(&row, "page_views")?,
+            days: row.get("days")?,
+            filled: row.get("filled")?,
+            failed: row.get("failed")?,
+            running: row.get("running")?,
+            waiting: row.get("waiting")?,
+            cancelled: row.get("cancelled")?,
+            stats_rows: row.get("stats_rows")?,
+            bounces_rows: row.get("bounces_rows")?,
+            events: row.get("events")?,
+            sessions: row.get("sessions")?,
+            page_views: row.get("page_views")?,
         })
     }
 
     /// The days of a run that failed, each with its error.
     pub async fn failures(&self, run: Uuid) -> Result<Vec<(Day, String)>> {
-        let rows = sqlx::query("select s.day, coalesce(s.error, '') as error from run_slices w join slices s on s.team_id = w.team_id and s.day = w.day where w.run_id = $1 and s.state = 'failed' order by s.day desc")
-            .bind(run.to_string())
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| failed("read a run's failures", error))?;
+        let statement = Statement::new(text!(
+"select s.day, coalesce(s.error, '') as error from run_slices w join slices s on s.team_id = w.team_id and s.day = w.day where w.run_id = $1 and s.state = 'failed' order by s.day desc"
+))
+            .bind(run.to_string());
+        let rows = self
+            .database
+            .rows("read a run's failures", &statement)
+            .await?;
         rows.iter()
-            .map(|row| Ok((parsed(row, "day")?, column(row, "error")?)))
+            .map(|row| Ok((row.parsed("day")?, row.get("error")?)))
             .collect()
     }
 
@@ -181,40 +241,41 @@ impl Ledger {
     ///
     /// [`Class::Misuse`] when there is no such run.
     pub async fn run(&self, id: Uuid) -> Result<Run> {
-        let row = sqlx::query("select * from runs where id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| failed("read a run", error))?;
-        let row = row.ok_or_else(|| {
+        let statement =
+            Statement::new(text!("select * from runs where id = $1")).bind(id.to_string());
+        let rows = self.database.rows("read a run", &statement).await?;
+        let row = rows.first().ok_or_else(|| {
             Error::misuse(format!("there is no task {id}"))
                 .hint("run prefill status to see the latest ones")
         })?;
-        run(&row)
+        run(row)
     }
 
     /// The latest runs, the newest first.
     pub async fn latest_runs(&self, most: u32) -> Result<Vec<Run>> {
-        let rows = sqlx::query("select * from runs order by requested_at desc, id limit $1")
-            .bind(most)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| failed("list the runs", error))?;
+        let statement = Statement::new(text!(
+            "select * from runs order by requested_at desc, id limit $1"
+        ))
+        .bind(most);
+        let rows = self.database.rows("list the runs", &statement).await?;
         rows.iter().map(run).collect()
     }
 }
 
-fn run(row: &SqliteRow) -> Result<Run> {
-    let id: String = column(row, "id")?;
+fn run(row: &Row) -> Result<Run> {
     Ok(Run {
-        id: id.parse().map_err(|error: uuid::Error| {
-            Error::new(Class::Never, "the ledger's id of a run is no UUID").caused_by(error)
-        })?,
-        team_id: TeamId(column(row, "team_id")?),
-        date_start: parsed(row, "date_start")?,
-        date_end: parsed(row, "date_end")?,
-        reason: column(row, "reason")?,
-        forced: column(row, "forced")?,
-        requested_at: Timestamp::from_millisecond(column(row, "requested_at")?).unwrap_or_default(),
+        id: uuid(&row.get::<String>("id")?)?,
+        team_id: TeamId(row.get("team_id")?),
+        date_start: row.parsed("date_start")?,
+        date_end: row.parsed("date_end")?,
+        reason: row.get("reason")?,
+        forced: row.get("forced")?,
+        requested_at: Timestamp::from_millisecond(row.get("requested_at")?).unwrap_or_default(),
+    })
+}
+
+fn uuid(text: &str) -> Result<Uuid> {
+    text.parse().map_err(|error: uuid::Error| {
+        Error::new(Class::Never, "the ledger's id of a run is no UUID").caused_by(error)
     })
 }

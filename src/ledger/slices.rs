@@ -1,17 +1,17 @@
 //! Slices: wanted, claimed under a fence, and what became of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Executor, Sqlite};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Ledger, column, failed, parsed};
+use super::Ledger;
+use super::database::{Row, Statement, Transacting, Tries, json, sql, text};
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 
@@ -222,6 +222,20 @@ pub struct Wanted<'a> {
     pub revive: bool,
 }
 
+/// The part of a slice that a plan looks at.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub state: State,
+    pub timezone: String,
+    pub warehouse: String,
+    pub reason: String,
+    /// Whether the tables hold it, fresh or not.
+    pub has_data: bool,
+}
+
+/// The most slices of one statement: enough to be quick, little enough to be sent at once.
+pub(super) const CHUNK: usize = 4_000;
+
 /// Everything about a slice that arithmetic gives.
 fn instants(day: Day, zone: &Zone) -> Option<(Bounds, i64)> {
     let bounds = zone.bounds(day)?;
@@ -229,29 +243,35 @@ fn instants(day: Day, zone: &Zone) -> Option<(Bounds, i64)> {
 }
 
 impl Ledger {
-    /// Wants a slice. False for a day that the zone does not have.
-    pub(super) async fn want<'e>(
-        executor: impl Executor<'e, Database = Sqlite>,
-        wanted: &Wanted<'_>,
-    ) -> Result<bool> {
-        let Some((bounds, partition)) = instants(wanted.day, wanted.zone) else {
-            return Ok(false);
-        };
-        sqlx::query(include_str!("sql/want.sql"))
-            .bind(wanted.team.0)
-            .bind(wanted.day.to_string())
-            .bind(wanted.zone.name())
-            .bind(bounds.from.as_second())
-            .bind(bounds.until.as_second())
-            .bind(partition)
-            .bind(wanted.reason.text())
-            .bind(wanted.again)
-            .bind(wanted.revive)
-            .bind(wanted.warehouse)
-            .execute(executor)
-            .await
-            .map_err(|error| failed("want a slice", error))?;
-        Ok(true)
+    /// Wants slices, each of them once; those that the zone does not have are left out. All of them
+    /// are to be done again, or none.
+    pub(super) async fn want(
+        transaction: &mut Transacting,
+        wanted: &[Wanted<'_>],
+        again: bool,
+        revive: bool,
+    ) -> Result<()> {
+        for chunk in wanted.chunks(CHUNK) {
+            let rows = chunk.iter().filter_map(|wanted| {
+                let (bounds, partition) = instants(wanted.day, wanted.zone)?;
+                Some(json!([
+                    wanted.team.0,
+                    wanted.day.to_string(),
+                    wanted.zone.name(),
+                    bounds.from.as_second(),
+                    bounds.until.as_second(),
+                    partition,
+                    wanted.reason.text(),
+                    wanted.warehouse,
+                ]))
+            });
+            let statement = Statement::new(sql!("want"))
+                .bind(json(rows))
+                .bind(again)
+                .bind(revive);
+            transaction.execute("want slices", &statement).await?;
+        }
+        Ok(())
     }
 
     /// Writes what a plan found: slices to want or to do again, and slices to want no more.
@@ -259,26 +279,57 @@ impl Ledger {
         if wanted.is_empty() && released.is_empty() {
             return Ok(());
         }
-        let mut transaction = self
-            .writer
-            .begin()
-            .await
-            .map_err(|error| failed("write the plan", error))?;
-        for slice in wanted {
-            Self::want(&mut *transaction, slice).await?;
+        let mut tries = Tries::default();
+        loop {
+            match self.try_apply(wanted, released).await {
+                Err(error) if tries.again(&error).await => {}
+                done => return done,
+            }
         }
-        for (team, day) in released {
-            sqlx::query(include_str!("sql/release.sql"))
-                .bind(team.0)
-                .bind(day.to_string())
-                .execute(&mut *transaction)
-                .await
-                .map_err(|error| failed("release a slice", error))?;
+    }
+
+    async fn try_apply(&self, wanted: &[Wanted<'_>], released: &[(TeamId, Day)]) -> Result<()> {
+        const DOING: &str = "write the plan";
+        let mut transaction = self.database.begin(DOING).await?;
+        let teams = wanted.iter().map(|wanted| wanted.team);
+        let teams = teams.chain(released.iter().map(|(team, _)| *team));
+        self.lock_teams(&mut transaction, teams).await?;
+        for (again, revive) in [(false, false), (false, true), (true, false), (true, true)] {
+            let of_these: Vec<Wanted<'_>> = wanted
+                .iter()
+                .filter(|wanted| (wanted.again, wanted.revive) == (again, revive))
+                .copied()
+                .collect();
+            Self::want(&mut transaction, &of_these, again, revive).await?;
         }
-        transaction
-            .commit()
-            .await
-            .map_err(|error| failed("write the plan", error))
+        for chunk in released.chunks(CHUNK) {
+            let rows = chunk
+                .iter()
+                .map(|(team, day)| json!([team.0, day.to_string()]));
+            let statement = Statement::new(sql!("release")).bind(json(rows));
+            transaction.execute("release slices", &statement).await?;
+        }
+        self.tell(&mut transaction).await?;
+        transaction.commit(DOING).await
+    }
+
+    /// Keeps other planners away from these teams until the transaction ends: from one team by its own
+    /// lock, from several by one for all, so that nobody waits in a circle.
+    pub(super) async fn lock_teams(
+        &self,
+        transaction: &mut Transacting,
+        teams: impl Iterator<Item = TeamId>,
+    ) -> Result<()> {
+        const DOING: &str = "wait for another plan";
+        let teams: BTreeSet<TeamId> = teams.collect();
+        let all = format!("{}:plan", self.schema());
+        match (teams.first(), teams.len()) {
+            (Some(team), 1) => {
+                transaction.share(DOING, &all).await?;
+                transaction.lock(DOING, &format!("{all}:{team}")).await
+            }
+            _ => transaction.lock(DOING, &all).await,
+        }
     }
 
     /// Claims the newest open slice of a warehouse and those that can be filled with it; `None` when
@@ -291,22 +342,98 @@ impl Ledger {
         warehouse: &str,
         run: Option<Uuid>,
     ) -> Result<Option<Claim>> {
-        let id = Uuid::new_v4();
-        let rows = sqlx::query(include_str!("sql/claim.sql"))
-            .bind(id.to_string())
-            .bind(owner)
-            .bind(milliseconds(lease))
-            .bind(most)
-            .bind(run.map(|run| run.to_string()))
-            .bind(warehouse)
-            .fetch_all(&self.writer)
-            .await
-            .map_err(|error| failed("claim a slice", error))?;
+        let mut tries = Tries::default();
+        let claiming = Claiming {
+            id: Uuid::new_v4(),
+            owner,
+            lease,
+            most,
+            warehouse,
+            run: run.map(|run| run.to_string()),
+        };
+        let rows = loop {
+            let rows = match self.transacts_alone() {
+                true => self.claim_alone(&claiming).await,
+                false => self.claim_among_others(&claiming).await,
+            };
+            match rows {
+                Err(error) if tries.again(&error).await => {}
+                done => break done?,
+            }
+        };
         if rows.is_empty() {
             return Ok(None);
         }
         let slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
-        Ok(Some(Claim { id, slices }))
+        Ok(Some(Claim {
+            id: claiming.id,
+            slices,
+        }))
+    }
+
+    /// On SQLite one statement is all: nobody else writes meanwhile.
+    async fn claim_alone(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
+        let statement = Statement::new(sql!("claim"))
+            .bind(claiming.id.to_string())
+            .bind(claiming.owner)
+            .bind(milliseconds(claiming.lease))
+            .bind(claiming.most)
+            .bind(&claiming.run)
+            .bind(claiming.warehouse);
+        self.database.returned("claim a slice", &statement).await
+    }
+
+    /// On Postgres claims are made at the same time, and none of them sees the others before it is
+    /// committed. So each locks its partition and looks again, now at what was committed before. A
+    /// slice that deletes rows of partitions beside its own is claimed while nobody else claims. Who
+    /// comes second finds the partition taken, and goes on to the next one.
+    async fn claim_among_others(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
+        const DOING: &str = "claim a slice";
+        for _ in 0..CANDIDATES {
+            let mut transaction = self.database.begin(DOING).await?;
+            let leading = Statement::new(sql!("postgres/claim_leading"))
+                .bind(&claiming.run)
+                .bind(claiming.warehouse);
+            let rows = transaction.rows(DOING, &leading).await?;
+            let Some(leading) = rows.first() else {
+                return Ok(Vec::new());
+            };
+            let moves = leading.get::<bool>("moves")?;
+            let alone = leading.get::<i64>("attempts")? > 0 || leading.get::<i64>("pieces")? > 1;
+            let partition = leading.get::<i64>("partition")?;
+            let all = format!("{}:claim:{}", self.schema(), claiming.warehouse);
+            if moves {
+                transaction.lock(DOING, &all).await?;
+            } else {
+                transaction.share(DOING, &all).await?;
+            }
+            let one = self.partition_lock(claiming.warehouse, partition);
+            transaction.lock(DOING, &one).await?;
+            let batch = Statement::new(sql!("postgres/claim_batch"))
+                .bind(claiming.id.to_string())
+                .bind(claiming.owner)
+                .bind(milliseconds(claiming.lease))
+                .bind(claiming.most)
+                .bind(&claiming.run)
+                .bind(claiming.warehouse)
+                .bind(leading.get::<i64>("team_id")?)
+                .bind(leading.get::<String>("day")?)
+                .bind(leading.get::<i64>("bucket_s")?)
+                .bind(leading.get::<i64>("until_s")?)
+                .bind(partition)
+                .bind(alone)
+                .bind(moves);
+            let rows = transaction.rows(DOING, &batch).await?;
+            if !rows.is_empty() {
+                transaction.commit(DOING).await?;
+                return Ok(rows);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn partition_lock(&self, warehouse: &str, partition: i64) -> String {
+        format!("{}:partition:{warehouse}:{partition}", self.schema())
     }
 
     /// Gives a sign of life.
@@ -315,15 +442,13 @@ impl Ledger {
     ///
     /// [`Class::Lost`] when the claim is lost or is to stop.
     pub async fn renew(&self, claim: &Claim, lease: Duration) -> Result<()> {
-        let renewed = sqlx::query(include_str!("sql/renew.sql"))
+        let statement = Statement::new(sql!("renew"))
             .bind(claim.id.to_string())
-            .bind(milliseconds(lease))
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("renew a claim", error))?;
+            .bind(milliseconds(lease));
+        let renewed = self.database.execute("renew a claim", &statement).await?;
         // A batch stops as a whole when one of its slices is to stop; the others are done again.
         let open = self.open_slices(claim).await?;
-        if renewed.rows_affected() < open.max(1) {
+        if renewed < open.max(1) {
             return Err(Error::new(Class::Lost, "the claim was lost or cancelled"));
         }
         Ok(())
@@ -331,24 +456,25 @@ impl Ledger {
 
     /// Takes time to undo what a claim did, also when it was told to stop; false when it is lost.
     pub async fn hold_on(&self, claim: &Claim, lease: Duration) -> Result<bool> {
-        let held = sqlx::query(include_str!("sql/hold_on.sql"))
+        let statement = Statement::new(sql!("hold_on"))
             .bind(claim.id.to_string())
-            .bind(milliseconds(lease))
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("hold on to a claim", error))?;
-        Ok(usize::try_from(held.rows_affected()).is_ok_and(|held| held == claim.slices.len()))
+            .bind(milliseconds(lease));
+        let held = self
+            .database
+            .execute("hold on to a claim", &statement)
+            .await?;
+        Ok(usize::try_from(held).is_ok_and(|held| held == claim.slices.len()))
     }
 
     /// Every claim that holds a slice, its lease over or not.
     pub async fn running_claims(&self) -> Result<Vec<Uuid>> {
-        let rows = sqlx::query("select distinct claim from slices where state = 'running'")
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| failed("list the claims", error))?;
+        let statement = Statement::new(text!(
+            "select distinct claim from slices where state = 'running'"
+        ));
+        let rows = self.database.rows("list the claims", &statement).await?;
         rows.iter()
             .map(|row| {
-                column::<String>(row, "claim")?
+                row.get::<String>("claim")?
                     .parse()
                     .map_err(|error: uuid::Error| {
                         Error::new(Class::Never, "the ledger's id of a claim is no UUID")
@@ -359,12 +485,12 @@ impl Ledger {
     }
 
     async fn open_slices(&self, claim: &Claim) -> Result<u64> {
-        let row = sqlx::query("select count(*) as open from slices where claim = $1")
-            .bind(claim.id.to_string())
-            .fetch_one(&self.writer)
-            .await
-            .map_err(|error| failed("read a claim", error))?;
-        let open: i64 = column(&row, "open")?;
+        let statement = Statement::new(text!(
+            "select count(*) as open from slices where claim = $1"
+        ))
+        .bind(claim.id.to_string());
+        let row = self.database.row("read a claim", &statement).await?;
+        let open: i64 = row.get("open")?;
         Ok(u64::try_from(open).unwrap_or(0))
     }
 
@@ -374,7 +500,7 @@ impl Ledger {
     ///
     /// [`Class::Lost`] when the claim is no longer the slice's.
     pub async fn record(&self, claim: &Claim, slice: &Claimed, receipt: &Receipt) -> Result<()> {
-        let recorded = sqlx::query(include_str!("sql/record.sql"))
+        let statement = Statement::new(sql!("record"))
             .bind(claim.id.to_string())
             .bind(slice.team_id.0)
             .bind(slice.day.to_string())
@@ -389,11 +515,9 @@ impl Ledger {
             .bind(receipt.bounces)
             .bind(receipt.duration_seconds)
             .bind(receipt.checksum)
-            .bind(receipt.elapsed_ms)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("record a fill", error))?;
-        if recorded.rows_affected() == 0 {
+            .bind(receipt.elapsed_ms);
+        let recorded = self.database.execute("record a fill", &statement).await?;
+        if recorded == 0 {
             return Err(Error::new(Class::Lost, "the claim was lost or cancelled"));
         }
         Ok(())
@@ -401,7 +525,7 @@ impl Ledger {
 
     /// Ends a try that did not fill the slice. A claim that is lost has nothing to give back.
     pub async fn give_back(&self, claim: &Claim, slice: &Claimed, outcome: &Outcome) -> Result<()> {
-        sqlx::query(include_str!("sql/give_back.sql"))
+        let statement = Statement::new(sql!("give_back"))
             .bind(claim.id.to_string())
             .bind(slice.team_id.0)
             .bind(slice.day.to_string())
@@ -411,28 +535,28 @@ impl Ledger {
             .bind(outcome.failed)
             .bind(outcome.counts)
             .bind(outcome.pieces)
-            .bind(outcome.waiting_for_events)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("give a slice back", error))?;
+            .bind(i64::from(outcome.waiting_for_events));
+        self.database
+            .execute("give a slice back", &statement)
+            .await?;
         Ok(())
     }
 
     /// The claims that hold slices of a warehouse, with who holds them.
     pub async fn holders(&self, warehouse: &str) -> Result<Vec<Holder>> {
-        let rows = sqlx::query(include_str!("sql/holders.sql"))
-            .bind(warehouse)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| failed("look for expired claims", error))?;
+        let statement = Statement::new(sql!("holders")).bind(warehouse);
+        let rows = self
+            .database
+            .rows("look for expired claims", &statement)
+            .await?;
         rows.iter()
             .map(|row| {
-                let claim: String = column(row, "claim")?;
+                let claim: String = row.get("claim")?;
                 Ok(Holder {
                     comment: comment(&claim),
                     claim,
-                    owner: column(row, "owner")?,
-                    lease_is_over: column(row, "over")?,
+                    owner: row.get("owner")?,
+                    lease_is_over: row.get("is_over")?,
                 })
             })
             .collect()
@@ -441,13 +565,9 @@ impl Ledger {
     /// Puts the slices of an expired claim back, after its statements are gone; also before the
     /// lease is over where the worker is known to be `dead`. How many.
     pub async fn expire(&self, claim: &str, dead: bool) -> Result<u64> {
-        let expired = sqlx::query(include_str!("sql/expire.sql"))
-            .bind(claim)
-            .bind(dead)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("expire a claim", error))?;
-        Ok(expired.rows_affected())
+        let statement = Statement::new(sql!("expire")).bind(claim).bind(dead);
+        let expired = self.database.execute("expire a claim", &statement).await?;
+        Ok(expired)
     }
 
     /// The day has changed since it was filled (at `filled_at`, where that is said); false when that
@@ -459,49 +579,92 @@ impl Ledger {
         reason: Reason,
         filled_at: Option<Timestamp>,
     ) -> Result<bool> {
-        let touched = sqlx::query(include_str!("sql/touch.sql"))
+        let statement = Statement::new(sql!("touch"))
             .bind(team.0)
             .bind(day.to_string())
             .bind(reason.text())
-            .bind(filled_at.map(Timestamp::as_millisecond))
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("mark a slice stale", error))?;
-        Ok(touched.rows_affected() > 0)
+            .bind(filled_at.map(Timestamp::as_millisecond));
+        let touched = self
+            .database
+            .execute("mark a slice stale", &statement)
+            .await?;
+        Ok(touched > 0)
     }
 
     /// Keeps a team's slices from being claimed, stopping what runs, or lets them be claimed again.
     pub async fn keep(&self, team: TeamId, held: bool) -> Result<u64> {
-        let kept = sqlx::query(include_str!("sql/keep.sql"))
-            .bind(team.0)
-            .bind(held)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("hold a team's slices", error))?;
-        Ok(kept.rows_affected())
+        Ok(self.keep_all(&[team], held).await?.values().sum())
+    }
+
+    /// As [`Ledger::keep`], of several teams: how many slices of which team it changed.
+    pub async fn keep_all(&self, teams: &[TeamId], held: bool) -> Result<BTreeMap<TeamId, u64>> {
+        let mut kept = BTreeMap::new();
+        if teams.is_empty() {
+            return Ok(kept);
+        }
+        let mut tries = Tries::default();
+        let rows = loop {
+            match self.try_keep(teams, held).await {
+                Err(error) if tries.again(&error).await => {}
+                done => break done?,
+            }
+        };
+        for row in rows {
+            *kept.entry(TeamId(row.get("team_id")?)).or_default() += 1;
+        }
+        Ok(kept)
+    }
+
+    async fn try_keep(&self, teams: &[TeamId], held: bool) -> Result<Vec<Row>> {
+        const DOING: &str = "hold slices";
+        // Mostly they are kept as they should be, and nothing has to wait.
+        let differ = Statement::new(text!(
+            "select distinct team_id from slices where team_id in (select cast(value as bigint) from {rows $1}) and held <> $2"
+        ))
+        .bind(team_ids(teams))
+        .bind(i64::from(held));
+        let differ = self.database.rows(DOING, &differ).await?;
+        let differ: Vec<TeamId> = differ
+            .iter()
+            .map(|row| row.get("team_id").map(TeamId))
+            .collect::<Result<_>>()?;
+        if differ.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.database.begin(DOING).await?;
+        self.lock_teams(&mut transaction, differ.iter().copied())
+            .await?;
+        let statement = Statement::new(sql!("keep"))
+            .bind(team_ids(&differ))
+            .bind(i64::from(held));
+        let rows = transaction.rows(DOING, &statement).await?;
+        if !held {
+            self.tell(&mut transaction).await?;
+        }
+        transaction.commit(DOING).await?;
+        Ok(rows)
     }
 
     /// Tells the workers of a team's range to stop; how many slices ran.
     pub async fn stop(&self, team: TeamId, days: Days) -> Result<u64> {
-        self.on_range(include_str!("sql/stop.sql"), team, days)
+        self.on_range(Statement::new(sql!("stop")), team, days)
             .await
     }
 
     /// Records that the rows of a range were deleted.
     pub async fn clean(&self, team: TeamId, days: Days) -> Result<u64> {
-        self.on_range(include_str!("sql/clean.sql"), team, days)
+        self.on_range(Statement::new(sql!("clean")), team, days)
             .await
     }
 
-    async fn on_range(&self, sql: &'static str, team: TeamId, days: Days) -> Result<u64> {
-        let done = sqlx::query(sql)
+    async fn on_range(&self, statement: Statement, team: TeamId, days: Days) -> Result<u64> {
+        let statement = statement
             .bind(team.0)
             .bind(days.from.to_string())
-            .bind(days.until.to_string())
-            .execute(&self.writer)
+            .bind(days.until.to_string());
+        self.database
+            .execute("change a range of slices", &statement)
             .await
-            .map_err(|error| failed("change a range of slices", error))?;
-        Ok(done.rows_affected())
     }
 
     /// Keeps a partition free of claims until the lease is over; false when somebody else does.
@@ -512,45 +675,74 @@ impl Ledger {
         owner: &str,
         lease: Duration,
     ) -> Result<bool> {
-        let held = sqlx::query(include_str!("sql/hold.sql"))
+        const DOING: &str = "hold a partition";
+        let mut transaction = self.database.begin(DOING).await?;
+        // A claim under way has been committed before, and is seen by whoever looks from here on.
+        transaction
+            .lock(DOING, &self.partition_lock(warehouse, partition))
+            .await?;
+        let statement = Statement::new(sql!("hold"))
             .bind(warehouse)
             .bind(partition)
             .bind(owner)
-            .bind(milliseconds(lease))
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("hold a partition", error))?;
-        Ok(held.rows_affected() > 0)
+            .bind(milliseconds(lease));
+        let held = transaction.execute(DOING, &statement).await?;
+        transaction.commit(DOING).await?;
+        Ok(held > 0)
     }
 
     /// Lets go of everything that `owner` holds.
     pub async fn let_go(&self, owner: &str) -> Result<()> {
-        sqlx::query("delete from holds where owner = $1")
-            .bind(owner)
-            .execute(&self.writer)
-            .await
-            .map_err(|error| failed("let go of a partition", error))?;
+        let statement = Statement::new(text!("delete from holds where owner = $1")).bind(owner);
+        self.database
+            .execute("let go of a partition", &statement)
+            .await?;
         Ok(())
     }
 
     /// Whether a slice of this partition is being filled.
     pub async fn runs_in(&self, warehouse: &str, partition: i64) -> Result<bool> {
-        let row = sqlx::query("select exists (select 1 from slices where state = 'running' and warehouse = $1 and partition = $2) as busy")
+        let statement = Statement::new(text!(
+"select exists (select 1 from slices where state = 'running' and warehouse = $1 and partition = $2) as busy"
+))
             .bind(warehouse)
-            .bind(partition)
-            .fetch_one(&self.writer)
-            .await
-            .map_err(|error| failed("read a partition's slices", error))?;
-        column(&row, "busy")
+            .bind(partition);
+        let row = self
+            .database
+            .row("read a partition's slices", &statement)
+            .await?;
+        row.get("busy")
+    }
+
+    /// What a plan for some teams has to know of their slices.
+    pub async fn planned(&self, teams: &[TeamId]) -> Result<BTreeMap<(TeamId, Day), Planned>> {
+        let statement = Statement::new(sql!("planned")).bind(team_ids(teams));
+        let rows = self.database.rows("read slices", &statement).await?;
+        rows.iter()
+            .map(|row| {
+                let slice = (TeamId(row.get("team_id")?), row.parsed("day")?);
+                let planned = Planned {
+                    state: row.parsed("state")?,
+                    timezone: row.get("timezone")?,
+                    warehouse: row.get("warehouse")?,
+                    reason: row.get("reason")?,
+                    has_data: row.get("has_data")?,
+                };
+                Ok((slice, planned))
+            })
+            .collect()
     }
 
     /// A team's slices by day.
     pub async fn slices(&self, team: TeamId) -> Result<BTreeMap<Day, Slice>> {
-        let rows = sqlx::query("select * from slices where team_id = $1 order by day")
-            .bind(team.0)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| failed("read a team's slices", error))?;
+        let statement = Statement::new(text!(
+            "select * from slices where team_id = $1 order by day"
+        ))
+        .bind(team.0);
+        let rows = self
+            .database
+            .rows("read a team's slices", &statement)
+            .await?;
         rows.iter()
             .map(|row| slice(row).map(|slice| (slice.day, slice)))
             .collect()
@@ -558,89 +750,111 @@ impl Ledger {
 
     /// When a slice of a team was first under its latest claim, of the earliest such claim.
     pub async fn first_claim(&self, team: TeamId) -> Result<Option<Timestamp>> {
-        let row = sqlx::query("select min(claimed_at) as at from slices where team_id = $1")
-            .bind(team.0)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| failed("read a team's claims", error))?;
-        let at: Option<i64> = column(&row, "at")?;
+        let statement = Statement::new(text!(
+            "select min(claimed_at) as at from slices where team_id = $1"
+        ))
+        .bind(team.0);
+        let row = self
+            .database
+            .row("read a team's claims", &statement)
+            .await?;
+        let at: Option<i64> = row.get("at")?;
         Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
     }
 
     /// When the next open slice of a warehouse can be claimed; `None` when there is none.
     pub async fn next_open(&self, warehouse: &str) -> Result<Option<Duration>> {
-        let row = sqlx::query("select min(max(not_before - cast(unixepoch('subsec') * 1000 as integer), 0)) as wait from slices where state in ('wanted', 'stale') and held = 0 and warehouse = $1")
-            .bind(warehouse)
-            .fetch_one(&self.reader)
-            .await
-            .map_err(|error| failed("read the queue", error))?;
-        let wait: Option<i64> = column(&row, "wait")?;
+        let statement = Statement::new(text!(
+"select min(case when not_before > {now} then not_before - {now} else 0 end) as wait from slices where state in ('wanted', 'stale') and held = 0 and warehouse = $1"
+))
+            .bind(warehouse);
+        let row = self.database.row("read the queue", &statement).await?;
+        let wait: Option<i64> = row.get("wait")?;
         Ok(wait.map(|wait| Duration::from_millis(u64::try_from(wait).unwrap_or(0))))
     }
+}
+
+/// What somebody wants to claim.
+struct Claiming<'a> {
+    id: Uuid,
+    owner: &'a str,
+    lease: Duration,
+    most: u32,
+    warehouse: &'a str,
+    run: Option<String>,
+}
+
+/// How many slices a claim tries for, when others are always faster: then it is left to the next step.
+const CANDIDATES: usize = 16;
+
+/// Teams as a statement takes them.
+pub(super) fn team_ids(teams: &[TeamId]) -> String {
+    json(teams.iter().map(|team| json!(team.0)))
 }
 
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn instant_s(row: &SqliteRow, name: &str) -> Result<Timestamp> {
-    Timestamp::from_second(column(row, name)?).map_err(|error| {
+fn instant_s(row: &Row, name: &str) -> Result<Timestamp> {
+    Timestamp::from_second(row.get(name)?).map_err(|error| {
         Error::new(Class::Never, format!("the ledger's {name} is out of range")).caused_by(error)
     })
 }
 
-fn claimed(row: &SqliteRow) -> Result<Claimed> {
+fn claimed(row: &Row) -> Result<Claimed> {
     Ok(Claimed {
-        team_id: TeamId(column(row, "team_id")?),
-        day: parsed(row, "day")?,
-        timezone: column(row, "timezone")?,
+        team_id: TeamId(row.get("team_id")?),
+        day: row.parsed("day")?,
+        timezone: row.get("timezone")?,
         bounds: Bounds {
             from: instant_s(row, "bucket_s")?,
             until: instant_s(row, "until_s")?,
         },
-        partition: column(row, "partition")?,
-        fence: column(row, "fence")?,
-        attempts: column(row, "attempts")?,
-        pieces: column(row, "pieces")?,
-        reason: column(row, "reason")?,
-        left_bucket: column::<Option<i64>>(row, "left_bucket_s")?
+        partition: row.get("partition")?,
+        fence: row.get("fence")?,
+        attempts: row.get("attempts")?,
+        pieces: row.get("pieces")?,
+        reason: row.get("reason")?,
+        left_bucket: row
+            .get::<Option<i64>>("left_bucket_s")?
             .and_then(|at| Timestamp::from_second(at).ok()),
     })
 }
 
-fn slice(row: &SqliteRow) -> Result<Slice> {
-    let filled_at: Option<i64> = column(row, "filled_at")?;
-    let receipt = match column::<Option<i64>>(row, "as_of_us")? {
+fn slice(row: &Row) -> Result<Slice> {
+    let filled_at: Option<i64> = row.get("filled_at")?;
+    let receipt = match row.get::<Option<i64>>("as_of_us")? {
         None => None,
         Some(as_of_us) => Some(Receipt {
             as_of_us,
-            stats_rows: column(row, "stats_rows")?,
-            bounces_rows: column(row, "bounces_rows")?,
-            events: column(row, "events")?,
-            sessions: column(row, "sessions")?,
-            page_views: column(row, "page_views")?,
-            persons: column(row, "persons")?,
-            bounces: column(row, "bounces")?,
-            duration_seconds: column(row, "duration_seconds")?,
-            checksum: column(row, "checksum")?,
-            elapsed_ms: column(row, "elapsed_ms")?,
+            stats_rows: row.get("stats_rows")?,
+            bounces_rows: row.get("bounces_rows")?,
+            events: row.get("events")?,
+            sessions: row.get("sessions")?,
+            page_views: row.get("page_views")?,
+            persons: row.get("persons")?,
+            bounces: row.get("bounces")?,
+            duration_seconds: row.get("duration_seconds")?,
+            checksum: row.get("checksum")?,
+            elapsed_ms: row.get("elapsed_ms")?,
         }),
     };
     Ok(Slice {
-        team_id: TeamId(column(row, "team_id")?),
-        day: parsed(row, "day")?,
-        state: parsed(row, "state")?,
-        reason: column(row, "reason")?,
-        timezone: column(row, "timezone")?,
-        warehouse: column(row, "warehouse")?,
+        team_id: TeamId(row.get("team_id")?),
+        day: row.parsed("day")?,
+        state: row.parsed("state")?,
+        reason: row.get("reason")?,
+        timezone: row.get("timezone")?,
+        warehouse: row.get("warehouse")?,
         bucket: instant_s(row, "bucket_s")?,
         until: instant_s(row, "until_s")?,
-        waiting_for_events: column(row, "waiting")?,
-        attempts: column(row, "attempts")?,
-        not_before: Timestamp::from_millisecond(column(row, "not_before")?).unwrap_or_default(),
+        waiting_for_events: row.get("waiting")?,
+        attempts: row.get("attempts")?,
+        not_before: Timestamp::from_millisecond(row.get("not_before")?).unwrap_or_default(),
         filled_at: filled_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
-        is_of_left_zone: column::<Option<i64>>(row, "left_bucket_s")?.is_some(),
+        is_of_left_zone: row.get::<Option<i64>>("left_bucket_s")?.is_some(),
         receipt,
-        error: column(row, "error")?,
+        error: row.get("error")?,
     })
 }

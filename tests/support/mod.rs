@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each story uses its part
 
+pub mod ledger;
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -42,6 +44,10 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         // A failed try is tried again soon: the tests wait for it.
         config.service.backoff_ms = config.service.backoff_ms.min(50);
+        config.ledger.url = config
+            .ledger
+            .url
+            .or(ledger::url(dir.path()).map(Into::into));
         let prefill = Prefill::open(&place(&dir), config)
             .await
             .expect("an installation");
@@ -209,6 +215,7 @@ impl World {
             .args(arguments)
             .env_remove("WEB_ANALYTICS_BACKFILL_DAYS")
             .stdin(Stdio::null());
+        ledger::name_ledger(&mut command, self.dir.path());
         command
     }
 }

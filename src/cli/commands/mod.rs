@@ -62,5 +62,5 @@ async fn open(to: &Surroundings) -> Result<Prefill> {
 }
 
 async fn ledger(to: &Surroundings) -> Result<Ledger> {
-    open_ledger(&to.place.data_dir).await
+    open_ledger(&to.place.data_dir, &to.config).await
 }

@@ -10,12 +10,15 @@ use crate::demo;
 use crate::engine;
 use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
-use crate::output::{self, line};
+use crate::output::{self, line, note};
 use crate::schema::Store;
+use crate::service::{Prefill, make_data_dir};
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
-    let prefill = open(&to).await?;
-    prefill.serve(to.stop.clone(), || ()).await?;
+    let opened = Prefill::open_patiently(&to.place, to.config.clone(), &to.stop).await?;
+    if let Some(prefill) = opened {
+        prefill.serve(to.stop.clone(), || ()).await?;
+    }
     Ok(Ended::Well)
 }
 
@@ -63,7 +66,15 @@ fn of_the_statement(error: Error) -> Error {
 }
 
 pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
-    drop(ledger(&to).await?);
+    if asked.check {
+        return check(to).await;
+    }
+    if asked.undo {
+        return undo(to).await;
+    }
+    make_data_dir(&to.place.data_dir)?;
+    let (ledger, mut done) = Ledger::migrate(&to.place.data_dir, &to.config).await?;
+    done.extend(ledger.install_trigger().await?);
     let mut warehouses = Vec::new();
     for (name, config) in &to.config.warehouses {
         let (_, prepared) = Store::prepared(name, config, &to.place, asked.with_source)
@@ -81,14 +92,14 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
             })
             .collect();
         output::json(
-            &json!({ "status": "completed", "data_dir": to.place.data_dir, "tables": tables }),
+            &json!({ "status": "completed", "data_dir": to.place.data_dir, "ledger": ledger.place(), "done": done, "tables": tables }),
         )?;
         return Ok(Ended::Well);
     }
-    line(format!(
-        "{}: the ledger is ready",
-        Ledger::file(&to.place.data_dir).display()
-    ));
+    for done in done {
+        line(format!("done: {done}"));
+    }
+    line(format!("{}: the ledger is ready", ledger.place()));
     let several = warehouses.len() > 1;
     for (name, table) in warehouses
         .iter()
@@ -109,6 +120,53 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
             }
         ));
     }
+    Ok(Ended::Well)
+}
+
+/// What `migrate` would do to the ledger and the teams table. The warehouses are looked at, and not
+/// changed, by `health`.
+async fn check(to: Surroundings) -> Result<Ended> {
+    make_data_dir(&to.place.data_dir)?;
+    let (ledger, mut missing) = Ledger::check(&to.place.data_dir, &to.config).await?;
+    missing.extend(ledger.check_trigger().await?);
+    if to.json {
+        output::json(
+            &json!({ "status": "checked", "ledger": ledger.place(), "would_do": missing }),
+        )?;
+        return Ok(Ended::Well);
+    }
+    if missing.is_empty() {
+        line(format!("{}: nothing to do", ledger.place()));
+    }
+    for step in missing {
+        line(format!("{}: would {step}", ledger.place()));
+    }
+    Ok(Ended::Well)
+}
+
+async fn undo(to: Surroundings) -> Result<Ended> {
+    let ledger = ledger(&to).await?;
+    let Some(table) = ledger.other_teams() else {
+        return Err(Error::misuse(
+            "there is nothing to undo: the teams are prefill's own, and no other table has a trigger",
+        )
+        .hint("migrate --undo is for an installation whose configuration names another table under [teams]"));
+    };
+    let done = ledger.remove_trigger().await?;
+    if to.json {
+        output::json(&json!({ "status": "completed", "ledger": ledger.place(), "done": done }))?;
+        return Ok(Ended::Well);
+    }
+    if done.is_empty() {
+        line(format!("{table} has no trigger of prefill's"));
+    }
+    for done in &done {
+        line(format!("done: {done}"));
+    }
+    note(format!(
+        "prefill's own tables are left ({}); a prefill serve goes on, and asks {table} for changes",
+        ledger.place()
+    ));
     Ok(Ended::Well)
 }
 

@@ -5,7 +5,7 @@ with leading as
     select s.warehouse, s.bucket_s, s.until_s, s.partition, s.team_id, s.attempts, s.pieces, s.left_bucket_s
     from slices s
     where s.state in ('wanted', 'stale') and s.held = 0 and s.warehouse = $6
-        and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
+        and s.not_before <= {now}
         and ($5 is null or exists (
             select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day))
         -- A partition has one writer at a time, because a refill replaces it. A claim whose lease
@@ -21,7 +21,7 @@ with leading as
         and not exists (
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition
-                and h.lease_until > cast(unixepoch('subsec') * 1000 as integer))
+                and h.lease_until > {now})
     -- what was refused for lack of events comes after what has not been looked at
     order by s.waiting, s.day desc, s.wanted_at, s.team_id
     limit 1
@@ -32,8 +32,8 @@ set state = 'running',
     attempts = attempts + 1,
     claim = $1,
     owner = $2,
-    lease_until = cast(unixepoch('subsec') * 1000 as integer) + $3,
-    claimed_at = cast(unixepoch('subsec') * 1000 as integer),
+    lease_until = {now} + $3,
+    claimed_at = {now},
     again = 0,
     cancel = 0
 where (team_id, day) in
@@ -47,7 +47,7 @@ where (team_id, day) in
         or (l.attempts = 0 and l.pieces = 1 and s.attempts = 0 and s.pieces = 1
             and s.state in ('wanted', 'stale') and s.held = 0
             and (s.left_bucket_s is null or l.left_bucket_s is not null)
-            and s.not_before <= cast(unixepoch('subsec') * 1000 as integer)
+            and s.not_before <= {now}
             and ($5 is null or exists (
                 select 1 from run_slices w where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day)))
     order by s.team_id <> l.team_id, s.team_id

@@ -4,11 +4,11 @@ update slices
 set state = case when filled_at is not null then 'stale' else 'wanted' end,
     -- nobody knows how far it came, so the next try looks at the tables
     error = 'the worker that held it stopped without a word',
-    attempts = max(attempts - 1, 0),
+    attempts = case when attempts > 0 then attempts - 1 else 0 end,
     cancel = 0,
     again = 0,
     claim = null,
     owner = null,
     lease_until = null
 where claim = $1 and state = 'running'
-    and ($2 or lease_until <= cast(unixepoch('subsec') * 1000 as integer))
+    and ($2 or lease_until <= {now})

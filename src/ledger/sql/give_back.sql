@@ -7,8 +7,8 @@ set state = case
         when filled_at is not null then 'stale'
         else 'wanted'
     end,
-    not_before = case when again = 1 or cancel = 1 then 0 else cast(unixepoch('subsec') * 1000 as integer) + $5 end,
-    attempts = case when $8 and cancel = 0 then attempts else max(attempts - 1, 0) end,
+    not_before = case when again = 1 or cancel = 1 then 0 else {now} + $5 end,
+    attempts = case when ($8 and cancel = 0) or attempts = 0 then attempts else attempts - 1 end,
     error = $6,
     pieces = $9,
     waiting = $10,

@@ -1,7 +1,7 @@
 -- Keeps a partition free of claims. $1 warehouse, $2 partition, $3 owner, $4 lease in ms
 insert into holds (warehouse, partition, owner, lease_until)
-values ($1, $2, $3, cast(unixepoch('subsec') * 1000 as integer) + $4)
+values ($1, $2, $3, {now} + $4)
 on conflict (warehouse, partition) do update
 set owner = excluded.owner, lease_until = excluded.lease_until
 where holds.owner = excluded.owner
-    or holds.lease_until <= cast(unixepoch('subsec') * 1000 as integer)
+    or holds.lease_until <= {now}

@@ -1,6 +1,6 @@
 -- As renew.sql, for a claim that may have been told to stop and needs time to undo its work.
 -- $1 claim, $2 lease in ms
 update slices
-set lease_until = cast(unixepoch('subsec') * 1000 as integer) + $2
+set lease_until = {now} + $2
 where claim = $1 and state = 'running'
-    and lease_until > cast(unixepoch('subsec') * 1000 as integer)
+    and lease_until > {now}

@@ -2,7 +2,7 @@
 update slices
 set state = case when again = 1 then 'stale' else 'filled' end,
     reason = case when again = 1 then 'asked for while it ran' else reason end,
-    filled_at = cast(unixepoch('subsec') * 1000 as integer),
+    filled_at = {now},
     filled_fence = fence,
     not_before = 0,
     attempts = 0,
@@ -25,4 +25,4 @@ set state = case when again = 1 then 'stale' else 'filled' end,
     checksum = $14,
     elapsed_ms = $15
 where claim = $1 and team_id = $2 and day = $3 and fence = $4 and state = 'running' and cancel = 0
-    and lease_until > cast(unixepoch('subsec') * 1000 as integer)
+    and lease_until > {now}

@@ -1,6 +1,6 @@
 -- $1 claim, $2 lease in ms. Fewer rows than slices held: the claim is lost, or is to stop.
 update slices
-set lease_until = cast(unixepoch('subsec') * 1000 as integer) + $2
+set lease_until = {now} + $2
 where claim = $1 and state = 'running' and cancel = 0
     -- a lease that is over is not taken back: somebody may be killing its statements
-    and lease_until > cast(unixepoch('subsec') * 1000 as integer)
+    and lease_until > {now}

@@ -6,6 +6,6 @@ set state = case when state = 'running' then 'running' when state = 'filled' the
     not_before = case when waiting = 1 then 0 else not_before end,
     waiting = 0,
     reason = case when state = 'filled' then $3 else reason end,
-    wanted_at = case when state = 'filled' then cast(unixepoch('subsec') * 1000 as integer) else wanted_at end
+    wanted_at = case when state = 'filled' then {now} else wanted_at end
 where team_id = $1 and day = $2 and (state in ('filled', 'running') or waiting = 1)
     and ($4 is null or filled_at = $4)

@@ -1,8 +1,21 @@
--- A slice that somebody wants: new, or (with $9) one that is there and is to be done again.
--- $1 team, $2 day, $3 zone, $4 bucket_s, $5 until_s, $6 partition, $7 reason, $8 again,
--- $9 also what was cleaned or failed, $10 warehouse
-insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, warehouse, wanted_at)
-values ($1, $2, $3, $4, $5, $6, 'wanted', $7, $10, cast(unixepoch('subsec') * 1000 as integer))
+-- Slices that somebody wants: new, or (with $2) there already and to be done again.
+-- $1 a JSON array of [team, day, zone, bucket_s, until_s, partition, reason, warehouse], each slice
+-- once, $2 again, $3 also what was cleaned or failed
+insert into slices (team_id, day, timezone, bucket_s, until_s, partition, reason, warehouse, state, wanted_at)
+select
+    cast(value ->> 0 as bigint),
+    value ->> 1,
+    value ->> 2,
+    cast(value ->> 3 as bigint),
+    cast(value ->> 4 as bigint),
+    cast(value ->> 5 as bigint),
+    value ->> 6,
+    value ->> 7,
+    'wanted',
+    {now}
+from {rows $1}
+-- tells SQLite's parser that what follows belongs to the insert
+where true
 on conflict (team_id, day) do update
 set state = case
         when slices.state = 'running' then 'running'
@@ -33,6 +46,6 @@ set state = case
     not_before = 0,
     waiting = 0,
     error = null
-where $8 or ($9 and slices.state in ('cleaned', 'failed'))
+where $2 or ($3 and slices.state in ('cleaned', 'failed'))
     -- one that waits for its next try is tried now, because somebody asks
-    or ($9 and slices.state in ('wanted', 'stale') and slices.not_before > 0)
+    or ($3 and slices.state in ('wanted', 'stale') and slices.not_before > 0)

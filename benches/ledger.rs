@@ -1,0 +1,360 @@
+//! How quick the ledger is, on SQLite and on Postgres: `make bench-ledger`.
+//!
+//! Prints how long it takes from the commit of a change of the setting to the first claim, how long it
+//! takes to plan 10,000 teams that one statement turned on, and how many claims there are in a second.
+//! No warehouse is involved: what is claimed is recorded at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use prefill::calendar::{Days, TeamId, Zone};
+use prefill::config::{Config, DEFAULT_WAREHOUSE, Teams};
+use prefill::ledger::{Ledger, NewTeam, Reason, Receipt, Request};
+use prefill::reconcile;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use tokio::sync::{Notify, mpsc};
+
+#[path = "../tests/support/ledger.rs"]
+mod support;
+
+const LEASE: Duration = Duration::from_secs(60);
+const CHANGES: usize = 2_000;
+const TEAMS: i64 = 10_000;
+
+/// Somebody else's connection to the database of the ledger.
+enum Application {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
+}
+
+impl Application {
+    async fn run(&mut self, sql: String) {
+        let run = sqlx::raw_sql(AssertSqlSafe(sql));
+        match self {
+            Self::Sqlite(connection) => drop(run.execute(connection).await.expect("done")),
+            Self::Postgres(connection) => drop(run.execute(connection).await.expect("done")),
+        }
+    }
+}
+
+struct Bench {
+    name: &'static str,
+    config: Config,
+    ledger: Ledger,
+    application: Application,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(name: &'static str, postgres: bool, teams: Option<Teams>) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = Config::default();
+        let application = if postgres {
+            let url = support::new_database();
+            config.ledger.url = Some(url.clone().into());
+            let options: PgConnectOptions = url.parse().expect("an address");
+            Application::Postgres(options.connect().await.expect("connected"))
+        } else {
+            drop(Ledger::open(dir.path(), &config).await.expect("made"));
+            let options = SqliteConnectOptions::new()
+                .filename(Ledger::file(dir.path()))
+                .busy_timeout(Duration::from_secs(10));
+            Application::Sqlite(options.connect().await.expect("connected"))
+        };
+        let mut bench = Self {
+            name,
+            ledger: Ledger::open(dir.path(), &config).await.expect("opened"),
+            config,
+            application,
+            dir,
+        };
+        if let Some(teams) = teams {
+            bench
+                .application
+                .run(
+                    "create table posthog_team (id integer primary key, name text not null, timezone text not null, \
+                     web_analytics_pre_aggregated_tables_enabled boolean)"
+                        .to_owned(),
+                )
+                .await;
+            bench.config.teams = Some(teams);
+            let (ledger, _) = Ledger::migrate(bench.dir.path(), &bench.config)
+                .await
+                .expect("migrated");
+            ledger.install_trigger().await.expect("installed");
+            bench.ledger = ledger;
+        }
+        bench
+    }
+
+    async fn add_teams(&mut self, count: i64) {
+        match (self.ledger.other_teams().is_some(), &self.application) {
+            (true, _) => {
+                self.application
+                    .run(format!("insert into posthog_team select n, 'Team ' || n, 'UTC', false from generate_series(1, {count}) n"))
+                    .await;
+            }
+            (false, Application::Postgres(_)) => {
+                self.application
+                    .run(format!("insert into prefill.teams (id, name) select n, 'Team ' || n from generate_series(1, {count}) n"))
+                    .await;
+            }
+            (false, Application::Sqlite(_)) => {
+                self.application
+                    .run(format!("with recursive n(n) as (select 1 union all select n + 1 from n where n < {count}) insert into teams (id, name) select n, 'Team ' || n from n"))
+                    .await;
+            }
+        }
+        while let Some(signals) = self.ledger.signals().await.expect("read") {
+            self.ledger
+                .forget_signals(&signals)
+                .await
+                .expect("forgotten");
+        }
+    }
+
+    fn turn_on(&self, which: &str) -> String {
+        let (table, on) = match (self.ledger.other_teams(), &self.application) {
+            (Some(table), _) => (table, "true"),
+            (None, Application::Postgres(_)) => ("prefill.teams", "1"),
+            (None, Application::Sqlite(_)) => ("teams", "1"),
+        };
+        format!(
+            "update {table} set web_analytics_pre_aggregated_tables_enabled = {on} where {which}"
+        )
+    }
+
+    /// What `prefill serve` does from the change to the claim, without a warehouse: a loop that notices
+    /// and plans, and a worker that claims and records.
+    async fn commit_to_claim(mut self) {
+        self.config.backfill_days = 1;
+        self.add_teams(CHANGES as i64).await;
+        let wake = Arc::new(Notify::new());
+        let (claimed, mut claims) = mpsc::unbounded_channel();
+        let (ledger, config, told) = (self.ledger.clone(), self.config.clone(), wake.clone());
+        let noticing = tokio::spawn(async move {
+            let mut watch = ledger.watch().await.expect("watched");
+            loop {
+                if watch.wait(Duration::from_secs(30)).await.expect("waited") {
+                    while let Some(signals) = ledger.signals().await.expect("read") {
+                        reconcile::some(&ledger, &config, &signals.teams, Timestamp::now())
+                            .await
+                            .expect("planned");
+                        ledger.forget_signals(&signals).await.expect("forgotten");
+                    }
+                    told.notify_waiters();
+                }
+            }
+        });
+        let ledger = self.ledger.clone();
+        let working = tokio::spawn(async move {
+            loop {
+                let notified = wake.notified();
+                let claim = ledger.claim("bench", LEASE, 1, DEFAULT_WAREHOUSE, None);
+                match claim.await.expect("claimed") {
+                    Some(claim) => {
+                        let slice = &claim.slices[0];
+                        claimed.send((slice.team_id, Instant::now())).expect("sent");
+                        ledger
+                            .record(&claim, slice, &Receipt::default())
+                            .await
+                            .expect("recorded");
+                    }
+                    None => notified.await,
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut waits = Vec::with_capacity(CHANGES);
+        for team in 1..=CHANGES as i64 {
+            let change = self.turn_on(&format!("id = {team}"));
+            self.application.run(change).await;
+            let committed = Instant::now();
+            // The first claim of this team; the second one is awaited, so that the next change finds
+            // nobody at work.
+            let mut first = None;
+            for _ in 0..2 {
+                let (of, at) = claims.recv().await.expect("a claim");
+                assert_eq!(of, TeamId(team));
+                first.get_or_insert(at);
+            }
+            let first = first.expect("a claim");
+            waits.push(first.saturating_duration_since(committed));
+            // At no fixed distance from the last one.
+            tokio::time::sleep(Duration::from_micros(rand::random_range(0..20_000))).await;
+        }
+        noticing.abort();
+        working.abort();
+        waits.sort_unstable();
+        let at =
+            |share: usize| waits[(waits.len() * share).div_ceil(100) - 1].as_secs_f64() * 1_000.0;
+        println!(
+            "{:<24} commit to claim, {CHANGES} changes: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            self.name,
+            at(50),
+            at(90),
+            at(99),
+            at(100)
+        );
+    }
+
+    /// 10,000 teams turned on by one statement.
+    async fn plan(mut self) {
+        self.add_teams(TEAMS).await;
+        let change = self.turn_on("true");
+        let begun = Instant::now();
+        self.application.run(change).await;
+        let changed = begun.elapsed();
+        let begun = Instant::now();
+        let mut first = None;
+        while let Some(signals) = self.ledger.signals().await.expect("read") {
+            for teams in signals.teams.chunks(1_000) {
+                reconcile::some(&self.ledger, &self.config, teams, Timestamp::now())
+                    .await
+                    .expect("planned");
+                first.get_or_insert(begun.elapsed());
+            }
+            self.ledger
+                .forget_signals(&signals)
+                .await
+                .expect("forgotten");
+        }
+        let planned = begun.elapsed();
+        let slices = self
+            .ledger
+            .slices(TeamId(TEAMS))
+            .await
+            .expect("slices")
+            .len();
+        assert_eq!(slices, 8);
+        let begun = Instant::now();
+        reconcile::all(&self.ledger, &self.config, Timestamp::now())
+            .await
+            .expect("looked");
+        println!(
+            "{:<24} {TEAMS} teams turned on by one statement (of {:.2} s): 80000 slices planned in {:.2} s, the first 8000 in {:.2} s; all looked at again in {:.2} s",
+            self.name,
+            changed.as_secs_f64(),
+            planned.as_secs_f64(),
+            first.unwrap_or_default().as_secs_f64(),
+            begun.elapsed().as_secs_f64()
+        );
+    }
+
+    /// Claims by eight workers at a time, each recorded when all are made.
+    async fn claims(self, together: i64) {
+        const DAYS: i64 = 2_000;
+        let zone = Zone::utc();
+        let days = Days::new(
+            "2020-01-01".parse().expect("a day"),
+            "2025-06-23".parse().expect("a day"),
+        )
+        .expect("a range");
+        assert_eq!(days.count(), DAYS);
+        for team in 1..=together {
+            let new = NewTeam {
+                id: TeamId(team),
+                name: "Team".to_owned(),
+                organization: String::new(),
+                zone: zone.clone(),
+                backfill_days: None,
+                warehouse: None,
+            };
+            self.ledger.add_team(&new).await.expect("added");
+            let request = Request {
+                team: new.id,
+                days,
+                zone: &zone,
+                warehouse: DEFAULT_WAREHOUSE,
+                once: None,
+            };
+            self.ledger
+                .request_all(&[request], Reason::Request)
+                .await
+                .expect("asked");
+        }
+        let begun = Instant::now();
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                let ledger = self.ledger.clone();
+                tokio::spawn(async move {
+                    let owner = format!("worker {worker}");
+                    let mut slices = 0;
+                    while let Some(claim) = ledger
+                        .claim(&owner, LEASE, 10, DEFAULT_WAREHOUSE, None)
+                        .await
+                        .expect("claimed")
+                    {
+                        slices += claim.slices.len() as i64;
+                    }
+                    slices
+                })
+            })
+            .collect();
+        let mut slices = 0;
+        for worker in workers {
+            slices += worker.await.expect("ended");
+        }
+        let elapsed = begun.elapsed().as_secs_f64();
+        assert_eq!(slices, DAYS * together);
+        println!(
+            "{:<24} claims of {together} by 8 workers: {:.0} claims, {:.0} slices a second",
+            self.name,
+            DAYS as f64 / elapsed,
+            slices as f64 / elapsed
+        );
+    }
+}
+
+/// What the server does to keep what was committed.
+async fn durability() -> String {
+    let options: PgConnectOptions = support::cluster().parse().expect("an address");
+    let mut connection = options.connect().await.expect("connected");
+    let said = sqlx::query("select current_setting('server_version') || ', fsync ' || current_setting('fsync') || ', synchronous_commit ' || current_setting('synchronous_commit') as said")
+        .fetch_one(&mut connection)
+        .await
+        .expect("asked");
+    connection.close().await.expect("closed");
+    said.get("said")
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        println!("Postgres {}", durability().await);
+        let other = || Some(Teams::default());
+        for (name, postgres, teams) in [
+            ("SQLite", false, None),
+            ("Postgres", true, None),
+            ("Postgres, posthog_team", true, other()),
+        ] {
+            Bench::new(name, postgres, teams).await.plan().await;
+        }
+        for together in [1, 10] {
+            Bench::new("SQLite", false, None)
+                .await
+                .claims(together)
+                .await;
+            Bench::new("Postgres", true, None)
+                .await
+                .claims(together)
+                .await;
+        }
+        for (name, postgres, teams) in [
+            ("SQLite", false, None),
+            ("Postgres", true, None),
+            ("Postgres, posthog_team", true, other()),
+        ] {
+            Bench::new(name, postgres, teams)
+                .await
+                .commit_to_claim()
+                .await;
+        }
+    });
+}

@@ -1,0 +1,300 @@
+//! The ledger in a schema of its own of a Postgres database.
+//!
+//! Nothing relies on the state of a session unless the connection is known to be one's own: behind a
+//! pooler that hands connections out by the transaction (PgBouncer's `pool_mode = transaction`) each
+//! statement brings what it needs. Whether there is one is found out by a startup option, which
+//! poolers refuse or drop.
+
+use std::fmt;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use tracing::debug;
+use url::Url;
+
+use super::database::{Database, Statement, Tries, code, failed, text};
+use crate::config;
+use crate::error::{Error, Result};
+
+/// Released migrations never change.
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("sql/postgres/0001_ledger.sql")),
+    (
+        2,
+        "other teams",
+        include_str!("sql/postgres/0002_other_teams.sql"),
+    ),
+];
+
+/// An idle connection is asked whether it lives before it is used, when nobody used it for so long.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Everything that it takes to connect.
+#[derive(Clone)]
+pub(super) struct Access {
+    options: PgConnectOptions,
+    pub(super) schema: Arc<str>,
+    place: Arc<str>,
+    pooled: bool,
+    most: u32,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pooled: {})", self.place, self.pooled)
+    }
+}
+
+impl Access {
+    /// Connects once, to find out whether that is possible, and how.
+    pub(super) async fn find(url: &str, config: &config::Ledger) -> Result<Self> {
+        let (mut options, place) = options(url)?;
+        let doing = format!("reach the ledger at {place}");
+        let mut pooled = config.pooler == Some(true);
+        let deadline = tokio::time::Instant::now() + config.connect_timeout();
+        if !pooled {
+            // Understood by the server only: a pooler refuses it, or drops it.
+            let own = options.clone().options([
+                ("search_path", format!("\"{}\",pg_temp", config.schema)),
+                ("prefill.own", "1".to_owned()),
+            ]);
+            match connect(&own, deadline).await {
+                Ok(answer) if answer.as_deref() == Some("1") => options = own,
+                Ok(_) => pooled = true,
+                Err(error) if refuses_options(&error) => pooled = true,
+                Err(error) => return Err(failed(&doing, error)),
+            }
+            if pooled && config.pooler == Some(false) {
+                return Err(Error::operator(format!("failed to {doing}: a pooler is in between"))
+                    .hint("remove pooler = false from [ledger], or name the database itself in its url"));
+            }
+        }
+        if pooled {
+            options = options.extra_float_digits(None);
+            connect(&options, deadline)
+                .await
+                .map_err(|error| failed(&doing, error))?;
+            debug!("the ledger is behind a pooler: nothing is prepared");
+        }
+        Ok(Self {
+            options,
+            schema: config.schema.as_str().into(),
+            place: place.into(),
+            pooled,
+            most: config.max_connections,
+            timeout: config.connect_timeout(),
+        })
+    }
+
+    /// Connections, made when they are needed.
+    pub(super) fn pool(&self, most: u32) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(self.timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(self.options.clone())
+    }
+
+    pub(super) fn database(&self) -> Database {
+        Database::Postgres {
+            pool: self.pool(self.most),
+            schema: self.schema.clone(),
+            pooled: self.pooled,
+            place: self.place.clone(),
+        }
+    }
+}
+
+/// Options of a connection, and where it goes, for people.
+fn options(url: &str) -> Result<(PgConnectOptions, String)> {
+    let not_valid = || {
+        Error::misuse("the url of the ledger is not valid").hint(
+            "it looks like postgres://user:password@host:5432/database?sslmode=verify-full, with what is special in the password percent-encoded",
+        )
+    };
+    // What the libraries say of a wrong address may hold a part of it, so it is not repeated.
+    let parsed = Url::parse(url).map_err(|_| not_valid())?;
+    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+        return Err(not_valid());
+    }
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| not_valid())?
+        .application_name("prefill")
+        .disable_statement_logging();
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let database = options
+        .get_database()
+        .unwrap_or_else(|| options.get_username());
+    let place = format!("postgres {host}/{database}");
+    Ok((options, place))
+}
+
+/// What the server says of the option that only a server knows. A server that starts is waited for.
+async fn connect(
+    options: &PgConnectOptions,
+    deadline: tokio::time::Instant,
+) -> sqlx::Result<Option<String>> {
+    loop {
+        let asked = async {
+            let mut connection = options.connect().await?;
+            let row = sqlx::raw_sql("select current_setting('prefill.own', true) as own");
+            let own = row.fetch_one(&mut connection).await?.try_get("own")?;
+            connection.close().await?;
+            Ok(own)
+        };
+        let answer = tokio::time::timeout_at(deadline, asked)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let starting = matches!(&answer, Err(error) if code(error).as_deref() == Some("57P03"));
+        if !starting || tokio::time::Instant::now() >= deadline {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether it is the options of the connection that were refused: protocol_violation is PgBouncer's
+/// word, feature_not_supported that of others.
+fn refuses_options(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("08P01" | "0A000"))
+}
+
+/// What a database's tables are, compared with what this version needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// There are no tables.
+    None,
+    /// Of an older version, which this is.
+    Older(i64),
+    Newest,
+}
+
+/// Reads the version of the tables.
+pub(super) async fn version(database: &Database) -> Result<Version> {
+    const DOING: &str = "read the version of the ledger";
+    let there = database
+        .row(
+            DOING,
+            &Statement::new(text!(
+                "select case when to_regclass('migrations') is null then 0 else 1 end as there"
+            )),
+        )
+        .await?;
+    if !there.get::<bool>("there")? {
+        return Ok(Version::None);
+    }
+    let applied = database
+        .rows(
+            DOING,
+            &Statement::new(text!(
+                "select version, digest from migrations order by version"
+            )),
+        )
+        .await?;
+    let mut newest = 0;
+    for row in &applied {
+        newest = row.get::<i64>("version")?;
+        let known = MIGRATIONS.iter().find(|(version, ..)| *version == newest);
+        if known
+            .is_none_or(|(.., sql)| Ok(digest(sql)) != row.get::<String>("digest").map_err(drop))
+        {
+            return Err(Error::operator(format!(
+                "the ledger at {} is of another version of prefill",
+                database.place()
+            ))
+            .hint("use that version, or another schema in [ledger]"));
+        }
+    }
+    Ok(match newest {
+        0 => Version::None,
+        newest if newest < MIGRATIONS.len() as i64 => Version::Older(newest),
+        _ => Version::Newest,
+    })
+}
+
+pub(super) fn digest(sql: &str) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(sql.as_bytes());
+    digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Brings the tables to the version `until`, making the schema where it is missing. Who comes second
+/// waits for the first, and finds nothing to do.
+pub(super) async fn migrate(database: &Database, schema: &str, until: i64) -> Result<()> {
+    let mut tries = Tries::default();
+    loop {
+        match try_migrate(database, schema, until).await {
+            Err(error) if tries.again(&error).await => {}
+            done => return done,
+        }
+    }
+}
+
+async fn try_migrate(database: &Database, schema: &str, until: i64) -> Result<()> {
+    const DOING: &str = "prepare the ledger";
+    let mut transaction = database.begin(DOING).await?;
+    transaction
+        .lock(DOING, &format!("{schema}:migrate"))
+        .await?;
+    let there = Statement::new(text!(
+        "select case when to_regnamespace(quote_ident($1)) is null then 0 else 1 end as there"
+    ));
+    let there = transaction.rows(DOING, &there.bind(schema)).await?;
+    if !there
+        .iter()
+        .any(|row| row.get::<bool>("there").unwrap_or(false))
+    {
+        transaction
+            .script(DOING, format!("create schema \"{schema}\""))
+            .await?;
+    }
+    let applied = Statement::new(text!(
+        "select case when to_regclass('migrations') is null then 0 else 1 end as there"
+    ));
+    let applied = transaction.rows(DOING, &applied).await?;
+    let applied = if applied
+        .iter()
+        .any(|row| row.get::<bool>("there").unwrap_or(false))
+    {
+        let newest = Statement::new(text!(
+            "select coalesce(max(version), 0) as newest from migrations"
+        ));
+        let rows = transaction.rows(DOING, &newest).await?;
+        rows.first().map_or(Ok(0), |row| row.get::<i64>("newest"))?
+    } else {
+        let table = "create table migrations (version bigint primary key, name text not null, digest text not null, applied_at timestamptz not null default now())";
+        transaction.script(DOING, table.to_owned()).await?;
+        0
+    };
+    for (version, name, sql) in MIGRATIONS {
+        if *version <= applied || *version > until {
+            continue;
+        }
+        transaction.script(DOING, (*sql).to_owned()).await?;
+        let record = Statement::new(text!(
+            "insert into migrations (version, name, digest) values ($1, $2, $3)"
+        ));
+        let record = record.bind(*version).bind(*name).bind(digest(sql));
+        transaction.execute(DOING, &record).await?;
+    }
+    transaction.commit(DOING).await
+}
