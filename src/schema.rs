@@ -59,6 +59,37 @@ impl Store {
     }
 }
 
+/// The tables that [`Store::prepared`] would make on a warehouse; nothing is made.
+///
+/// # Errors
+///
+/// As [`Store::prepared`], of the tables that are there.
+pub async fn missing(
+    config: &config::Warehouse,
+    place: &Place,
+    with_source: bool,
+) -> Result<Vec<String>> {
+    let mut tables = Tables::new(config)?;
+    let warehouse = Warehouse::open(place, config).await?;
+    let mut missing = source_to_make(&warehouse, &tables, with_source).await?;
+    let events_are_there = missing.is_empty();
+    for table in [&tables.stats, &tables.bounces] {
+        if columns(&warehouse, table).await?.is_empty() {
+            missing.push(table.clone());
+        }
+    }
+    let names = missing.iter().map(plain).collect();
+    // What is made will fit; what is there has to.
+    if missing.is_empty() {
+        tables.look_at(&columns(&warehouse, &tables.events).await?)?;
+        check(&warehouse, &tables).await?;
+    }
+    if events_are_there && !warehouse.is_embedded() {
+        check_grants(&warehouse, &tables, config).await?;
+    }
+    Ok(names)
+}
+
 /// What was found and done about one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Prepared {
@@ -76,6 +107,41 @@ struct Engine {
     partition_key: String,
 }
 
+/// The tables of the raw events, each with the statement that makes it.
+fn source(tables: &Tables) -> Vec<(&Name, &'static str)> {
+    match tables.source.kind {
+        SourceKind::Events => vec![(&tables.events, event::CREATE_TABLE)],
+        SourceKind::PostHog => vec![
+            (&tables.events, sql::posthog::CREATE_EVENTS),
+            (
+                &tables.source.raw_sessions,
+                sql::posthog::CREATE_RAW_SESSIONS,
+            ),
+            (&tables.source.overrides, sql::posthog::CREATE_OVERRIDES),
+        ],
+    }
+}
+
+/// The tables of the raw events that are missing and may be made.
+async fn source_to_make(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    with_source: bool,
+) -> Result<Vec<Name>> {
+    let posthog = tables.source.kind == SourceKind::PostHog;
+    let mut missing = Vec::new();
+    for (table, _) in source(tables) {
+        if columns(warehouse, table).await?.is_empty() {
+            missing.push(table.clone());
+        }
+    }
+    let makes = with_source || !posthog && warehouse.is_embedded();
+    if !makes && !missing.is_empty() {
+        return Err(no_source(&missing, posthog));
+    }
+    Ok(missing)
+}
+
 /// Makes the tables that are missing. Those of PostHog are somebody's production, and so are the
 /// events on a server: they are not made, but for development where that is asked for.
 ///
@@ -88,37 +154,14 @@ async fn prepare(
     config: &config::Warehouse,
     with_source: bool,
 ) -> Result<Vec<Prepared>> {
-    let (sessions, overrides) = (&tables.source.raw_sessions, &tables.source.overrides);
-    let posthog = tables.source.kind == SourceKind::PostHog;
-    let source = if posthog {
-        vec![
-            (&tables.events, sql::posthog::CREATE_EVENTS),
-            (sessions, sql::posthog::CREATE_RAW_SESSIONS),
-            (overrides, sql::posthog::CREATE_OVERRIDES),
-        ]
-    } else {
-        vec![(&tables.events, event::CREATE_TABLE)]
-    };
-    let mut missing = Vec::new();
-    for (table, _) in &source {
-        if columns(warehouse, table).await?.is_empty() {
-            missing.push(*table);
-        }
-    }
-    let makes_source = if posthog {
-        with_source
-    } else {
-        warehouse.is_embedded()
-    };
-    if !makes_source && !missing.is_empty() {
-        return Err(no_source(&missing, posthog));
-    }
+    let sessions = &tables.source.raw_sessions;
+    let missing = source_to_make(warehouse, tables, with_source).await?;
     create_database(warehouse, &config.database).await?;
     for table in missing.iter().filter(|_| with_source) {
         create_database(warehouse, table.parts().0).await?;
     }
     let mut prepared = Vec::new();
-    for (table, create) in source.into_iter().chain([
+    for (table, create) in source(tables).into_iter().chain([
         (&tables.stats, sql::CREATE_STATS),
         (&tables.bounces, sql::CREATE_BOUNCES),
     ]) {
@@ -132,7 +175,7 @@ async fn prepare(
         });
     }
     // Only what was made here is fed from here.
-    if missing.contains(&sessions) {
+    if missing.contains(sessions) {
         let (database, name) = sessions.parts();
         let view = Name::table(database, &format!("{name}_mv"))?;
         make(
@@ -150,7 +193,7 @@ async fn prepare(
     Ok(prepared)
 }
 
-fn no_source(missing: &[&Name], posthog: bool) -> Error {
+fn no_source(missing: &[Name], posthog: bool) -> Error {
     let named: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let named = named.join(", ");
     if posthog {

@@ -293,7 +293,7 @@ pub struct Migrate {
     /// Make tables like PostHog's where the source is PostHog's and they are missing: for development
     #[arg(long)]
     pub with_source: bool,
-    /// Say what would be done to a ledger in Postgres and to its teams table, and do nothing
+    /// Say what would be done, and do nothing
     #[arg(long, conflicts_with = "undo")]
     pub check: bool,
     /// Take the trigger on the teams table away

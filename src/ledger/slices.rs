@@ -139,6 +139,9 @@ pub struct Slice {
     pub is_of_left_zone: bool,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
+    /// The handle by which the statements of the fill under way are found on the warehouse.
+    #[serde(skip)]
+    pub comment: Option<String>,
 }
 
 impl Slice {
@@ -856,5 +859,8 @@ fn slice(row: &Row) -> Result<Slice> {
         is_of_left_zone: row.get::<Option<i64>>("left_bucket_s")?.is_some(),
         receipt,
         error: row.get("error")?,
+        comment: row
+            .get::<Option<String>>("claim")?
+            .map(|claim| comment(&claim)),
     })
 }

@@ -53,6 +53,20 @@ enum Access {
     Server(Endpoint),
 }
 
+/// How far the statements of one comment are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
+pub struct Progress {
+    /// Statements under way.
+    pub statements: u64,
+    pub read_rows: u64,
+    pub read_bytes: u64,
+    pub written_rows: u64,
+    /// Bytes of memory that they hold.
+    pub memory_bytes: i64,
+    /// Of the one that takes longest, in seconds.
+    pub elapsed_seconds: f64,
+}
+
 /// What a process list of ours is asked for.
 #[derive(Row, Deserialize)]
 struct Count {
@@ -164,6 +178,23 @@ impl Warehouse {
 
     fn limit(&self) -> Duration {
         Duration::from_secs(self.config.max_execution_time) + GRACE
+    }
+
+    /// How far the statements of `comment` are, by `system.processes`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Statement::run`].
+    pub async fn progress(&self, comment: &str) -> Result<Progress> {
+        let rows = self
+            .statement(
+                "select count() as statements, sum(read_rows) as read_rows, sum(read_bytes) as read_bytes, sum(written_rows) as written_rows, toInt64(sum(memory_usage)) as memory_bytes, max(elapsed) as elapsed_seconds from system.processes where Settings['log_comment'] = {comment:String}",
+                "prefill:look",
+            )
+            .param("comment", comment)
+            .rows::<Progress>("look at statements under way")
+            .await?;
+        Ok(rows.into_iter().next().unwrap_or_default())
     }
 
     /// Kills every statement of `comment` and waits until none is left.

@@ -1,17 +1,21 @@
 //! What is filled, what is right, what was asked for.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::arguments::{Metrics, Status, Validate};
 
 use super::{ledger, open};
+use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Slice, State};
 use crate::output::{self, Rows, counted, line, note, number};
 use crate::report::{self, DayVerdict};
 use crate::request::{self, Asked, Target};
+use crate::warehouse::Progress;
 
 pub(super) async fn list(to: Surroundings) -> Result<Ended> {
     let list = report::list(&ledger(&to).await?, &to.config, Timestamp::now()).await?;
@@ -35,8 +39,7 @@ pub(super) async fn list(to: Surroundings) -> Result<Ended> {
         "state",
     ]);
     for team in list {
-        let day =
-            |day: Option<crate::calendar::Day>| day.map_or("-".to_owned(), |day| day.to_string());
+        let day = |day: Option<Day>| day.map_or("-".to_owned(), |day| day.to_string());
         rows.add(vec![
             team.team.id.to_string(),
             team.team.name,
@@ -178,9 +181,10 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         .rev()
         .filter(|slice| run.date_start <= slice.day && slice.day < run.date_end)
         .collect();
+    let under_way = under_way(&to, &ledger, &slices).await;
     if to.json {
         output::json(
-            &json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices }),
+            &json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices, "statements": under_way }),
         )?;
         return Ok(Ended::Well);
     }
@@ -230,7 +234,48 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         ]);
     }
     rows.print();
+    for (day, now) in under_way {
+        line(format!(
+            "{day}: read {} rows so far, for {:.1} s, with {} of memory",
+            number(now.read_rows),
+            now.elapsed_seconds,
+            indicatif::HumanBytes(u64::try_from(now.memory_bytes).unwrap_or(0)),
+        ));
+    }
     Ok(Ended::Well)
+}
+
+/// What the warehouse says of the fills under way, by day; what cannot be asked is left out.
+async fn under_way(
+    to: &Surroundings,
+    ledger: &Ledger,
+    slices: &[Slice],
+) -> BTreeMap<Day, Progress> {
+    let mut found = BTreeMap::new();
+    let running = || slices.iter().filter(|slice| slice.comment.is_some());
+    let Some(first) = running().next() else {
+        return found;
+    };
+    let looked = async {
+        let team = ledger.team(first.team_id).await?;
+        let prefill = open(to).await?;
+        let store = prefill.store_of(&team).await?;
+        for slice in running() {
+            let comment = slice.comment.as_deref().unwrap_or_default();
+            let progress = store.warehouse.progress(comment).await?;
+            if progress.statements > 0 {
+                found.insert(slice.day, progress);
+            }
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = looked.await {
+        note(format!(
+            "the warehouse cannot say how far the days under way are: {}",
+            error.chain()
+        ));
+    }
+    found
 }
 
 async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {

@@ -11,7 +11,7 @@ use crate::engine;
 use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
 use crate::output::{self, line, note};
-use crate::schema::Store;
+use crate::schema::{self, Store};
 use crate::service::{Prefill, make_data_dir};
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
@@ -67,7 +67,7 @@ fn of_the_statement(error: Error) -> Error {
 
 pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
     if asked.check {
-        return check(to).await;
+        return check(to, asked.with_source).await;
     }
     if asked.undo {
         return undo(to).await;
@@ -123,15 +123,25 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
     Ok(Ended::Well)
 }
 
-/// What `migrate` would do to the ledger and the teams table. The warehouses are looked at, and not
-/// changed, by `health`.
-async fn check(to: Surroundings) -> Result<Ended> {
+/// What `migrate` would do to the ledger, the teams table and the warehouses.
+async fn check(to: Surroundings, with_source: bool) -> Result<Ended> {
     make_data_dir(&to.place.data_dir)?;
     let (ledger, mut missing) = Ledger::check(&to.place.data_dir, &to.config).await?;
     missing.extend(ledger.check_trigger().await?);
+    let mut tables = Vec::new();
+    for (name, config) in &to.config.warehouses {
+        let of_one = schema::missing(config, &to.place, with_source).await;
+        let of_one = of_one
+            .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
+        tables.extend(of_one.into_iter().map(|table| (name, table)));
+    }
     if to.json {
+        let tables: Vec<_> = tables
+            .iter()
+            .map(|(name, table)| json!({ "warehouse": name, "table": table }))
+            .collect();
         output::json(
-            &json!({ "status": "checked", "ledger": ledger.place(), "would_do": missing }),
+            &json!({ "status": "checked", "ledger": ledger.place(), "would_do": missing, "would_create": tables }),
         )?;
         return Ok(Ended::Well);
     }
@@ -140,6 +150,9 @@ async fn check(to: Surroundings) -> Result<Ended> {
     }
     for step in missing {
         line(format!("{}: would {step}", ledger.place()));
+    }
+    for (name, table) in tables {
+        line(format!("warehouse {name}: would create {table}"));
     }
     Ok(Ended::Well)
 }
