@@ -397,7 +397,7 @@ async fn people_read_tables_on_standard_output_and_notes_beside_them() {
     );
     assert_eq!(
         list.lines()[1],
-        "7 Team 7 Org UTC 33.3 % 4/12 2026-05-01 2026-05-04 filling"
+        "7 Team 7 Org UTC 33.3 % 4/12 2026-05-01 2026-05-04 queued"
     );
     let added = colourful(&["team", "add", "--team-id", "8", "--name", "B"]).done();
     assert_eq!(added.out, "added team 8 (B), time zone UTC\n");
