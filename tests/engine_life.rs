@@ -302,3 +302,18 @@ async fn the_log_of_a_started_engine_is_beside_its_data() {
     assert!(!log.contains(&world.engine.endpoint().password));
     assert!(world.directory.path().join("clickhouse").is_dir());
 }
+    // One that says nothing is not told with the words of an earlier one.
+    let log = directory.path().join("engine.log");
+    assert!(log.metadata().expect("the log").len() > 0);
+    for (text, expected) in [
+        ("exit 3", "it ended with exit status: 3"),
+        ("kill -KILL $$", "it ended with signal: 9 (SIGKILL)"),
+        ("echo error: out of luck >&2; exit 1", "out of luck"),
+    ] {
+        std::fs::write(&script, format!("#!/bin/sh\n{text}\n")).expect("written");
+        let error = Engine::attach(directory.path(), Some(&script)).await;
+        assert_eq!(
+            error.err().expect("an error").chain(),
+            format!("failed to start the embedded ClickHouse: {expected}")
+        );
+    }
