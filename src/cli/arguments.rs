@@ -255,7 +255,7 @@ pub struct ImportAccessLog {
     /// The team
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
-    /// The site's host, where the log does not say it
+    /// The site's host, for lines of which neither virtual host nor target says it
     #[arg(long)]
     pub host: Option<String>,
     /// Keep the page views of robots
