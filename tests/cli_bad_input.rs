@@ -481,6 +481,62 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
 /// Commands that need the data directory to write: the ledger's alone, and the warehouse's too.
 const WRITERS: [&[&str]; 6] = [
     &["list"],
+#[test]
+fn what_an_import_of_events_leaves_out_or_empty_is_said_with_the_next_step() {
+    let shell = Shell::new();
+    let line = |team: u32, more: &str| {
+        format!(
+            r#"{{"event":"$pageview","team_id":{team},"distinct_id":"a","session_id":"s{team}","timestamp":"2026-05-01T10:00:00Z"{more}}}"#
+        )
+    };
+    let file = |name: &str, lines: &[String]| shell.file(name, lines.join("\n"));
+    let others = file("others.jsonl", &[line(8, ""), line(9, "")]);
+    shell
+        .told(&["import", "jsonl", &others, "--team-id", "7"])
+        .refused(
+            2,
+            "not one of 2 lines is an event of team 7: 2 of them name other teams, the first one team 8",
+            "leave --team-id out to import events for the teams that they name, or name theirs: --team-id 8",
+        );
+    let some = file(
+        "some.jsonl",
+        &[
+            line(7, r#","host":["a"]"#),
+            line(8, ""),
+            line(7, r#","os":true"#),
+        ],
+    );
+    let told = shell
+        .told(&["import", "jsonl", &some, "--team-id", "7"])
+        .done();
+    let lines: Vec<&str> = told.out.lines().collect();
+    assert_eq!(lines[1], "left out: 1 of another team than --team-id");
+    assert_eq!(
+        told.err,
+        "the field host of 1 line has a value of a wrong type or out of range and was left empty\n\
+         the field os of 1 line has a value of a wrong type or out of range and was left empty\n"
+    );
+    // Without --team-id each line is its own team's, whether somebody added that team or not.
+    let told = shell.told(&["import", "jsonl", &others]).done();
+    assert_eq!(
+        told.err,
+        "team 9 is not in the teams table, so nothing fills the days of its events; run prefill team add --team-id 9 --name NAME\n"
+    );
+    let many: Vec<String> = (8..17).map(|team| line(team, "")).collect();
+    let told = shell
+        .told(&["import", "jsonl", &file("many.jsonl", &many), "--json"])
+        .done();
+    assert_eq!(
+        told.json()["unknown_teams"],
+        serde_json::json!([9, 10, 11, 12, 13, 14, 15, 16])
+    );
+    assert!(
+        told.err
+            .starts_with("teams 9, 10, 11, 12, 13 and 3 more are not in the teams table"),
+        "{told:?}"
+    );
+}
+
     &["team", "add", "--team-id", "7", "--name", "Acme"],
     &["serve"],
     &["health"],

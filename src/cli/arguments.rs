@@ -267,7 +267,7 @@ pub struct ImportAccessLog {
 pub struct ImportJsonl {
     /// The events, plain or gzip; - for standard input
     pub file: PathBuf,
-    /// The team of events that name none
+    /// The team of events that name none; lines that name another team are left out and counted
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
