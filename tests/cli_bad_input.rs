@@ -159,6 +159,89 @@ fn a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
             "days that have begun",
         );
         range("2026-05-01", "2100-01-02").refused(
+#[test]
+fn words_that_are_wrong_are_told_to_programs_too() {
+    let shell = Shell::new();
+    for (arguments, error, hint) in [
+        (
+            &["backfill"][..],
+            "the following required arguments were not provided: --team-id <N>",
+            "run prefill backfill --help",
+        ),
+        (
+            &["cleanup", "--team-id", "7"],
+            "the following required arguments were not provided: --date-start <DATE> --date-end <DATE>",
+            "run prefill cleanup --help",
+        ),
+        (
+            &["team", "add", "--team-id", "x", "--name", "list"],
+            "invalid value 'x' for '--team-id <N>': \"x\" is no team id: a whole number above 0",
+            "run prefill team add --help",
+        ),
+        (
+            &["bakfill"],
+            "unrecognized subcommand 'bakfill'",
+            "run prefill --help",
+        ),
+    ] {
+        let told = shell.told(&[arguments, &["--json"]].concat());
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(told.err.starts_with("error: "), "{told:?}");
+        let expected = serde_json::json!({"status": "error", "error": error, "hint": hint});
+        assert_eq!(told.json(), expected);
+    }
+    // Words that are no text, either.
+    let mut command = shell.command(&["--json"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"\xff"));
+    let told = Told::from(command.output().expect("the program ran"));
+    assert_eq!(
+        (told.code, &told.json()["hint"]),
+        (Some(2), &"run prefill --help".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_reaches_no_terminal_with_what_a_terminal_obeys() {
+    let shell = Shell::new();
+    for name in ["A\u{1b}[2J", "A\nerror: x", "A\tB", "A\u{7f}", "A\u{9b}2J"] {
+        let add = ["team", "add", "--team-id", "9"];
+        let set = ["team", "set", "--team-id", "7"];
+        let told = |command: &[&str], more: &[&str]| shell.told(&[command, more].concat());
+        told(&add, &["--name", name]).refused(2, "has a control character in it", "leave out");
+        told(&add, &["--name", "A", "--organization", name]).refused(
+            2,
+            "--organization \"A",
+            "leave out",
+        );
+        told(&set, &["--name", name]).refused(2, "--name \"A", "leave out");
+        told(&set, &["--organization", name]).refused(2, "--organization \"A", "leave out");
+    }
+    // Plain SQL asks nobody; what it puts there is shown, and not obeyed.
+    shell
+        .plain_sql("update teams set name = 'Evil' || char(27) || '[2J' || char(13, 10) || 'B' || char(155)")
+        .await;
+    let shown = r"Evil\u{1b}[2J\r\nB\u{9b}";
+    for arguments in [
+        &["team", "list"][..],
+        &["list"],
+        &["enable", "--team-id", "7"],
+        &["team", "set", "--team-id", "7", "--timezone", "UTC"],
+        &["disable", "--team-id", "7"],
+    ] {
+        let told = shell.told(arguments).done();
+        assert!(told.out.contains(shown), "{told:?}");
+    }
+    shell
+        .told(&["backfill", "--team-id", "7"])
+        .refused(2, shown, "prefill enable");
+    let told = shell.told(&["team", "list", "--json"]).done();
+    assert!(!told.out.contains('\u{9b}'), "{told:?}");
+    assert_eq!(
+        told.json()["teams"][0]["team_name"],
+        "Evil\u{1b}[2J\r\nB\u{9b}"
+    );
+}
+
             2,
             "--date-end 2100-01-02 is in the future",
             "--date-end is exclusive",
