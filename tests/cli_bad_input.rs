@@ -5,6 +5,7 @@ mod support;
 #[path = "support/told.rs"]
 mod told;
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -105,7 +106,13 @@ fn an_unknown_team_is_refused_by_every_command_that_takes_one() {
     shell
         .told(&["team", "set", "--team-id", "7"])
         .misspelt("--timezone");
-    shell.told(&["status", "no-task"]).misspelt("[TASK]");
+    for task in ["abc", "", "no-task", "0198c1f0-0000-4000-8000-00000000000"] {
+        shell.told(&["status", task]).refused(
+            2,
+            &format!("{task:?} is no task id"),
+            "run prefill status to see the latest ones",
+        );
+    }
     shell
         .told(&["status", "0198c1f0-0000-4000-8000-000000000000"])
         .refused(
@@ -113,52 +120,45 @@ fn an_unknown_team_is_refused_by_every_command_that_takes_one() {
             "there is no task 0198c1f0-0000-4000-8000-000000000000",
             "prefill status",
         );
+    for (arguments, what) in [
+        (
+            &["backfill", "--team-id=8", "--days=abc"][..],
+            "\"abc\" is no whole number",
+        ),
+        (
+            &["validate", "--team-id=8", "--days", "1.5"],
+            "\"1.5\" is no whole number",
+        ),
+        (&["metrics", "--days", ""], "is no whole number"),
+        (
+            &["metrics", "--days=99999999999999999999"],
+            "\"99999999999999999999\" is out of range",
+        ),
+        (
+            &["team", "set", "--team-id=7", "--backfill-days=x"],
+            "\"x\" is no whole number",
+        ),
+        (
+            &["engine", "--port", "abc"],
+            "\"abc\" is no whole number from 0 to 65535",
+        ),
+        (
+            &["engine", "--port", "65536"],
+            "\"65536\" is no whole number from 0 to 65535",
+        ),
+        (
+            &["engine", "--port", "-1"],
+            "\"-1\" is no whole number from 0 to 65535",
+        ),
+    ] {
+        shell.told(arguments).misspelt(what);
+    }
     shell.told(&["unknown"]).misspelt("unknown");
     shell
         .told(&["list", "--log-format", "xml"])
         .misspelt("--log-format");
 }
 
-#[test]
-fn a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
-    let shell = Shell::new();
-    for base in [
-        ["backfill", "--team-id=8"],
-        ["validate", "--team-id=8"],
-        ["cleanup", "--team-id=8"],
-    ] {
-        let range = |from: &str, until: &str| {
-            shell.told(&[&base[..], &["--date-start", from, "--date-end", until]].concat())
-        };
-        for date in [
-            "2026-13-01",
-            "2026-02-29",
-            "01.05.2026",
-            "today",
-            "",
-            "2026-5-1",
-            "2026-05-01T00:00:00Z",
-            "0001-01-01",
-        ] {
-            range(date, "2026-05-02").misspelt("--date-start");
-            range("2026-05-01", date).misspelt("--date-end");
-        }
-        range("2026-05-02", "2026-05-01").refused(
-            2,
-            "the range 2026-05-02 to 2026-05-01 ends before it starts",
-            "--date-end is exclusive",
-        );
-        range("2026-05-01", "2026-05-01").refused(
-            2,
-            "the range 2026-05-01 to 2026-05-01 is empty",
-            "--date-end 2026-05-02",
-        );
-        range("2100-01-01", "2100-01-02").refused(
-            2,
-            "--date-start 2100-01-01 is in the future",
-            "days that have begun",
-        );
-        range("2026-05-01", "2100-01-02").refused(
 #[test]
 fn words_that_are_wrong_are_told_to_programs_too() {
     let shell = Shell::new();
@@ -242,6 +242,46 @@ async fn a_name_reaches_no_terminal_with_what_a_terminal_obeys() {
     );
 }
 
+#[test]
+fn a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
+    let shell = Shell::new();
+    for base in [
+        ["backfill", "--team-id=8"],
+        ["validate", "--team-id=8"],
+        ["cleanup", "--team-id=8"],
+    ] {
+        let range = |from: &str, until: &str| {
+            shell.told(&[&base[..], &["--date-start", from, "--date-end", until]].concat())
+        };
+        for date in [
+            "2026-13-01",
+            "2026-02-29",
+            "01.05.2026",
+            "today",
+            "",
+            "2026-5-1",
+            "2026-05-01T00:00:00Z",
+            "0001-01-01",
+        ] {
+            range(date, "2026-05-02").misspelt("--date-start");
+            range("2026-05-01", date).misspelt("--date-end");
+        }
+        range("2026-05-02", "2026-05-01").refused(
+            2,
+            "the range 2026-05-02 to 2026-05-01 ends before it starts",
+            "--date-end is exclusive",
+        );
+        range("2026-05-01", "2026-05-01").refused(
+            2,
+            "the range 2026-05-01 to 2026-05-01 is empty",
+            "--date-end 2026-05-02",
+        );
+        range("2100-01-01", "2100-01-02").refused(
+            2,
+            "--date-start 2100-01-01 is in the future",
+            "days that have begun",
+        );
+        range("2026-05-01", "2100-01-02").refused(
             2,
             "--date-end 2100-01-02 is in the future",
             "--date-end is exclusive",
@@ -442,129 +482,6 @@ fn a_file_that_cannot_be_imported_is_told_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn a_statement_that_is_wrong_is_refused_in_one_line() {
-    let shell = Shell::new();
-    let query = |arguments: &[&str]| shell.told(&[&["query"], arguments].concat());
-    query(&["selekt 1"]).refused(1, "Syntax error", "correct the statement");
-    query(&["select * from nowhere"]).refused(1, "UNKNOWN_TABLE", "show tables");
-    query(&["select {team_id:Int64}"]).refused(1, "team_id", "correct the statement");
-    query(&["select 1", "--format", "Foo"]).refused(1, "Unknown format Foo", "--format");
-    query(&[""]).misspelt("<SQL>");
-}
-
-#[test]
-fn a_configuration_that_is_wrong_is_refused_by_name() {
-    let shell = Shell::new();
-    let with = |file: &str| shell.told(&["--config", file, "list"]);
-    with("/nonexistent.toml").refused(
-        2,
-        "failed to read the configuration /nonexistent.toml",
-        "--config",
-    );
-    with(shell.dir.path().to_str().expect("a path")).refused(
-        2,
-        "failed to read the configuration",
-        "--config",
-    );
-    for (text, what) in [
-        ("backfil_days = 3", "unknown field `backfil_days`"),
-        (
-            "backfill_days = 0",
-            "backfill_days 0 is out of range: 1 to 30",
-        ),
-        ("backfill_days = -1", "backfill_days"),
-        (
-            "backfill_days = 31",
-            "backfill_days 31 is out of range: 1 to 30",
-        ),
-        (
-            "max_backfill_days = 0",
-            "max_backfill_days = 0 is out of range",
-        ),
-        (
-            "[service]\nlease_ms = 1",
-            "service.lease_ms = 1 is out of range: 1000 to 3600000",
-        ),
-        ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
-        ("[source]\ncolumns = { host = \"x`y\" }", "x`y"),
-        ("not toml", "is not valid"),
-        ("\u{0}", "is not valid"),
-    ] {
-        let file = shell.file("wrong.toml", text);
-        // What is wrong with names of tables is found by the commands that use them.
-        let told = shell.told(&["--config", &file, "query", "select 1"]);
-        told.refused(2, what, "");
-    }
-    let file = shell.file("prefill.toml", "backfil_days = 3");
-    shell.told(&["list"]).refused(2, &file, "README.md");
-}
-
-#[test]
-fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without() {
-    let shell = Shell::new();
-    let no_library = shell.file("libchdb.so", "text");
-    let events = shell.file(
-        "events.jsonl",
-        r#"{"event":"$pageview","distinct_id":"a","session_id":"s","timestamp":1}"#,
-    );
-    for (library, what) in [
-        (
-            "/nonexistent",
-            "PREFILL_LIBCHDB names /nonexistent, which is no file",
-        ),
-        (no_library.as_str(), "which is no 64-bit ELF shared object"),
-    ] {
-        let told = |arguments: &[&str]| {
-            Told::from(
-                shell
-                    .command(arguments)
-                    .env("PREFILL_LIBCHDB", library)
-                    .output()
-                    .expect("the program ran"),
-            )
-        };
-        for arguments in [
-            &["query", "select 1"][..],
-            &["backfill", "--team-id", "8"],
-            &["backfill", "--team-id", "8", "--dry-run"],
-            &["validate", "--team-id", "8"],
-            &[
-                "cleanup",
-                "--team-id",
-                "8",
-                "--date-start",
-                "2026-05-01",
-                "--date-end",
-                "2026-05-02",
-                "--yes",
-            ],
-            &["migrate"],
-            &["serve"],
-            &["import", "jsonl", &events, "--team-id", "8"],
-            &["engine"],
-        ] {
-            told(arguments).refused(1, what, "make engine");
-        }
-        for arguments in [
-            &["list"][..],
-            &["team", "list"],
-            &["status"],
-            &["disable", "--team-id", "7"],
-        ] {
-            told(arguments).done();
-        }
-    }
-    let teams = shell.told(&["team", "list", "--json"]).done().json();
-    assert_eq!(
-        teams["teams"][1]["enabled"], true,
-        "the cleanup that could not delete turned nothing off"
-    );
-}
-
-/// Commands that need the data directory to write: the ledger's alone, and the warehouse's too.
-const WRITERS: [&[&str]; 6] = [
-    &["list"],
-#[test]
 fn what_an_import_of_events_leaves_out_or_empty_is_said_with_the_next_step() {
     let shell = Shell::new();
     let line = |team: u32, more: &str| {
@@ -620,6 +537,145 @@ fn what_an_import_of_events_leaves_out_or_empty_is_said_with_the_next_step() {
     );
 }
 
+#[test]
+fn a_statement_that_is_wrong_is_refused_in_one_line() {
+    let shell = Shell::new();
+    let query = |arguments: &[&str]| shell.told(&[&["query"], arguments].concat());
+    query(&["selekt 1"]).refused(1, "Syntax error", "correct the statement");
+    query(&["select * from nowhere"]).refused(1, "UNKNOWN_TABLE", "show tables");
+    query(&["select {team_id:Int64}"]).refused(1, "team_id", "correct the statement");
+    query(&["select 1", "--format", "Foo"]).refused(1, "Unknown format Foo", "--format");
+    query(&[""]).misspelt("<SQL>");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_by_name() {
+    let shell = Shell::new();
+    let with = |file: &str| shell.told(&["--config", file, "list"]);
+    with("/nonexistent.toml").refused(
+        2,
+        "failed to read the configuration /nonexistent.toml",
+        "--config",
+    );
+    with(shell.dir.path().to_str().expect("a path")).refused(
+        2,
+        "failed to read the configuration",
+        "--config",
+    );
+    for (text, what) in [
+        ("backfil_days = 3", "unknown field `backfil_days`"),
+        (
+            "backfill_days = 0",
+            "backfill_days 0 is out of range: 1 to 30",
+        ),
+        ("backfill_days = -1", "backfill_days"),
+        (
+            "backfill_days = 31",
+            "backfill_days 31 is out of range: 1 to 30",
+        ),
+        (
+            "max_backfill_days = 0",
+            "max_backfill_days = 0 is out of range",
+        ),
+        (
+            "[service]\nlease_ms = 1",
+            "service.lease_ms = 1 is out of range: 1000 to 3600000",
+        ),
+        ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
+        ("[source]\ncolumns = { host = \"x`y\" }", "x`y"),
+        (
+            "[source.columns]\nbogus = \"x\"",
+            "[source.columns] names \"bogus\", which is no column of the events contract",
+        ),
+        (
+            "default_warehouse = \"a\"\n[warehouses.a]\n[warehouses.b]\nurl = \"http://127.0.0.1:1\"\ndatabase = \"\"",
+            "the warehouse b is not usable",
+        ),
+        ("not toml", "is not valid"),
+        ("\u{0}", "is not valid"),
+    ] {
+        let file = shell.file("wrong.toml", text);
+        // Also by commands that have no use for what is wrong.
+        for command in [&["query", "select 1"][..], &["team", "list"]] {
+            let told = shell.told(&[&["--config", &file], command].concat());
+            told.refused(2, what, "");
+        }
+    }
+    let file = shell.file("prefill.toml", "backfil_days = 3");
+    shell.told(&["list"]).refused(2, &file, "README.md");
+}
+
+#[test]
+fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without() {
+    let shell = Shell::new();
+    let no_library = shell.file("libchdb.so", "text");
+    let events = shell.file(
+        "events.jsonl",
+        r#"{"event":"$pageview","distinct_id":"a","session_id":"s","timestamp":1}"#,
+    );
+    for (library, what) in [
+        (
+            "/nonexistent",
+            "PREFILL_LIBCHDB names /nonexistent, which is no file",
+        ),
+        (no_library.as_str(), "which is no 64-bit ELF shared object"),
+    ] {
+        let told = |arguments: &[&str]| {
+            Told::from(
+                shell
+                    .command(arguments)
+                    .env("PREFILL_LIBCHDB", library)
+                    .output()
+                    .expect("the program ran"),
+            )
+        };
+        for arguments in [
+            &["query", "select 1"][..],
+            &["backfill", "--team-id", "8"],
+            &["backfill", "--team-id", "8", "--dry-run"],
+            &["validate", "--team-id", "8"],
+            &[
+                "cleanup",
+                "--team-id",
+                "8",
+                "--date-start",
+                "2026-05-01",
+                "--date-end",
+                "2026-05-02",
+                "--yes",
+            ],
+            &["migrate"],
+            &["serve"],
+            &["import", "jsonl", &events, "--team-id", "8"],
+            &["engine"],
+        ] {
+            told(arguments).refused(1, what, "make engine");
+        }
+        // Health is there to say what is wrong, and says it of each warehouse.
+        let health = told(&["health"]).found_trouble();
+        assert!(
+            health.err.contains(what) && health.err.contains("make engine"),
+            "{health:?}"
+        );
+        for arguments in [
+            &["list"][..],
+            &["team", "list"],
+            &["status"],
+            &["disable", "--team-id", "7"],
+        ] {
+            told(arguments).done();
+        }
+    }
+    let teams = shell.told(&["team", "list", "--json"]).done().json();
+    assert_eq!(
+        teams["teams"][1]["enabled"], true,
+        "the cleanup that could not delete turned nothing off"
+    );
+}
+
+/// Commands that need the data directory to write: the ledger's alone, and the warehouse's too.
+const WRITERS: [&[&str]; 6] = [
+    &["list"],
     &["team", "add", "--team-id", "7", "--name", "Acme"],
     &["serve"],
     &["health"],
@@ -790,12 +846,6 @@ async fn a_disk_that_fills_up_under_an_import_is_told_and_the_import_can_be_repe
 async fn a_backfill_of_a_team_that_turned_the_setting_off_is_refused() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;
-        // Health is there to say what is wrong, and says it of each warehouse.
-        let health = told(&["health"]).found_trouble();
-        assert!(
-            health.err.contains(what) && health.err.contains("make engine"),
-            "{health:?}"
-        );
     world.enable(team).await;
     Told::from(world.cli(&["disable", "--team-id", "7"])).done();
     for more in [&[][..], &["--async"], &["--dry-run"], &["--force"]] {
