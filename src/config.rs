@@ -839,9 +839,9 @@ impl Config {
         }
         let error = Error::misuse(format!("{name} {asked} is out of range: 1 to {most} days"));
         Err(if asked > most {
-            error.hint(
-                "name older days with --date-start and --date-end, or raise max_backfill_days in the configuration",
-            )
+            error.hint(format!(
+                "at most {most} days back (max_backfill_days in the configuration raises that); backfill and validate take older days by --date-start and --date-end"
+            ))
         } else {
             error.hint(format!("pass a whole number from 1 to {most}"))
         })
@@ -877,7 +877,10 @@ mod tests {
                 error.to_string().contains(&format!("--days {asked}")),
                 "{error}"
             );
-            assert!(error.next_step().is_some());
+            // One text for all that ask: backfill, metrics, a team's own number.
+            let hint = error.next_step().expect("a hint");
+            let older = "at most 30 days back (max_backfill_days in the configuration raises that); backfill and validate take older days by --date-start and --date-end";
+            assert_eq!(hint == older, asked > 30, "{hint}");
         }
     }
 

@@ -28,12 +28,14 @@ const PREFIX: &str = "prefill_import_";
 const COMMENT: &str = "prefill:import";
 
 /// How many events came, and how many of them were new.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Loaded {
     pub events: u64,
     pub added: u64,
     /// The source had them already.
     pub known: u64,
+    /// Teams of the events that are not in the teams table: nobody fills their days.
+    pub unknown_teams: Vec<TeamId>,
 }
 
 /// Events on their way to the source of their team's warehouse.
@@ -41,6 +43,7 @@ pub struct Load<'a> {
     prefill: &'a Prefill,
     /// The warehouse of each team that an event was of.
     warehouses: BTreeMap<i64, &'a str>,
+    unknown_teams: Vec<TeamId>,
     landings: BTreeMap<&'a str, Landing<'a>>,
     _turn: File,
 }
@@ -74,6 +77,7 @@ impl<'a> Load<'a> {
         Ok(Self {
             prefill,
             warehouses: BTreeMap::new(),
+            unknown_teams: Vec::new(),
             landings: BTreeMap::new(),
             _turn: take_turn(prefill.data_dir(), waiting).await?,
         })
@@ -90,6 +94,9 @@ impl<'a> Load<'a> {
             None => {
                 let team = TeamId(event.team_id);
                 let known = self.prefill.ledger.find_team(team).await?;
+                if known.is_none() {
+                    self.unknown_teams.push(team);
+                }
                 let named = known.and_then(|known| known.warehouse);
                 let warehouse = self.prefill.config.warehouse_of(team, named.as_deref())?;
                 self.takes_imports(warehouse, team)?;
@@ -125,7 +132,11 @@ impl<'a> Load<'a> {
     ///
     /// When a warehouse fails; the same import again adds what is missing.
     pub async fn end(self) -> Result<Loaded> {
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded {
+            unknown_teams: self.unknown_teams,
+            ..Loaded::default()
+        };
+        loaded.unknown_teams.sort_unstable();
         for landing in self.landings.into_values() {
             let here = landing.end().await?;
             loaded.events += here.events;
@@ -237,6 +248,7 @@ impl<'a> Landing<'a> {
             events: self.events,
             added,
             known: self.events.saturating_sub(added),
+            ..Loaded::default()
         })
     }
 }

@@ -1,5 +1,6 @@
 //! How answers look: tables for people, JSON for programs, progress on a terminal only.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -27,9 +28,27 @@ pub fn bytes(answer: &[u8]) {
     }
 }
 
-/// Prints a line of an answer, see [`bytes()`].
+/// Prints a line of an answer, see [`bytes()`]; what it is made of may come from anywhere, see
+/// [`printable`].
 pub fn line(text: impl AsRef<str>) {
-    bytes(format!("{}\n", text.as_ref()).as_bytes());
+    bytes(format!("{}\n", printable(text.as_ref())).as_bytes());
+}
+
+/// Text with its control characters escaped, line breaks too: plain SQL can put anything into the
+/// teams table, and a terminal obeys what it is sent.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// The error that the answer was not written to its end.
@@ -63,8 +82,21 @@ pub fn json(answer: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(answer).classed(Class::Never, || {
         "failed to write the answer as JSON".to_owned()
     })?;
-    line(text);
+    bytes(format!("{}\n", printable_json(&text)).as_bytes());
     Ok(())
+}
+
+/// JSON whose strings have no control characters: serde_json escapes those below the space, and
+/// leaves DEL and those from U+0080 on, which terminals obey too.
+fn printable_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' => shown.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Prints an error and its next step to standard error; with JSON also as an object on standard
@@ -80,13 +112,18 @@ pub fn error(error: &Error, as_json: bool) {
             "error": error.chain(),
             "hint": error.next_step(),
         });
-        line(answer.to_string());
+        object(&answer);
     }
 }
 
-/// Tells a person something that is not the answer.
+/// Prints an object of JSON on one line.
+pub fn object(answer: &serde_json::Value) {
+    bytes(format!("{}\n", printable_json(&answer.to_string())).as_bytes());
+}
+
+/// Tells a person something that is not the answer, on a line, see [`printable`].
 pub fn note(text: impl AsRef<str>) {
-    drop(writeln!(Log, "{}", text.as_ref()));
+    drop(writeln!(Log, "{}", printable(text.as_ref())));
 }
 
 /// A table with a heading; columns whose heading begins with `#` are numbers.
@@ -119,7 +156,7 @@ impl Rows {
                 } else {
                     CellAlignment::Left
                 };
-                Cell::new(text).set_alignment(alignment)
+                Cell::new(printable(&text)).set_alignment(alignment)
             })
             .collect()
     }
@@ -189,7 +226,7 @@ pub async fn confirm(question: String) -> Result<bool> {
     }
     // A read of its own thread: Ctrl-C must not wait for an answer.
     let answer = tokio::task::spawn_blocking(move || {
-        drop(write!(Log, "{question} [y/N] "));
+        drop(write!(Log, "{} [y/N] ", printable(&question)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
@@ -202,7 +239,26 @@ pub async fn confirm(question: String) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, number};
+    use super::{Rows, counted, number, printable, printable_json};
+
+    #[test]
+    fn control_characters_are_told_and_not_obeyed() {
+        assert_eq!(printable("Zoë 日本"), "Zoë 日本");
+        assert_eq!(
+            printable("a\u{1b}[2Jb\r\n\t\0\u{7f}\u{9b}"),
+            "a\\u{1b}[2Jb\\r\\n\\t\\u{0}\\u{7f}\\u{9b}"
+        );
+        let mut rows = Rows::new(&["name", "#n"]);
+        rows.add(vec!["a\u{1b}[31m\nb".to_owned(), "1".to_owned()]);
+        let lines: Vec<String> = rows.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].contains(r"a\u{1b}[31m\nb"), "{lines:?}");
+        let text = serde_json::json!({ "a": "\u{1b}\u{9b}\u{7f}" }).to_string();
+        let shown = printable_json(&text);
+        assert!(!shown.contains(char::is_control), "{shown}");
+        let again: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(again["a"], "\u{1b}\u{9b}\u{7f}");
+    }
 
     #[test]
     fn thousands_are_apart() {

@@ -5,6 +5,7 @@ mod support;
 #[path = "support/told.rs"]
 mod told;
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -99,7 +100,13 @@ fn an_unknown_team_is_refused_by_every_command_that_takes_one() {
     shell
         .told(&["team", "set", "--team-id", "7"])
         .misspelt("--timezone");
-    shell.told(&["status", "no-task"]).misspelt("[TASK]");
+    for task in ["abc", "", "no-task", "0198c1f0-0000-4000-8000-00000000000"] {
+        shell.told(&["status", task]).refused(
+            2,
+            &format!("{task:?} is no task id"),
+            "run prefill status to see the latest ones",
+        );
+    }
     shell
         .told(&["status", "0198c1f0-0000-4000-8000-000000000000"])
         .refused(
@@ -107,10 +114,126 @@ fn an_unknown_team_is_refused_by_every_command_that_takes_one() {
             "there is no task 0198c1f0-0000-4000-8000-000000000000",
             "prefill status",
         );
+    for (arguments, what) in [
+        (
+            &["backfill", "--team-id=8", "--days=abc"][..],
+            "\"abc\" is no whole number",
+        ),
+        (
+            &["validate", "--team-id=8", "--days", "1.5"],
+            "\"1.5\" is no whole number",
+        ),
+        (&["metrics", "--days", ""], "is no whole number"),
+        (
+            &["metrics", "--days=99999999999999999999"],
+            "\"99999999999999999999\" is out of range",
+        ),
+        (
+            &["team", "set", "--team-id=7", "--backfill-days=x"],
+            "\"x\" is no whole number",
+        ),
+        (
+            &["engine", "--port", "abc"],
+            "\"abc\" is no whole number from 0 to 65535",
+        ),
+        (
+            &["engine", "--port", "65536"],
+            "\"65536\" is no whole number from 0 to 65535",
+        ),
+        (
+            &["engine", "--port", "-1"],
+            "\"-1\" is no whole number from 0 to 65535",
+        ),
+    ] {
+        shell.told(arguments).misspelt(what);
+    }
     shell.told(&["unknown"]).misspelt("unknown");
     shell
         .told(&["list", "--log-format", "xml"])
         .misspelt("--log-format");
+}
+
+#[test]
+fn words_that_are_wrong_are_told_to_programs_too() {
+    let shell = Shell::new();
+    for (arguments, error, hint) in [
+        (
+            &["backfill"][..],
+            "the following required arguments were not provided: --team-id <N>",
+            "run prefill backfill --help",
+        ),
+        (
+            &["cleanup", "--team-id", "7"],
+            "the following required arguments were not provided: --date-start <DATE> --date-end <DATE>",
+            "run prefill cleanup --help",
+        ),
+        (
+            &["team", "add", "--team-id", "x", "--name", "list"],
+            "invalid value 'x' for '--team-id <N>': \"x\" is no team id: a whole number above 0",
+            "run prefill team add --help",
+        ),
+        (
+            &["bakfill"],
+            "unrecognized subcommand 'bakfill'",
+            "run prefill --help",
+        ),
+    ] {
+        let told = shell.told(&[arguments, &["--json"]].concat());
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(told.err.starts_with("error: "), "{told:?}");
+        let expected = serde_json::json!({"status": "error", "error": error, "hint": hint});
+        assert_eq!(told.json(), expected);
+    }
+    // Words that are no text, either.
+    let mut command = shell.command(&["--json"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"\xff"));
+    let told = Told::from(command.output().expect("the program ran"));
+    assert_eq!(
+        (told.code, &told.json()["hint"]),
+        (Some(2), &"run prefill --help".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_reaches_no_terminal_with_what_a_terminal_obeys() {
+    let shell = Shell::new();
+    for name in ["A\u{1b}[2J", "A\nerror: x", "A\tB", "A\u{7f}", "A\u{9b}2J"] {
+        let add = ["team", "add", "--team-id", "9"];
+        let set = ["team", "set", "--team-id", "7"];
+        let told = |command: &[&str], more: &[&str]| shell.told(&[command, more].concat());
+        told(&add, &["--name", name]).refused(2, "has a control character in it", "leave out");
+        told(&add, &["--name", "A", "--organization", name]).refused(
+            2,
+            "--organization \"A",
+            "leave out",
+        );
+        told(&set, &["--name", name]).refused(2, "--name \"A", "leave out");
+        told(&set, &["--organization", name]).refused(2, "--organization \"A", "leave out");
+    }
+    // Plain SQL asks nobody; what it puts there is shown, and not obeyed.
+    shell
+        .plain_sql("update teams set name = 'Evil' || char(27) || '[2J' || char(13, 10) || 'B' || char(155)")
+        .await;
+    let shown = r"Evil\u{1b}[2J\r\nB\u{9b}";
+    for arguments in [
+        &["team", "list"][..],
+        &["list"],
+        &["enable", "--team-id", "7"],
+        &["team", "set", "--team-id", "7", "--timezone", "UTC"],
+        &["disable", "--team-id", "7"],
+    ] {
+        let told = shell.told(arguments).done();
+        assert!(told.out.contains(shown), "{told:?}");
+    }
+    shell
+        .told(&["backfill", "--team-id", "7"])
+        .refused(2, shown, "prefill enable");
+    let told = shell.told(&["team", "list", "--json"]).done();
+    assert!(!told.out.contains('\u{9b}'), "{told:?}");
+    assert_eq!(
+        told.json()["teams"][0]["team_name"],
+        "Evil\u{1b}[2J\r\nB\u{9b}"
+    );
 }
 
 #[test]
@@ -349,6 +472,62 @@ fn a_file_that_cannot_be_imported_is_told_and_an_empty_one_is_none() {
 }
 
 #[test]
+fn what_an_import_of_events_leaves_out_or_empty_is_said_with_the_next_step() {
+    let shell = Shell::new();
+    let line = |team: u32, more: &str| {
+        format!(
+            r#"{{"event":"$pageview","team_id":{team},"distinct_id":"a","session_id":"s{team}","timestamp":"2026-05-01T10:00:00Z"{more}}}"#
+        )
+    };
+    let file = |name: &str, lines: &[String]| shell.file(name, lines.join("\n"));
+    let others = file("others.jsonl", &[line(8, ""), line(9, "")]);
+    shell
+        .told(&["import", "jsonl", &others, "--team-id", "7"])
+        .refused(
+            2,
+            "not one of 2 lines is an event of team 7: 2 of them name other teams, the first one team 8",
+            "leave --team-id out to import events for the teams that they name, or name theirs: --team-id 8",
+        );
+    let some = file(
+        "some.jsonl",
+        &[
+            line(7, r#","host":["a"]"#),
+            line(8, ""),
+            line(7, r#","os":true"#),
+        ],
+    );
+    let told = shell
+        .told(&["import", "jsonl", &some, "--team-id", "7"])
+        .done();
+    let lines: Vec<&str> = told.out.lines().collect();
+    assert_eq!(lines[1], "left out: 1 of another team than --team-id");
+    assert_eq!(
+        told.err,
+        "the field host of 1 line has a value of a wrong type or out of range and was left empty\n\
+         the field os of 1 line has a value of a wrong type or out of range and was left empty\n"
+    );
+    // Without --team-id each line is its own team's, whether somebody added that team or not.
+    let told = shell.told(&["import", "jsonl", &others]).done();
+    assert_eq!(
+        told.err,
+        "team 9 is not in the teams table, so nothing fills the days of its events; run prefill team add --team-id 9 --name NAME\n"
+    );
+    let many: Vec<String> = (8..17).map(|team| line(team, "")).collect();
+    let told = shell
+        .told(&["import", "jsonl", &file("many.jsonl", &many), "--json"])
+        .done();
+    assert_eq!(
+        told.json()["unknown_teams"],
+        serde_json::json!([9, 10, 11, 12, 13, 14, 15, 16])
+    );
+    assert!(
+        told.err
+            .starts_with("teams 9, 10, 11, 12, 13 and 3 more are not in the teams table"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_statement_that_is_wrong_is_refused_in_one_line() {
     let shell = Shell::new();
     let query = |arguments: &[&str]| shell.told(&[&["query"], arguments].concat());
@@ -394,13 +573,23 @@ fn a_configuration_that_is_wrong_is_refused_by_name() {
         ),
         ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
         ("[source]\ncolumns = { host = \"x`y\" }", "x`y"),
+        (
+            "[source.columns]\nbogus = \"x\"",
+            "[source.columns] names \"bogus\", which is no column of the events contract",
+        ),
+        (
+            "default_warehouse = \"a\"\n[warehouses.a]\n[warehouses.b]\nurl = \"http://127.0.0.1:1\"\ndatabase = \"\"",
+            "the warehouse b is not usable",
+        ),
         ("not toml", "is not valid"),
         ("\u{0}", "is not valid"),
     ] {
         let file = shell.file("wrong.toml", text);
-        // What is wrong with names of tables is found by the commands that use them.
-        let told = shell.told(&["--config", &file, "query", "select 1"]);
-        told.refused(2, what, "");
+        // Also by commands that have no use for what is wrong.
+        for command in [&["query", "select 1"][..], &["team", "list"]] {
+            let told = shell.told(&[&["--config", &file], command].concat());
+            told.refused(2, what, "");
+        }
     }
     let file = shell.file("prefill.toml", "backfil_days = 3");
     shell.told(&["list"]).refused(2, &file, "README.md");
@@ -410,13 +599,16 @@ fn a_configuration_that_is_wrong_is_refused_by_name() {
 fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without() {
     let shell = Shell::new();
     let no_library = shell.file("libchdb.so", "text");
-    let events = shell.file("events.jsonl", "{}");
+    let events = shell.file(
+        "events.jsonl",
+        r#"{"event":"$pageview","distinct_id":"a","session_id":"s","timestamp":1}"#,
+    );
     for (library, what) in [
         (
             "/nonexistent",
             "PREFILL_LIBCHDB names /nonexistent, which is no file",
         ),
-        (no_library.as_str(), "failed to load"),
+        (no_library.as_str(), "which is no 64-bit ELF shared object"),
     ] {
         let told = |arguments: &[&str]| {
             Told::from(
@@ -442,8 +634,6 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
                 "2026-05-02",
                 "--yes",
             ],
-            &["health"],
-            &["metrics"],
             &["migrate"],
             &["serve"],
             &["import", "jsonl", &events, "--team-id", "8"],
@@ -451,6 +641,12 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
         ] {
             told(arguments).refused(1, what, "make engine");
         }
+        // Health is there to say what is wrong, and says it of each warehouse.
+        let health = told(&["health"]).found_trouble();
+        assert!(
+            health.err.contains(what) && health.err.contains("make engine"),
+            "{health:?}"
+        );
         for arguments in [
             &["list"][..],
             &["team", "list"],

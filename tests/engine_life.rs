@@ -217,12 +217,35 @@ fn what_keeps_an_engine_from_starting_is_said_with_a_next_step() {
     let path = directory.path().to_str().expect("text");
     let text_file = directory.path().join("no-library");
     std::fs::write(&text_file, "hello").expect("written");
-    let cases: [(&str, &str, &str); 3] = [
+    // As a download that was interrupted leaves it; to load it would be death by SIGBUS.
+    let cut_off = directory.path().join("cut-off.so");
+    let cache = directory.path().join("cache");
+    let library = library();
+    let version = library.parent().and_then(Path::file_name);
+    let cached = cache.join("prefill/libchdb").join(version.expect("a name"));
+    std::fs::create_dir_all(&cached).expect("a cache");
+    let mut start = vec![0; 4096];
+    std::fs::File::open(&library)
+        .and_then(|mut file| file.read_exact(&mut start))
+        .expect("the library's start");
+    std::fs::write(&cut_off, &start).expect("written");
+    std::fs::write(cached.join("libchdb.so"), &start).expect("written");
+    let cases: [(&str, &str, &str); 5] = [
         ("PREFILL_LIBCHDB", "/nothing/libchdb.so", "which is no file"),
         (
             "PREFILL_LIBCHDB",
             text_file.to_str().expect("text"),
-            "as libchdb",
+            "which is no 64-bit ELF shared object",
+        ),
+        (
+            "PREFILL_LIBCHDB",
+            cut_off.to_str().expect("text"),
+            "which is cut off: it has 4096 of at least ",
+        ),
+        (
+            "XDG_CACHE_HOME",
+            cache.to_str().expect("text"),
+            "has a wrong checksum: expected ",
         ),
         ("XDG_CACHE_HOME", path, "is not installed"),
     ];
@@ -242,7 +265,7 @@ fn what_keeps_an_engine_from_starting_is_said_with_a_next_step() {
         .output();
     let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
     assert!(said.contains("chdb_set_signal_handlers_enabled"), "{said}");
-    assert!(library().is_file());
+    assert!(library.is_file());
 }
 
 #[tokio::test]
@@ -280,6 +303,21 @@ async fn attach_gives_the_engines_own_reason() {
             .next_step()
             .is_some_and(|hint| hint.contains("make engine"))
     );
+    // One that says nothing is not told with the words of an earlier one.
+    let log = directory.path().join("engine.log");
+    assert!(log.metadata().expect("the log").len() > 0);
+    for (text, expected) in [
+        ("exit 3", "it ended with exit status: 3"),
+        ("kill -KILL $$", "it ended with signal: 9 (SIGKILL)"),
+        ("echo error: out of luck >&2; exit 1", "out of luck"),
+    ] {
+        std::fs::write(&script, format!("#!/bin/sh\n{text}\n")).expect("written");
+        let error = Engine::attach(directory.path(), Some(&script)).await;
+        assert_eq!(
+            error.err().expect("an error").chain(),
+            format!("failed to start the embedded ClickHouse: {expected}")
+        );
+    }
     // A data directory that cannot be one.
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("written");

@@ -1,13 +1,33 @@
 //! The words of the command line.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use uuid::Uuid;
 
 use crate::calendar::{Day, TeamId};
 use crate::request::Asked;
+
+/// A number, for people who typed something else.
+fn whole_number(text: &str) -> Result<i64, String> {
+    text.parse::<i64>()
+        .map_err(|error| told_of_number(text, &error, ""))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse::<u16>()
+        .map_err(|error| told_of_number(text, &error, " from 0 to 65535"))
+}
+
+fn told_of_number(text: &str, error: &ParseIntError, range: &str) -> String {
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow if range.is_empty() => {
+            format!("{text:?} is out of range")
+        }
+        _ => format!("{text:?} is no whole number{range}"),
+    }
+}
 
 /// Keeps the pre-aggregated web analytics tables of ClickHouse filled, by itself.
 #[derive(Debug, Parser)]
@@ -122,7 +142,7 @@ pub struct TeamAdd {
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     pub timezone: String,
     /// The team's own number of days
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_negative_numbers = true)]
     pub backfill_days: Option<i64>,
     /// The team's warehouse, where there are several
     #[arg(long, value_name = "NAME")]
@@ -145,7 +165,7 @@ pub struct TeamSet {
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
     /// The team's own number of days
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_negative_numbers = true)]
     pub backfill_days: Option<i64>,
     /// The team's warehouse, where there are several
     #[arg(long, value_name = "NAME")]
@@ -158,7 +178,7 @@ pub struct Backfill {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it [default: the team's own, else 7]
-    #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number, conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
     pub days: Option<i64>,
     /// The first day, YYYY-MM-DD in the team's time zone
     #[arg(long, value_name = "DATE")]
@@ -193,7 +213,7 @@ pub struct Validate {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
     /// Today and that many days before it
-    #[arg(long, value_name = "N", conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number, conflicts_with_all = ["date_start", "date_end"], allow_negative_numbers = true)]
     pub days: Option<i64>,
     /// The first day, YYYY-MM-DD in the team's time zone [default: all days the team should have]
     #[arg(long, value_name = "DATE")]
@@ -225,7 +245,7 @@ pub struct Cleanup {
 #[derive(Debug, Args)]
 pub struct Status {
     /// The task's id, as backfill --async prints it
-    pub task: Option<Uuid>,
+    pub task: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +255,7 @@ pub struct Metrics {
         long,
         value_name = "N",
         default_value_t = 7,
+        value_parser = whole_number,
         allow_negative_numbers = true
     )]
     pub days: i64,
@@ -255,7 +276,7 @@ pub struct ImportAccessLog {
     /// The team
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
-    /// The site's host, where the log does not say it
+    /// The site's host, for lines of which neither virtual host nor target says it
     #[arg(long)]
     pub host: Option<String>,
     /// Keep the page views of robots
@@ -267,7 +288,7 @@ pub struct ImportAccessLog {
 pub struct ImportJsonl {
     /// The events, plain or gzip; - for standard input
     pub file: PathBuf,
-    /// The team of events that name none
+    /// The team of events that name none; lines that name another team are left out and counted
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,
 }
@@ -311,7 +332,7 @@ pub struct Demo {
 #[derive(Debug, Args)]
 pub struct Engine {
     /// The port on 127.0.0.1; 0 takes any free one
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = port, allow_negative_numbers = true)]
     pub port: u16,
     /// Fetch the library into the user's cache and end
     #[arg(long, conflicts_with_all = ["port", "until_unused"])]

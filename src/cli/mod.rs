@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +16,7 @@ use crate::cli::arguments::{Arguments, Command, Everywhere, LogFormat};
 use crate::config::{Config, default_data_dir};
 use crate::error::{Class, Context, Error, Result};
 use crate::output;
+use crate::rollup::Tables;
 use crate::service::Place;
 
 /// How a command ended, when it did not fail.
@@ -60,19 +61,47 @@ pub fn main() -> ExitCode {
 /// Help and version, or what is wrong with the words of the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     drop(error.print());
-    if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        output::line(
-            serde_json::json!({
-                "status": "error",
-                "error": first.trim_start_matches("error: "),
-                "hint": "run prefill help",
-            })
-            .to_string(),
-        );
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if error.use_stderr() && words.iter().any(|word| word == "--json") {
+        output::object(&serde_json::json!({
+            "status": "error",
+            "error": in_one_line(&error.to_string()),
+            "hint": format!("run {} --help", named_command(&words)),
+        }));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What clap says up to its first blank line, after which come tips and usage: some of its errors
+/// name what is missing on lines of their own.
+fn in_one_line(said: &str) -> String {
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let line = lines.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// The command that the words name, as far as they do: `prefill team add`.
+fn named_command(words: &[String]) -> String {
+    let mut command = &Arguments::command();
+    let mut named = command.get_name().to_owned();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        // The value of an option may be called like a command.
+        if ["--data-dir", "--config", "--log-format"].contains(&word.as_str()) {
+            words.next();
+        } else if let Some(next) = command.find_subcommand(word) {
+            command = next;
+            named = format!("{named} {word}");
+        }
+    }
+    named
 }
 
 fn run(arguments: Arguments) -> Result<Ended> {
@@ -108,6 +137,13 @@ fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundi
         None => default_data_dir()?,
     };
     let config = Config::load(everywhere.config.as_deref(), &data_dir)?;
+    // So that every command refuses wrong names, and not only those that use them.
+    for (name, warehouse) in &config.warehouses {
+        Tables::new(warehouse).map_err(|error| match config.warehouses.len() {
+            1 => error,
+            _ => error.while_doing(format!("the warehouse {name} is not usable")),
+        })?;
+    }
     Ok(Surroundings {
         place: Place {
             data_dir,
@@ -164,5 +200,22 @@ fn log_to_stderr(arguments: &Arguments) {
     match arguments.everywhere.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_the_one_that_the_words_name_and_not_the_value_of_an_option() {
+        let named = |words: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            named_command(&words)
+        };
+        assert_eq!(named("backfill --days x"), "prefill backfill");
+        assert_eq!(named("--json team add --name list"), "prefill team add");
+        assert_eq!(named("--data-dir list health --x"), "prefill health");
+        assert_eq!(named("nonsense --json"), "prefill");
     }
 }

@@ -210,7 +210,8 @@ impl Stage {
     }
 
     fn heading(&self, text: &str) {
-        self.say(format!("\n{text}"));
+        self.say("");
+        self.say(text);
     }
 
     fn show(&self, rows: &Rows) {
@@ -437,7 +438,7 @@ async fn questions(stage: &Stage, prefill: &Prefill, site: &Site) -> Result<Vec<
 }
 
 fn tell(stage: &Stage, team: &str, question: &Question, rows: &Rows) {
-    stage.say(format!("\n{team}: {}", question.question));
+    stage.heading(&format!("{team}: {}", question.question));
     stage.show(rows);
     stage.say(format!(
         "raw events {:.1} ms, tables {:.1} ms: {:.0} times as fast, {}",

@@ -158,6 +158,8 @@ async fn ping(http: &reqwest::Client, card: &Card) -> bool {
 /// A child, and what becomes of it.
 struct Child {
     pid: u32,
+    /// Where its words begin in `engine.log`: what is before is of an earlier one.
+    log_from: u64,
     ended: watch::Receiver<Option<ExitStatus>>,
 }
 
@@ -176,8 +178,8 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
         let status = child.as_ref().and_then(|child| *child.ended.borrow());
         match (&child, status) {
             (None, _) => child = Some(spawn(place, program)?),
-            (Some(_), Some(status)) => {
-                let said = last_line(&place.log());
+            (Some(ended), Some(status)) => {
+                let said = last_line(&place.log(), ended.log_from);
                 // Somebody killed it while it started; it had nothing to say against starting.
                 if status.signal().is_some() && killed < KILLED {
                     killed += 1;
@@ -195,7 +197,8 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
             (Some(_), None) => {}
         }
         if Instant::now() > deadline {
-            let said = last_line(&place.log());
+            let from = child.as_ref().map_or(0, |child| child.log_from);
+            let said = last_line(&place.log(), from);
             return Err(Error::new(
                 Class::Later,
                 format!(
@@ -204,7 +207,7 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
                 ),
             )
             .caused_by(if said.is_empty() {
-                "engine.log is empty".to_owned()
+                "it said nothing".to_owned()
             } else {
                 said
             })
@@ -246,6 +249,7 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         options.create(true).append(true);
     }
     let log = options.open(&path).map_err(at)?;
+    let log_from = log.metadata().map_err(at)?.len();
     let mut child = Command::new(program)
         .arg("engine")
         .arg("--data-dir")
@@ -273,13 +277,21 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
     thread
         .spawn(wait)
         .classed(Class::Operator, || "failed to start a thread".to_owned())?;
-    Ok(Child { pid, ended })
+    Ok(Child {
+        pid,
+        log_from,
+        ended,
+    })
 }
 
-/// The last lines of the log that say something: the hint stands on a line of its own.
-fn last_line(log: &Path) -> String {
+/// The last lines of the log from a place on that say something: the hint stands on a line of its
+/// own.
+fn last_line(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
+    // A log that is shorter now was emptied by another process that started an engine, so all of
+    // it is new.
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    let text = String::from_utf8_lossy(text.get(from..).unwrap_or(&text)).into_owned();
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())

@@ -110,25 +110,33 @@ pub fn usable_cpu(has_avx2: bool) -> Result<()> {
     .hint("use a ClickHouse server on another machine: set the warehouse's url"))
 }
 
-/// Where the library is: `PREFILL_LIBCHDB`, else the user's cache.
+/// Where the library is: `PREFILL_LIBCHDB`, else the user's cache. A library that was cut off is
+/// refused here, because loading it would kill the process with SIGBUS. Half a gigabyte is read
+/// when nobody has checked the cache's copy yet.
 ///
 /// # Errors
 ///
-/// [`Class::Operator`] when it is not there.
+/// [`Class::Operator`] when it is not there, or not whole.
 pub fn locate() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("PREFILL_LIBCHDB").filter(|name| !name.is_empty()) {
         let path = PathBuf::from(named);
-        if path.is_file() {
-            return Ok(path);
-        }
-        let why = format!("PREFILL_LIBCHDB names {}, which is no file", path.display());
+        let why = if path.is_file() {
+            match flaw(&path)? {
+                None => return Ok(path),
+                Some(flaw) => flaw,
+            }
+        } else {
+            "which is no file".to_owned()
+        };
+        let why = format!("PREFILL_LIBCHDB names {}, {why}", path.display());
         return Err(
             Error::operator(why).hint("correct PREFILL_LIBCHDB, or unset it and run make engine")
         );
     }
-    this_package()?;
+    let (_, sum) = this_package()?;
     let path = cache()?.join(FILE);
     if path.is_file() {
+        usable(&path, sum)?;
         return Ok(path);
     }
     Err(Error::operator(format!(
@@ -209,17 +217,39 @@ fn wrong_sum(path: &Path, expected: &str, found: &str) -> Error {
     .hint("run make engine again; if it stays, the registry or a proxy serves something else")
 }
 
-/// Whether the file in the cache is the pinned one. Half a gigabyte is hashed once; after that a
-/// note beside it with sum, size and time of change is believed.
-fn verified(library: &Path, sum: &str) -> Result<bool> {
-    if std::fs::read_to_string(note(library)).ok() == stamp(library, sum) {
-        return Ok(true);
+/// Refuses a file in the cache that is not the pinned one. It stays: the next fetch, which holds
+/// the lock, replaces it.
+fn usable(library: &Path, sum: &str) -> Result<()> {
+    match wrong(library, sum)? {
+        None => Ok(()),
+        Some(found) => Err(Error::operator(format!(
+            "{} has a wrong checksum: expected {sum}, got {found}",
+            library.display()
+        ))
+        .hint("run make engine (or prefill engine --fetch), which replaces it")),
+    }
+}
+
+/// The checksum of the file in the cache where it is not the pinned one. Half a gigabyte is hashed
+/// once; after that a note beside it with sum, size and time of change is believed.
+fn wrong(library: &Path, sum: &str) -> Result<Option<String>> {
+    let noted = std::fs::read_to_string(note(library)).ok();
+    if noted.is_some() && noted == stamp(library, sum) {
+        return Ok(None);
     }
     let found = sha256(library)?;
     if found == sum {
         mark(library, sum);
-        return Ok(true);
+        return Ok(None);
     }
+    Ok(Some(found))
+}
+
+/// Whether the file in the cache is the pinned one; another is removed.
+fn verified(library: &Path, sum: &str) -> Result<bool> {
+    let Some(found) = wrong(library, sum)? else {
+        return Ok(true);
+    };
     let at = || {
         format!(
             "failed to remove {}, whose checksum is wrong",
@@ -241,13 +271,67 @@ fn stamp(library: &Path, sum: &str) -> Option<String> {
     Some(format!("{sum} {} {}\n", meta.len(), changed.as_nanos()))
 }
 
-/// Writes the note; without it the next fetch only hashes again.
+/// Writes the note; without it the file is only hashed again.
 fn mark(library: &Path, sum: &str) {
     if let Some(stamp) = stamp(library, sum)
         && let Err(error) = std::fs::write(note(library), stamp)
     {
         tracing::debug!(%error, "failed to note that the library was verified");
     }
+}
+
+/// What keeps somebody's own copy from being a whole shared object for this machine. Its checksum
+/// is not known, so this finds what was cut off, and not what was changed.
+fn flaw(path: &Path) -> Result<Option<String>> {
+    let at = || format!("failed to read {}", path.display());
+    let failed = |error| {
+        Error::operator(at())
+            .caused_by(error)
+            .hint("correct PREFILL_LIBCHDB, or unset it and run make engine")
+    };
+    let file = File::open(path).map_err(failed)?;
+    let size_bytes = file.metadata().map_err(failed)?.len();
+    let mut header = Vec::new();
+    (&file)
+        .take(ELF_HEADER_BYTES)
+        .read_to_end(&mut header)
+        .map_err(failed)?;
+    Ok(elf_flaw(&header, size_bytes, std::env::consts::ARCH))
+}
+
+/// The length of the header of a 64-bit ELF file (elf(5), `Elf64_Ehdr`).
+const ELF_HEADER_BYTES: u64 = 64;
+
+/// What keeps a file with this header and of this size from being a whole shared object for a
+/// machine. The table of sections is the end of a file as linkers write it.
+fn elf_flaw(header: &[u8], size_bytes: u64, arch: &str) -> Option<String> {
+    // EI_MAG, and of EI_CLASS and EI_DATA 64 bits, little endian.
+    const IDENTITY: &[u8] = b"\x7fELF\x02\x01";
+    const SHARED_OBJECT: u16 = 3;
+    let machine: u16 = match arch {
+        "x86_64" => 62,
+        "aarch64" => 183,
+        _ => return None,
+    };
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let whole = ELF_HEADER_BYTES as usize;
+    if header.len() < whole || !header.starts_with(IDENTITY) {
+        return Some("which is no 64-bit ELF shared object".to_owned());
+    }
+    let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let sections_from = u64::from_le_bytes(header[40..48].try_into().ok()?);
+    if short(16) != SHARED_OBJECT {
+        return Some("which is an ELF file but no shared object".to_owned());
+    }
+    if short(18) != machine {
+        return Some(format!("which is not for this machine ({arch})"));
+    }
+    let sections_bytes = u64::from(short(58)) * u64::from(short(60));
+    let least_bytes = sections_from.saturating_add(sections_bytes);
+    (least_bytes > size_bytes)
+        .then(|| format!("which is cut off: it has {size_bytes} of at least {least_bytes} bytes"))
 }
 
 fn sha256(path: &Path) -> Result<String> {
@@ -444,9 +528,65 @@ mod tests {
         std::fs::write(&unpacked, "hello").expect("written");
         install(&unpacked, &library, found).expect("installed");
         assert!(verified(&library, found).expect("readable"));
+        // Without its note it is hashed before it is used, and noted.
+        std::fs::remove_file(note(&library)).expect("removed");
+        usable(&library, found).expect("whole");
+        assert!(note(&library).is_file());
+        // Cut off behind our back: refused with both sums, and left to the next fetch.
+        std::fs::write(&library, "hell").expect("written");
+        let error = usable(&library, found).expect_err("refused");
+        assert!(
+            error
+                .chain()
+                .contains(&format!("has a wrong checksum: expected {found}, got ")),
+            "{}",
+            error.chain()
+        );
+        assert!(
+            error
+                .next_step()
+                .is_some_and(|hint| hint.contains("make engine"))
+        );
+        assert!(library.is_file());
         // Changed behind our back: hashed again, and removed.
         std::fs::write(&library, "other").expect("written");
         assert!(!verified(&library, found).expect("readable"));
         assert!(!library.exists());
+    }
+
+    #[test]
+    fn an_own_copy_has_to_be_a_whole_shared_object_for_this_machine() {
+        let header = |kind: u16, machine: u16, sections_from: u64| {
+            let mut header = vec![0; 64];
+            header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            header[16..18].copy_from_slice(&kind.to_le_bytes());
+            header[18..20].copy_from_slice(&machine.to_le_bytes());
+            header[40..48].copy_from_slice(&sections_from.to_le_bytes());
+            header[58..60].copy_from_slice(&64_u16.to_le_bytes());
+            header[60..62].copy_from_slice(&34_u16.to_le_bytes());
+            header
+        };
+        let flaw = |header: &[u8], size| elf_flaw(header, size, "x86_64").unwrap_or_default();
+        let good = header(3, 62, 1_000);
+        let end = 1_000 + 64 * 34;
+        assert_eq!(flaw(&good, end), "");
+        assert_eq!(
+            flaw(&good, end - 1),
+            "which is cut off: it has 3175 of at least 3176 bytes"
+        );
+        assert_eq!(
+            flaw(&good[..63], end),
+            "which is no 64-bit ELF shared object"
+        );
+        assert_eq!(flaw(b"", 0), "which is no 64-bit ELF shared object");
+        assert_eq!(
+            flaw(&header(2, 62, 1_000), end),
+            "which is an ELF file but no shared object"
+        );
+        assert_eq!(
+            flaw(&header(3, 183, 1_000), end),
+            "which is not for this machine (x86_64)"
+        );
+        assert!(flaw(&header(3, 62, u64::MAX), end).starts_with("which is cut off"));
     }
 }

@@ -120,23 +120,23 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
 
 /// Opens the library and starts the engine, which blocks for a tenth of a second.
 async fn start(place: &Place) -> Result<Arc<Core>> {
-    let library = super::fetch::locate()?;
-    let (place, path) = (place.clone(), library.clone());
-    let started = tokio::task::spawn_blocking(move || -> Result<Option<Core>> {
+    let place = place.clone();
+    let started = tokio::task::spawn_blocking(move || -> Result<Core> {
+        let library = super::fetch::locate()?;
         let data = place.data();
         std::fs::create_dir_all(&data)
             .map_err(|error| unusable(format!("failed to create {}", data.display()), error))?;
         let config = place.path().join("engine.xml");
         place.write_private(&config, CONFIG.as_bytes())?;
-        Ok(Core::start(Library::open(&path)?, &data, &config))
+        Core::start(Library::open(&library)?, &data, &config).ok_or_else(|| {
+            Error::operator(format!("{} did not start the engine", library.display()))
+                .hint("the lines above, or in engine.log of the data directory, say why")
+        })
     });
     let core = started
         .await
         .classed(Class::Never, || "the engine's start panicked".to_owned())??;
-    core.map(Arc::new).ok_or_else(|| {
-        Error::operator(format!("{} did not start the engine", library.display()))
-            .hint("the lines above, or in engine.log of the data directory, say why")
-    })
+    Ok(Arc::new(core))
 }
 
 /// The configuration of the engine. Without one it reads files of the working and the home

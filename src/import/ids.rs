@@ -1,7 +1,8 @@
 //! How an import names persons and events: by what their lines say, so that importing twice, or a
 //! longer version of a file, gives the same names.
 
-use uuid::Uuid;
+use sha1::{Digest as _, Sha1};
+use uuid::{Builder, Uuid};
 
 /// Names persons by address and user agent. Chosen at random; changing it renames everybody.
 pub const PERSON_NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_55a6_8b0e_4f0e_9a53_4e8c_1f27_0d61);
@@ -10,28 +11,43 @@ pub const DISTINCT_ID_NAMESPACE: Uuid = Uuid::from_u128(0x5a1e_c7d2_93b4_4d6f_8c
 /// Names events by team and line. Chosen at random; changing it imports every file a second time.
 pub const EVENT_NAMESPACE: Uuid = Uuid::from_u128(0x2f6b_9d04_61c7_4b8a_b5f9_d3a0_7ce1_94b8);
 
+/// The version-5 UUID of a name, given in parts. `Uuid::new_v5` wants it in one piece, and its SHA-1
+/// does not use the processor's own instructions: it was a fifth of the reading of a log (perf, a
+/// million lines, 2026-11-24).
+pub(super) fn named(namespace: &Uuid, name: &[&[u8]]) -> Uuid {
+    let mut hash = Sha1::new();
+    hash.update(namespace.as_bytes());
+    for part in name {
+        hash.update(part);
+    }
+    let hash: [u8; 20] = hash.finalize().into();
+    let [first @ .., _, _, _, _] = hash;
+    Builder::from_sha1_bytes(first).into_uuid()
+}
+
 /// The person who has this address and user agent: the version-5 UUID of both, a line each.
 pub(super) fn person_of_client(address: &[u8], user_agent: &[u8]) -> Uuid {
-    Uuid::new_v5(&PERSON_NAMESPACE, &[address, b"\n", user_agent].concat())
+    named(&PERSON_NAMESPACE, &[address, b"\n", user_agent])
 }
 
 /// The person who has this distinct id in a team.
 pub(super) fn person_of_distinct_id(team_id: i64, distinct_id: &str) -> Uuid {
-    let name = format!("{team_id}\n{distinct_id}");
-    Uuid::new_v5(&DISTINCT_ID_NAMESPACE, name.as_bytes())
+    let team = team_id.to_string();
+    let name = [team.as_bytes(), b"\n", distinct_id.as_bytes()];
+    named(&DISTINCT_ID_NAMESPACE, &name)
 }
 
 /// The event of a line, given without its line break.
 pub(super) fn event_of_line(team_id: i64, line: &[u8]) -> Uuid {
     let team = team_id.to_string();
-    Uuid::new_v5(&EVENT_NAMESPACE, &[team.as_bytes(), b"\n", line].concat())
+    named(&EVENT_NAMESPACE, &[team.as_bytes(), b"\n", line])
 }
 
 /// The event of a line that an input had `before` times already; `first` is that of the first.
 pub(super) fn event_of_repeated_line(first: Uuid, before: u32) -> Uuid {
     match before {
         0 => first,
-        _ => Uuid::new_v5(&first, &before.to_be_bytes()),
+        _ => named(&first, &[&before.to_be_bytes()]),
     }
 }
 

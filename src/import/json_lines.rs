@@ -2,10 +2,11 @@
 //!
 //! A line of the contract has the names of [`Event`]'s fields as keys. A line with `properties` is
 //! one of PostHog's, `{uuid, event, distinct_id, timestamp, properties}`; its properties may be an
-//! object or, as ClickHouse exports them, a string that holds one. Nothing is guessed: a value of
-//! the wrong type makes its line unreadable, a field that the contract hasn't is counted by name
-//! (PostHog's other properties are not: every event has dozens), and a line of another team than
-//! the one asked for is refused.
+//! object or, as ClickHouse exports them, a string that holds one. Nothing is guessed: without a
+//! readable event, person, time and team a line is unreadable; any other field whose value is of a
+//! wrong type, or a number out of range, is left empty and counted by name; so is a field that the
+//! contract hasn't (PostHog's other properties are not: every event has dozens); and a line of
+//! another team than the one asked for is left out and counted.
 //!
 //! Times are text, RFC 3339 or `YYYY-MM-DD hh:mm:ss[.ffffff]` in UTC, or numbers since 1970: seconds,
 //! or milliseconds from 10^11 on, which as seconds would be the year 5138.
@@ -38,13 +39,28 @@ const TIME_LIMIT: i64 = 4_291_747_200_000_000;
 /// What can be wrong with a line.
 type Reason = String;
 
+/// Why a line is not kept.
+#[derive(Debug, PartialEq, Eq)]
+enum LeftOut {
+    Unreadable(Reason),
+    OtherTeam(i64),
+}
+
+impl From<Reason> for LeftOut {
+    fn from(reason: Reason) -> Self {
+        Self::Unreadable(reason)
+    }
+}
+
 /// Reads events from JSON lines, one at a time.
 ///
-/// Lines that can't be read are counted and left out. An item is an error when reading fails, and,
-/// at the end, when not one of the lines could be read.
+/// Lines that can't be read and lines of another team are counted and left out. An item is an error
+/// when reading fails, and, at the end, when not one of the lines was kept because of that.
 pub struct JsonLines<R: Read> {
     lines: Lines<R>,
     team_id: Option<i64>,
+    /// The first team that a line was left out for.
+    other_team: Option<i64>,
     report: ImportReport,
     uuids: HashSet<Uuid>,
     persons: HashSet<Uuid>,
@@ -55,11 +71,12 @@ pub struct JsonLines<R: Read> {
 }
 
 impl<R: Read> JsonLines<R> {
-    /// `team_id` is the team of lines that name none; lines of another team are refused.
+    /// `team_id` is the team of lines that name none; lines that name another team are left out.
     pub fn new(input: R, team_id: Option<i64>) -> Result<Self> {
         Ok(Self {
             lines: Lines::new(input, LINE_LIMIT_BYTES)?,
             team_id,
+            other_team: None,
             report: ImportReport::default(),
             uuids: HashSet::new(),
             persons: HashSet::new(),
@@ -96,7 +113,12 @@ impl<R: Read> JsonLines<R> {
             }
             let mut event = match read_event(text, self.team_id, &mut self.report) {
                 Ok(event) => event,
-                Err(reason) => {
+                Err(LeftOut::OtherTeam(team)) => {
+                    self.report.other_team += 1;
+                    self.other_team.get_or_insert(team);
+                    continue;
+                }
+                Err(LeftOut::Unreadable(reason)) => {
                     self.report.add_unreadable(number, reason, text);
                     continue;
                 }
@@ -122,6 +144,17 @@ impl<R: Read> JsonLines<R> {
                 self.report.sessions += 1;
             }
             return Ok(Some(event));
+        }
+        if let (Some(asked), Some(other)) = (self.team_id, self.other_team)
+            && self.report.all_are_of_other_teams()
+        {
+            return Err(Error::misuse(format!(
+                "not one of {} lines is an event of team {asked}: {} of them name other teams, the first one team {other}",
+                self.report.lines, self.report.other_team
+            ))
+            .hint(format!(
+                "leave --team-id out to import events for the teams that they name, or name theirs: --team-id {other}"
+            )));
         }
         if self.report.nothing_was_readable() {
             return Err(Error::misuse(format!(
@@ -152,11 +185,18 @@ fn read_event(
     text: &[u8],
     team_id: Option<i64>,
     report: &mut ImportReport,
-) -> Result<Event, Reason> {
+) -> Result<Event, LeftOut> {
     let fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| format!("no JSON object: {error}"))?;
     let mut fields = Fields(fields);
+    let own_team = fields.integer("team_id")?;
+    let team_id = match (own_team, team_id) {
+        (None, None) => return Err(LeftOut::Unreadable("no team_id: give --team-id".to_owned())),
+        (Some(own), Some(asked)) if own != asked => return Err(LeftOut::OtherTeam(own)),
+        (Some(team), _) | (None, Some(team)) => team,
+    };
     let mut event = Event {
+        team_id,
         uuid: fields.uuid("uuid")?,
         event: fields.text("event")?,
         distinct_id: fields.text("distinct_id")?,
@@ -164,27 +204,20 @@ fn read_event(
         timestamp: fields.time("timestamp")?,
         ..Event::default()
     };
-    let own_team = fields.integer("team_id")?;
-    event.team_id = match (own_team, team_id) {
-        (None, None) => return Err("no team_id: give --team-id".to_owned()),
-        (Some(own), Some(asked)) if own != asked => {
-            report.other_team += 1;
-            return Err(format!("of team {own}, not of team {asked}"));
-        }
-        (Some(team), _) | (None, Some(team)) => team,
-    };
     if event.event.is_empty() {
-        return Err("no event".to_owned());
+        return Err(LeftOut::Unreadable("no event".to_owned()));
     }
     if event.person_id.is_nil() {
         if event.distinct_id.is_empty() {
-            return Err("neither distinct_id nor person_id".to_owned());
+            return Err(LeftOut::Unreadable(
+                "neither distinct_id nor person_id".to_owned(),
+            ));
         }
         event.person_id = person_of_distinct_id(event.team_id, &event.distinct_id);
     }
     match fields.properties()? {
-        Some(mut properties) => properties.fill(&mut event, POSTHOG_NAMES)?,
-        None => fields.fill(&mut event, CONTRACT_NAMES)?,
+        Some(mut properties) => properties.fill(&mut event, POSTHOG_NAMES, report),
+        None => fields.fill(&mut event, CONTRACT_NAMES, report),
     }
     for name in fields.0.keys() {
         // The table fills it itself, so a line that carries it loses nothing.
@@ -261,7 +294,8 @@ impl Fields {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    fn fill(&mut self, event: &mut Event, names: &Names) -> Result<(), Reason> {
+    /// Fills what an event may have; a value that cannot be read leaves its field empty.
+    fn fill(&mut self, event: &mut Event, names: &Names, report: &mut ImportReport) {
         let texts = [
             &mut event.session_id,
             &mut event.host,
@@ -285,11 +319,18 @@ impl Fields {
             &mut event.region_name,
         ];
         for (field, name) in texts.into_iter().zip(names.texts) {
-            *field = self.text(name)?;
+            match self.text(name) {
+                Ok(text) => *field = text,
+                Err(_) => report.add_emptied_field(name),
+            }
         }
-        event.viewport_width = self.integer(names.viewport[0])?.unwrap_or(0);
-        event.viewport_height = self.integer(names.viewport[1])?.unwrap_or(0);
-        Ok(())
+        let numbers = [&mut event.viewport_width, &mut event.viewport_height];
+        for (field, name) in numbers.into_iter().zip(names.viewport) {
+            match self.integer(name) {
+                Ok(number) => *field = number.unwrap_or_default(),
+                Err(_) => report.add_emptied_field(name),
+            }
+        }
     }
 
     /// Text; a number is as good as its text (`utm_term=5`). Empty where there is none.
@@ -366,10 +407,13 @@ fn wrong_type(name: &str, expected: &str, found: &Value) -> Reason {
     format!("{name} is not {expected}: {found}")
 }
 
-/// The nearest whole number; the ends of the range stand for what is beyond them.
+/// The nearest whole number, where it is one of 64 bits.
 fn rounded(number: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "as documented")]
-    number.is_finite().then(|| number.round() as i64)
+    // 2^63 is a double, and the largest i64 is none.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    let number = number.round();
+    #[expect(clippy::cast_possible_truncation, reason = "it is in range")]
+    (-LIMIT..LIMIT).contains(&number).then_some(number as i64)
 }
 
 fn time_of_text(text: &str) -> Option<i64> {
@@ -571,13 +615,20 @@ mod tests {
             line[name] = value;
             reason(&line)
         };
-        assert_eq!(line("team_id", json!(8)), "of team 8, not of team 7");
         assert_eq!(
             line("team_id", json!("x")),
             "team_id is not a whole number: \"x\""
         );
         assert_eq!(line("uuid", json!("x")), "uuid is not a UUID: \"x\"");
-        assert_eq!(line("host", json!(["x"])), "host is not text: [\"x\"]");
+        assert_eq!(line("event", json!(["x"])), "event is not text: [\"x\"]");
+        assert_eq!(
+            line("distinct_id", json!(true)),
+            "distinct_id is not text: true"
+        );
+        assert_eq!(
+            line("team_id", json!(1e30)),
+            "team_id is not a whole number: 1e+30"
+        );
         assert_eq!(line("event", Value::Null), "no event");
         assert_eq!(
             line("distinct_id", json!("")),
@@ -590,6 +641,91 @@ mod tests {
         assert!(line("properties", json!("{")).starts_with("properties hold no JSON object"));
         assert!(reason(&json!([1])).starts_with("no JSON object: "));
         assert!(reason(&json!({})).starts_with("no timestamp"));
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_or_out_of_range_leaves_its_field_empty_and_is_counted() {
+        let line = |fields: Value, properties: Value| {
+            let mut line = json!({"event": "a", "distinct_id": "b", "timestamp": 1});
+            let all = line.as_object_mut().expect("an object");
+            all.extend(fields.as_object().expect("an object").clone());
+            if !properties.is_null() {
+                all.insert("properties".to_owned(), properties);
+            }
+            line.to_string()
+        };
+        let text = [
+            line(
+                json!({"host": ["x"], "os": "Linux", "viewport_width": "wide", "viewport_height": i64::MAX}),
+                Value::Null,
+            ),
+            line(
+                json!({"host": {}, "session_id": false, "viewport_width": 9_223_372_036_854_775_808_u64}),
+                Value::Null,
+            ),
+            line(
+                json!({}),
+                json!({"utm_medium": ["a"], "gclid": true, "$os": false, "$browser": "Firefox",
+                    "$viewport_width": 1e300, "$viewport_height": -1e300, "$lib": [1]}),
+            ),
+        ]
+        .join("\n");
+        let (events, report) = read(&text, Some(7));
+        assert_eq!((events.len(), report.unreadable), (3, 0));
+        assert_eq!(
+            (&*events[0].host, &*events[0].os, &*events[1].session_id),
+            ("", "Linux", "")
+        );
+        assert_eq!(&*events[2].browser, "Firefox");
+        let sizes = |event: &Event| (event.viewport_width, event.viewport_height);
+        assert_eq!(sizes(&events[0]), (0, i64::MAX));
+        assert_eq!((sizes(&events[1]), sizes(&events[2])), ((0, 0), (0, 0)));
+        let counts: Vec<(&str, u64)> = report
+            .emptied_fields
+            .iter()
+            .map(|(name, count)| (&**name, *count))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("$os", 1),
+                ("$viewport_height", 1),
+                ("$viewport_width", 1),
+                ("gclid", 1),
+                ("host", 2),
+                ("session_id", 1),
+                ("utm_medium", 1),
+                ("viewport_width", 2),
+            ]
+        );
+        assert!(report.ignored_fields.is_empty());
+    }
+
+    #[test]
+    fn lines_of_another_team_than_the_one_asked_for_are_left_out_and_are_not_unreadable() {
+        let line = |team: i64| {
+            json!({"event": "a", "distinct_id": "b", "timestamp": 1, "team_id": team}).to_string()
+        };
+        let text = [line(8), line(7), line(9)].join("\n");
+        let (events, report) = read(&text, Some(7));
+        assert_eq!((events.len(), events[0].team_id), (1, 7));
+        assert_eq!((report.other_team, report.unreadable), (2, 0));
+        assert_eq!(read(&text, None).0.len(), 3);
+        // Whatever else is wrong with it, it is another team's.
+        let others = format!("{}\n{{\"team_id\":9}}\n\nhello", line(8));
+        let mut lines = JsonLines::new(others.as_bytes(), Some(7)).expect("readable");
+        let error = lines.next().expect("an item").expect_err("nothing of 7");
+        assert_eq!(error.class(), crate::error::Class::Misuse);
+        assert_eq!(
+            error.to_string(),
+            "not one of 4 lines is an event of team 7: 2 of them name other teams, the first one team 8"
+        );
+        assert_eq!(
+            error.next_step(),
+            Some(
+                "leave --team-id out to import events for the teams that they name, or name theirs: --team-id 8"
+            )
+        );
     }
 
     #[test]

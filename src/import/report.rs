@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// How many unreadable lines are shown.
 const SHOWN: usize = 5;
-/// How many characters of an unreadable line are shown.
+/// How many characters of an unreadable line are shown, an escaped one counted as it is shown.
 const SHOWN_CHARACTERS: usize = 120;
 /// How many names of ignored fields are kept; the rest is counted under `…`.
 const NAMED_FIELDS: usize = 100;
@@ -42,8 +42,11 @@ pub struct ImportReport {
     pub duplicates: u64,
     /// JSON lines: events kept that belong to no session, which the rollups leave out.
     pub without_session: u64,
-    /// JSON lines: unreadable because they are of another team than the one asked for.
+    /// JSON lines: of another team than the one asked for.
     pub other_team: u64,
+    /// JSON lines: fields of events kept that were left empty, because their value was of a wrong
+    /// type or out of range, and how often.
+    pub emptied_fields: BTreeMap<String, u64>,
     /// JSON lines: fields that are not in the events contract, and how often they came.
     pub ignored_fields: BTreeMap<String, u64>,
 
@@ -92,6 +95,10 @@ impl ImportReport {
         }
     }
 
+    pub(super) fn add_emptied_field(&mut self, name: &str) {
+        *self.emptied_fields.entry(name.to_owned()).or_default() += 1;
+    }
+
     /// Counts an event that happened at `timestamp` microseconds.
     pub(super) fn add_event(&mut self, timestamp: i64, is_page_view: bool) {
         self.events += 1;
@@ -108,17 +115,13 @@ impl ImportReport {
         self.unreadable > 0 && self.unreadable + self.blank == self.lines
     }
 
-    /// The first unreadable lines for a person: `line 1: no date in brackets: hello`.
-    pub fn unreadable_lines(&self) -> String {
-        let lines: Vec<String> = self
-            .first_unreadable
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        lines.join("\n")
+    /// True when all lines that could be read are of other teams than the one asked for.
+    pub(super) fn all_are_of_other_teams(&self) -> bool {
+        self.other_team > 0 && self.other_team + self.unreadable + self.blank == self.lines
     }
 
-    /// The first of them alone, for an error, which has one line.
+    /// The first line that could not be read, for an error, which has one line:
+    /// `line 1: no date in brackets: hello`.
     pub(super) fn first_unreadable_line(&self) -> String {
         self.first_unreadable
             .first()
@@ -139,23 +142,21 @@ fn excerpt(text: &[u8]) -> String {
     // of a megabyte is not looked at.
     let start = &text[..text.len().min(4 * SHOWN_CHARACTERS)];
     let mut shown = String::new();
-    let text_is_longer = start.len() < text.len();
-    let mut characters = String::from_utf8_lossy(start).into_owned();
-    let cut = characters
-        .char_indices()
-        .nth(SHOWN_CHARACTERS)
-        .map(|(at, _)| at);
-    if let Some(at) = cut {
-        characters.truncate(at);
-    }
-    for character in characters.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
+    let mut room = SHOWN_CHARACTERS;
+    for character in String::from_utf8_lossy(start).chars() {
+        let escaped = character.is_control().then(|| character.escape_default());
+        let length = escaped.as_ref().map_or(1, ExactSizeIterator::len);
+        let Some(left) = room.checked_sub(length) else {
+            shown.push('…');
+            return shown;
+        };
+        room = left;
+        match escaped {
+            Some(escaped) => shown.extend(escaped),
+            None => shown.push(character),
         }
     }
-    if cut.is_some() || text_is_longer {
+    if start.len() < text.len() {
         shown.push('…');
     }
     shown
@@ -180,6 +181,14 @@ mod tests {
         assert_eq!(
             excerpt("ü".repeat(2000).as_bytes()),
             format!("{}…", "ü".repeat(120))
+        );
+        assert_eq!(excerpt(&[0; 1000]), format!("{}…", "\\u{0}".repeat(24)));
+        assert_eq!(excerpt(&[0; 24]), "\\u{0}".repeat(24));
+        // No escape is cut in two.
+        let before_the_end = format!("{}\0", "x".repeat(116));
+        assert_eq!(
+            excerpt(before_the_end.as_bytes()),
+            format!("{}…", "x".repeat(116))
         );
     }
 

@@ -5,6 +5,8 @@
 
 use uuid::Uuid;
 
+use super::ids::named;
+
 /// A gap longer than this ends a session.
 const LONGEST_GAP_SECONDS: i64 = 30 * 60;
 /// A session is over when this much has passed since its start.
@@ -46,7 +48,7 @@ impl OpenSession {
 /// Its random bits are a hash of person and start, so that importing twice gives the same sessions.
 /// Two sessions of a person never start in the same second, so it is unique.
 pub(super) fn session_id(person: Uuid, start_seconds: i64) -> Uuid {
-    let hash = Uuid::new_v5(&person, &start_seconds.to_be_bytes());
+    let hash = named(&person, &[&start_seconds.to_be_bytes()]);
     let mut bits = [0; 10];
     // Bytes 6 and 8 of the hash hold its version and variant.
     bits[..6].copy_from_slice(&hash.as_bytes()[..6]);

@@ -83,6 +83,10 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         note(format!("{day} failed: {error}"));
     }
     match status {
+        // With --force it would fill again what it has just filled.
+        "interrupted" if asked.force => {
+            note("hint: run it again without --force to go on; what is filled stays");
+        }
         "interrupted" => note("hint: run the same command again to go on; what is filled stays"),
         "failed" => note(
             "hint: mend the cause and run the same command again: only what failed is done again",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::calendar::TeamId;
 use crate::cli::arguments::{ImportAccessLog, ImportJsonl};
 
 use super::{ledger, open, told_to_stop};
@@ -139,17 +140,20 @@ async fn import_with(
         }
     };
     let loaded = load.end().await?;
-    tell_import(to, &name, &report, loaded, parsing, begun.elapsed())
+    tell_import(to, &name, &report, &loaded, parsing, begun.elapsed())
 }
 
 fn tell_import(
     to: &Surroundings,
     name: &str,
     report: &ImportReport,
-    loaded: Loaded,
+    loaded: &Loaded,
     parsing: Duration,
     elapsed: Duration,
 ) -> Result<Ended> {
+    if !loaded.unknown_teams.is_empty() {
+        note(told_of_unknown(&loaded.unknown_teams));
+    }
     if to.json {
         output::json(&json!({
             "status": "completed",
@@ -157,6 +161,7 @@ fn tell_import(
             "events": loaded.events,
             "events_added": loaded.added,
             "events_known": loaded.known,
+            "unknown_teams": loaded.unknown_teams,
             "elapsed_seconds": elapsed.as_secs_f64(),
             "parsing_seconds": parsing.as_secs_f64(),
             "report": report,
@@ -178,6 +183,7 @@ fn tell_import(
         (report.bad_status, "of another status than 200 to 399"),
         (report.assets, "assets"),
         (report.robots, "of robots (--include-bots keeps them)"),
+        (report.other_team, "of another team than --team-id"),
         (report.duplicates, "twice in the file"),
         (report.blank, "blank"),
     ]
@@ -196,19 +202,47 @@ fn tell_import(
     }
     for (field, count) in &report.ignored_fields {
         note(format!(
-            "the field {field} of {} lines is not one of the contract and was ignored",
-            number(*count)
+            "the field {field} of {} is not one of the contract and was ignored",
+            counted(*count, "line")
+        ));
+    }
+    for (field, count) in &report.emptied_fields {
+        note(format!(
+            "the field {field} of {} has a value of a wrong type or out of range and was left empty",
+            counted(*count, "line")
         ));
     }
     if report.unreadable > 0 {
         note(format!(
-            "{} could not be read, the first of them:\n{}",
-            counted(report.unreadable, "line"),
-            report.unreadable_lines()
+            "{} could not be read, the first of them:",
+            counted(report.unreadable, "line")
         ));
+        report
+            .first_unreadable
+            .iter()
+            .for_each(|line| note(line.to_string()));
     }
     if report.lines == 0 {
         note("the file is empty");
     }
     Ok(Ended::Well)
+}
+
+/// That events came in whose days nobody fills.
+fn told_of_unknown(teams: &[TeamId]) -> String {
+    const NAMED: usize = 5;
+    if let [team] = teams {
+        return format!(
+            "team {team} is not in the teams table, so nothing fills the days of its events; run prefill team add --team-id {team} --name NAME"
+        );
+    }
+    let named: Vec<String> = teams.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match teams.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {} more", number(more as u64)),
+    };
+    format!(
+        "teams {}{more} are not in the teams table, so nothing fills the days of their events; run prefill team add --team-id N --name NAME for each",
+        named.join(", ")
+    )
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::cli::arguments::{Metrics, Status, Validate};
 
@@ -167,9 +168,17 @@ fn print_verdicts(days: &[DayVerdict]) {
     }
 }
 
+fn task_id(text: &str) -> Result<Uuid> {
+    Uuid::try_parse(text).map_err(|_| {
+        Error::misuse(format!("{text:?} is no task id"))
+            .hint("run prefill status to see the latest ones")
+    })
+}
+
 pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
+    let task = asked.task.as_deref().map(task_id).transpose()?;
     let ledger = ledger(&to).await?;
-    let Some(id) = asked.task else {
+    let Some(id) = task else {
         return status_of_all(&to, &ledger).await;
     };
     let run = ledger.run(id).await?;

@@ -8,7 +8,7 @@ use crate::cli::arguments::{TeamAdd, TeamSet};
 use super::ledger;
 use crate::calendar::{TeamId, Zone};
 use crate::cli::{Ended, Surroundings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{NewTeam, TeamChange};
 use crate::output::{self, Rows, line, note};
 use crate::reconcile;
@@ -18,13 +18,24 @@ fn own_days(to: &Surroundings, days: Option<i64>) -> Result<Option<i64>> {
         .transpose()
 }
 
+/// Names are shown on terminals and in lines of a log.
+fn printable(name: String, option: &str) -> Result<String> {
+    if name.contains(char::is_control) {
+        return Err(
+            Error::misuse(format!("{option} {name:?} has a control character in it"))
+                .hint("leave out line breaks, tabs and what colours a terminal"),
+        );
+    }
+    Ok(name)
+}
+
 pub(super) async fn team_add(to: Surroundings, team: TeamAdd) -> Result<Ended> {
     to.config
         .warehouse_of(team.team_id, team.warehouse.as_deref())?;
     let team = NewTeam {
         id: team.team_id,
-        name: team.name,
-        organization: team.organization,
+        name: printable(team.name, "--name")?,
+        organization: printable(team.organization, "--organization")?,
         zone: Zone::get(&team.timezone)?,
         backfill_days: own_days(&to, team.backfill_days)?,
         warehouse: team.warehouse,
@@ -52,8 +63,14 @@ pub(super) async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
     let ledger = ledger(&to).await?;
     let before = ledger.team(team.team_id).await?;
     let change = TeamChange {
-        name: team.name,
-        organization: team.organization,
+        name: team
+            .name
+            .map(|name| printable(name, "--name"))
+            .transpose()?,
+        organization: team
+            .organization
+            .map(|name| printable(name, "--organization"))
+            .transpose()?,
         zone: team.timezone.as_deref().map(Zone::get).transpose()?,
         backfill_days: own_days(&to, team.backfill_days)?,
         warehouse: team.warehouse,
