@@ -84,7 +84,7 @@ async fn run(data_dir: PathBuf) -> Result<()> {
             if day.clean { "equal" } else { "differs" }
         );
     }
-    let deleted = prefill.cleanup(&target).await?;
+    let deleted = prefill.cleanup(&target, &stop).await?;
     println!("deleted {} rows", deleted.stats_rows + deleted.bounces_rows);
 
     stop.cancel();

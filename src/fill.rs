@@ -7,6 +7,7 @@
 //! statement that writes is preceded by a look at the claim. Writes no ledger.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,15 @@ use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
 use crate::rollup::{BOUNCES, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
-use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
+use crate::warehouse::{Statement, Warehouse, codes};
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
 const SOURCE_LAG: Duration = Duration::from_hours(24);
+
+/// How often a deletion under way is looked at; two looks without a step decide.
+const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
 
 /// How often a partition that somebody else writes to is begun again before the try is given up.
 const RESTARTS: usize = 5;
@@ -55,6 +59,14 @@ pub struct Fill<'a> {
 #[derive(Row, Deserialize)]
 struct Number {
     value: i64,
+}
+
+/// What a table's deletions wait for.
+#[derive(Row, Deserialize)]
+struct Mutations {
+    parts: i64,
+    reason: String,
+    is_full: u8,
 }
 
 #[derive(Row, Deserialize)]
@@ -545,15 +557,22 @@ impl Fill<'_> {
 
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {
         self.alive().await?;
-        self.warehouse
-            .statement(&with_names(statement, &[("table", table)]), &batch.comment)
+        let text = with_names(statement, &[("table", table)]);
+        let statement = self
+            .warehouse
+            .statement(&text, &batch.comment)
             .param("teams", unsigned(&batch.teams))
             .param("from_s", batch.bounds.from.as_second())
             .param("until_s", batch.bounds.until.as_second())
             .param("left", &batch.left)
-            .param("partition", batch.partition)
-            .run("delete the rows that are replaced")
-            .await
+            .param("partition", batch.partition);
+        delete(
+            self.warehouse,
+            table,
+            statement,
+            "delete the rows that are replaced",
+        )
+        .await
     }
 
     async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {
@@ -606,14 +625,89 @@ pub async fn delete_rows(
     bounds: Bounds,
     comment: &str,
 ) -> Result<()> {
-    warehouse
-        .statement(&with_names(sql::DELETE_ROWS, &[("table", table)]), comment)
+    let names: [(&str, &(dyn Display + Sync)); 1] = [("table", table)];
+    let partitions: Vec<Number> = warehouse
+        .statement(&with_names(sql::PARTITIONS, &names), comment)
         .param("teams", unsigned(teams))
         .param("from_s", bounds.from.as_second())
         .param("until_s", bounds.until.as_second())
-        .param("left", Vec::<(u64, i64)>::new())
-        .run("delete rows")
-        .await
+        .rows("look for the rows to delete")
+        .await?;
+    // Each for itself: a deletion that names no partition is written down in all of them.
+    for partition in partitions {
+        let names: [(&str, &(dyn Display + Sync)); 2] =
+            [("table", table), ("partition", &partition.value)];
+        let text = with_names(sql::DELETE_WITHIN, &names);
+        let statement = warehouse
+            .statement(&text, comment)
+            .param("teams", unsigned(teams))
+            .param("from_s", bounds.from.as_second())
+            .param("until_s", bounds.until.as_second());
+        delete(warehouse, table, statement, "delete rows").await?;
+    }
+    Ok(())
+}
+
+/// Runs a deletion to its end. ClickHouse does it in the background and tries again without an end and
+/// without a word, so somebody has to look whether it can be done at all.
+async fn delete(
+    warehouse: &Warehouse,
+    table: &Name,
+    statement: Statement<'_>,
+    doing: &str,
+) -> Result<()> {
+    tokio::select! {
+        deleted = statement.run(doing) => deleted,
+        stuck = gets_stuck(warehouse, table, doing) => {
+            let (database, name) = table.parts();
+            warehouse
+                .statement(sql::KILL_MUTATIONS, "prefill:kill")
+                .param("database", database)
+                .param("table", name)
+                .run("take back a deletion that cannot be done")
+                .await?;
+            Err(stuck)
+        }
+    }
+}
+
+/// Ends when a table's deletion cannot be done, with the reason.
+async fn gets_stuck(warehouse: &Warehouse, table: &Name, doing: &str) -> Error {
+    let (database, name) = table.parts();
+    let mut before: Option<Mutations> = None;
+    loop {
+        tokio::time::sleep(LOOK_AT_DELETIONS).await;
+        let looked = warehouse
+            .statement(sql::MUTATIONS, "prefill:look")
+            .param("database", database)
+            .param("table", name)
+            .rows::<Mutations>("look at a deletion")
+            .await;
+        let now = match looked {
+            Ok(rows) => rows.into_iter().next(),
+            // What cannot be looked at may still be done.
+            Err(error) => {
+                warn!(error = error.chain(), "cannot see how far a deletion is");
+                None
+            }
+        };
+        if let (Some(before), Some(now)) = (&before, &now)
+            && now.parts > 0
+            && now.parts == before.parts
+        {
+            let failed = format!("failed to {doing}");
+            if now.is_full == 1 && before.is_full == 1 {
+                return Error::operator(failed)
+                    .caused_by("the warehouse has not enough space on its disk")
+                    .hint("free some space on the warehouse's disks");
+            }
+            if !now.reason.is_empty() && !before.reason.is_empty() {
+                let class = codes::code_in(&now.reason).map_or(Class::Later, codes::class);
+                return Error::new(class, failed).caused_by(now.reason.clone());
+            }
+        }
+        before = now;
+    }
 }
 
 fn unsigned(teams: &[TeamId]) -> Vec<u64> {

@@ -70,8 +70,8 @@ pub struct TeamCoverage {
     #[serde(flatten)]
     pub coverage: Coverage,
     pub coverage_percentage: f64,
-    /// `filled`, `refreshing`, `filling`, `waiting` (for events), `failed`, or what is wrong with
-    /// the team.
+    /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `waiting` (for events),
+    /// `failed`, or what is wrong with the team.
     pub state: String,
     pub newest_day: Option<Day>,
     pub oldest_day: Option<Day>,
@@ -132,7 +132,8 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
                 "waiting".to_owned()
             }
             None if coverage.filled == coverage.wanted => "refreshing".to_owned(),
-            None => "filling".to_owned(),
+            None if coverage.running > 0 => "filling".to_owned(),
+            None => "queued".to_owned(),
         };
         let filled = || {
             slices

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
@@ -265,12 +266,7 @@ impl Prefill {
             (elapsed + receipt.elapsed_ms, events + receipt.events)
         });
         if !receipts.is_empty() {
-            let by_day = elapsed as f64 / receipts.len() as f64
-                * estimate
-                    .slices
-                    .iter()
-                    .filter(|slice| slice.rows > 0)
-                    .count() as f64;
+            let by_day = elapsed as f64 / receipts.len() as f64 * estimate.slices.len() as f64;
             let by_event = if events > 0 {
                 elapsed as f64 / events as f64 * estimate.rows as f64
             } else {
@@ -383,13 +379,21 @@ impl Prefill {
     ///
     /// # Errors
     ///
-    /// When fills under way do not stop in time, or the warehouse fails; running it again goes on.
-    pub async fn cleanup(&self, target: &Target) -> Result<Cleanup> {
+    /// When fills under way do not stop in time, it is told to stop itself, or the warehouse fails;
+    /// running it again goes on.
+    pub async fn cleanup(&self, target: &Target, stop: &CancellationToken) -> Result<Cleanup> {
         let (team, days) = (target.team.id, target.days);
         self.ledger.set_enabled(team, false).await?;
         self.ledger.keep(team, true).await?;
         let owner = Uuid::new_v4().to_string();
-        let deleted = self.delete_held(target, &owner).await;
+        let deleted = tokio::select! {
+            deleted = self.delete_held(target, &owner) => deleted,
+            () = stop.cancelled() => Err(Error::new(
+                Class::Lost,
+                "told to stop; the setting is off, and rows of the range may be left",
+            )
+            .hint("run the same cleanup again")),
+        };
         self.ledger.let_go(&owner).await?;
         let deleted = deleted?;
         info!(

@@ -222,6 +222,10 @@ pub mod sql {
     pub const EXISTING: &str = include_str!("rollup/sql/existing.sql");
     pub const DELETE_ROWS: &str = include_str!("rollup/sql/delete_rows.sql");
     pub const DELETE_ELSEWHERE: &str = include_str!("rollup/sql/delete_elsewhere.sql");
+    pub const DELETE_WITHIN: &str = include_str!("rollup/sql/delete_within.sql");
+    pub const PARTITIONS: &str = include_str!("rollup/sql/partitions.sql");
+    pub const MUTATIONS: &str = include_str!("rollup/sql/mutations.sql");
+    pub const KILL_MUTATIONS: &str = include_str!("rollup/sql/kill_mutations.sql");
     pub const VERSION: &str = include_str!("rollup/sql/version.sql");
     pub const COUNT_EVENTS: &str = include_str!("rollup/sql/count_events.sql");
     pub const COUNT_ROWS: &str = include_str!("rollup/sql/count_rows.sql");

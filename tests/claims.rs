@@ -372,3 +372,38 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
     );
     drop(world.prefill);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_days_of_the_zone_that_a_team_has_left_are_neither_covered_nor_healthy() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    world
+        .insert(&[page_view(team, 1, "s", "2026-05-01T10:00:00Z", "/")])
+        .await;
+    world.fill(team, "2026-05-01", "2026-05-02", false).await;
+    let prefill = &world.prefill;
+    let covered = async || {
+        let now = jiff::Timestamp::now();
+        let list = prefill::report::list(&prefill.ledger, &prefill.config, now).await;
+        let gaps = prefill
+            .health(now)
+            .await
+            .expect("health")
+            .data_gaps_detected;
+        (
+            list.expect("a list")[0].coverage.filled,
+            gaps.iter().flat_map(|gap| gap.days.clone()).count(),
+        )
+    };
+    assert_eq!(covered().await, (1, 0));
+    let change = prefill::ledger::TeamChange {
+        zone: Some(prefill::calendar::Zone::get("Asia/Kolkata").expect("a zone")),
+        ..prefill::ledger::TeamChange::default()
+    };
+    prefill.ledger.set_team(team, &change).await.expect("moved");
+    prefill.reconcile(team).await.expect("reconciled");
+    assert_eq!(covered().await, (0, 1));
+    world.fill(team, "2026-05-01", "2026-05-02", false).await;
+    assert_eq!(covered().await, (1, 0));
+}

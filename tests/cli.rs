@@ -923,7 +923,10 @@ async fn serve_fills_what_is_asked_for_says_so_in_lines_of_json_and_is_silent_wh
             .done()
             .json();
         let list = world.told(&["list"]).done();
-        (status["status"] == "completed" && !list.out.contains("filling")).then_some(())
+        (status["status"] == "completed"
+            && !list.out.contains("filling")
+            && !list.out.contains("queued"))
+        .then_some(())
     });
     let lines: Vec<Value> = serving
         .said()

@@ -647,6 +647,48 @@ async fn a_disk_that_fills_up_under_an_import_is_told_and_the_import_can_be_repe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_a_full_disk_does_not_let_happen_is_told_soon_and_can_be_repeated() {
+    let Some(disk) = Mounted::new("size=48m") else {
+        return;
+    };
+    let run = |arguments: &[&str]| {
+        Told::from(
+            command(&disk.0, arguments)
+                .output()
+                .expect("the program ran"),
+        )
+    };
+    run(&["team", "add", "--team-id", "1", "--name", "A"]).done();
+    run(&["enable", "--team-id", "1"]).done();
+    let events = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(events.path(), r#"{"event":"$pageview","distinct_id":"a","session_id":"s","timestamp":"2026-05-01T10:00:00Z"}"#).expect("written");
+    let file = events.path().to_str().expect("a path");
+    run(&["import", "jsonl", file, "--team-id", "1"]).done();
+    let range = [
+        "--team-id",
+        "1",
+        "--date-start",
+        "2026-05-01",
+        "--date-end",
+        "2026-05-02",
+    ];
+    run(&[&["backfill"], &range[..]].concat()).done();
+    let mut filler = std::fs::File::create(disk.0.join("filler")).expect("a file");
+    drop(std::io::copy(&mut std::io::repeat(0), &mut filler).expect_err("full"));
+    // Room for the ledger, and less than ClickHouse reserves for the smallest part.
+    let size = filler.metadata().expect("a size").len();
+    filler.set_len(size - (600 << 10)).expect("some room");
+    drop(filler);
+    let cleanup = [&["cleanup", "--yes"], &range[..]].concat();
+    let begun = std::time::Instant::now();
+    run(&cleanup).refused(1, "not enough space on its disk", "free some space");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    std::fs::remove_file(disk.0.join("filler")).expect("removed");
+    let told = run(&cleanup).done();
+    assert!(told.out.contains("deleted 1 + 1 rows"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_of_a_team_that_turned_the_setting_off_is_refused() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;

@@ -134,14 +134,18 @@ pub struct Slice {
     pub attempts: i64,
     pub not_before: Timestamp,
     pub filled_at: Option<Timestamp>,
+    /// Its rows, where there are any, are of another day: that of the zone that the team has left.
+    #[serde(skip)]
+    pub is_of_left_zone: bool,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
 }
 
 impl Slice {
-    /// Whether the tables hold the day, fresh or not.
+    /// Whether the tables hold the day, fresh or not; not where they hold what was this day in the
+    /// zone that the team has left.
     pub fn has_data(&self) -> bool {
-        self.filled_at.is_some()
+        self.filled_at.is_some() && !self.is_of_left_zone
     }
 }
 
@@ -635,6 +639,7 @@ fn slice(row: &SqliteRow) -> Result<Slice> {
         attempts: column(row, "attempts")?,
         not_before: Timestamp::from_millisecond(column(row, "not_before")?).unwrap_or_default(),
         filled_at: filled_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        is_of_left_zone: column::<Option<i64>>(row, "left_bucket_s")?.is_some(),
         receipt,
         error: column(row, "error")?,
     })

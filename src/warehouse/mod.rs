@@ -124,7 +124,10 @@ impl Warehouse {
             .with_password(password)
             .with_database(&self.config.database)
             // What was answered is there; a profile of the server may say otherwise.
-            .with_setting("async_insert", "0");
+            .with_setting("async_insert", "0")
+            // The same rows again after a deletion are wanted, and a replicated table would drop them;
+            // that nothing is written twice is seen to by looking at the tables.
+            .with_setting("insert_deduplicate", "0");
         self.config
             .settings
             .iter()

@@ -217,7 +217,7 @@ async fn dry_run(
         });
     line(format!(
         "would fill {} of {} of team {}: {}, {} of raw data, time {time}",
-        estimate.slices.len(),
+        number(estimate.slices.len()),
         counted(target.days_of_zone, "day"),
         target.team.id,
         counted(estimate.rows, "event"),
@@ -281,7 +281,7 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
         note("nothing was deleted");
         return Ok(Ended::Badly);
     }
-    let deleted = prefill.cleanup(&target).await?;
+    let deleted = prefill.cleanup(&target, &to.stop).await?;
     if to.json {
         output::json(&answer("completed", &deleted))?;
     } else {
