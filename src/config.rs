@@ -959,6 +959,7 @@ mod tests {
             [source]
             table = "web.events"
             [warehouses.eu]
+            url = "http://eu:8123"
             source = "posthog"
             [warehouses.us]
             "#,

@@ -967,3 +967,41 @@ async fn persons_that_change_while_their_day_is_filled_fail_no_fill() {
     let left = "select count() from system.tables where name like 'prefill_scratch%'";
     assert_eq!(world.query(left).await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posthogs_tables_may_lie_in_another_database_under_other_names() {
+    let world = posthog(|source| {
+        source.table = "product.clicks".to_owned();
+        source.raw_sessions = "product.visits".to_owned();
+        source.person_distinct_id_overrides = "people.merged".to_owned();
+    })
+    .await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let session = made_at(support::at("2026-05-01T10:00:00Z").as_microsecond(), 1);
+    let properties =
+        json!({ "$session_id": session, "$current_url": "https://acme.test/in", "$pathname": "/" });
+    world
+        .query(&format!(
+            "insert into product.clicks (uuid, event, properties, timestamp, team_id, distinct_id, person_id) \
+             select generateUUIDv4(), '$pageview', '{properties}', toDateTime64('2026-05-01 10:00:00', 6, 'UTC'), \
+                 7, concat('id', toString(number)), generateUUIDv4() from numbers(1)"
+        ))
+        .await;
+    let person = Uuid::from_u128(5);
+    world
+        .query(&format!(
+            "insert into people.merged (team_id, distinct_id, person_id, is_deleted, version) \
+             values (7, 'id0', '{person}', 0, 1)"
+        ))
+        .await;
+    assert_eq!(
+        world.fill(team, "2026-05-01", "2026-05-02", false).await,
+        "completed"
+    );
+    let found = format!(
+        "select entry_pathname, hex(uniqMergeState(persons_uniq_state)) = hex((select uniqState(toUUID('{person}')))) \
+         from {STATS} group by entry_pathname"
+    );
+    assert_eq!(world.query(&found).await, "/in\t1");
+}
