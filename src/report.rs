@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Slice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
@@ -616,6 +616,20 @@ impl Prefill {
             .filter(|team| team.enabled)
             .collect();
         let (totals, warehouses) = self.totals(&teams).await?;
+        // Numbers of nothing are no answer.
+        if let Some(down) = warehouses.first()
+            && let Some(error) = &down.error
+            && warehouses.iter().all(|warehouse| warehouse.error.is_some())
+        {
+            let failed = Error::new(
+                Class::Unreachable,
+                format!("no warehouse can be asked: {}: {error}", down.name),
+            );
+            return Err(match &down.hint {
+                Some(hint) => failed.hint(hint),
+                None => failed,
+            });
+        }
         let mut values = MetricValues {
             total_teams_enabled: teams.len(),
             warehouses_down: warehouses

@@ -378,6 +378,10 @@ pub(super) async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
         ("teams enabled", number(values.total_teams_enabled)),
         ("of them with data", number(values.active_teams_with_data)),
         (
+            "warehouses that cannot be asked",
+            number(values.warehouses_down),
+        ),
+        (
             "rows in web_pre_aggregated_stats",
             number(values.total_stats_rows),
         ),
