@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: help build engine demo test check test-python clean
+.PHONY: help build engine demo test bench-ledger check test-python clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,8 +26,15 @@ $(VENV)/done: tests/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
+# Every test with the ledger in SQLite, beside a Postgres for the tests that need one whatever the others
+# use; then each story of an installation once more, with its ledger in Postgres.
+STORIES := claims cli cli_bad_input faults fill real_log reference_tables serve
 test: engine test-python ## all set-up that the tests need, and all tests
-	$(CARGO) test --locked --no-fail-fast
+	tests/with_postgres $(CARGO) test --locked --no-fail-fast
+	PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
+
+bench-ledger: ## how quick the ledger is, on SQLite and on Postgres
+	tests/with_postgres $(CARGO) bench --locked --bench ledger
 
 check: ## what CI checks before the tests
 	$(CARGO) fmt --check

@@ -244,8 +244,8 @@ impl Bench {
         );
     }
 
-    /// Claims by eight workers at a time, each recorded when all are made.
-    async fn claims(self, together: i64) {
+    /// Claims by eight workers at a time; with `record`, each is recorded, as a fill is.
+    async fn claims(self, together: i64, record: bool) {
         const DAYS: i64 = 2_000;
         let zone = Zone::utc();
         let days = Days::new(
@@ -289,6 +289,14 @@ impl Bench {
                         .expect("claimed")
                     {
                         slices += claim.slices.len() as i64;
+                        if record {
+                            for slice in &claim.slices {
+                                ledger
+                                    .record(&claim, slice, &Receipt::default())
+                                    .await
+                                    .expect("recorded");
+                            }
+                        }
                     }
                     slices
                 })
@@ -301,8 +309,9 @@ impl Bench {
         let elapsed = begun.elapsed().as_secs_f64();
         assert_eq!(slices, DAYS * together);
         println!(
-            "{:<24} claims of {together} by 8 workers: {:.0} claims, {:.0} slices a second",
+            "{:<24} claims of {together} by 8 workers{}: {:.0} claims, {:.0} slices a second",
             self.name,
+            if record { ", each slice recorded" } else { "" },
             DAYS as f64 / elapsed,
             slices as f64 / elapsed
         );
@@ -336,15 +345,11 @@ fn main() {
         ] {
             Bench::new(name, postgres, teams).await.plan().await;
         }
-        for together in [1, 10] {
-            Bench::new("SQLite", false, None)
-                .await
-                .claims(together)
-                .await;
-            Bench::new("Postgres", true, None)
-                .await
-                .claims(together)
-                .await;
+        for (together, record) in [(1, false), (10, false), (1, true), (10, true)] {
+            for (name, postgres) in [("SQLite", false), ("Postgres", true)] {
+                let bench = Bench::new(name, postgres, None).await;
+                bench.claims(together, record).await;
+            }
         }
         for (name, postgres, teams) in [
             ("SQLite", false, None),

@@ -263,7 +263,8 @@ pub struct Ledger {
     pub connect_timeout_ms: u64,
     /// How often the ledger is asked for changes where LISTEN does not work, in milliseconds. Default 500.
     pub poll_ms: u64,
-    /// Whether a pooler that hands connections out by the transaction is in between. Default: found out.
+    /// Whether a pooler that hands connections out by the transaction is in between. Default: found out,
+    /// and any pooler is taken for one; false says that it is not, so that LISTEN is tried.
     pub pooler: Option<bool>,
 }
 

@@ -105,9 +105,22 @@ async fn together(ledger: &Ledger, config: &Config, teams: &[Team], now: Timesta
         return Ok(());
     }
     let on: Vec<TeamId> = desires.iter().map(|desire| desire.team).collect();
-    ledger.keep_all(&on, false).await?;
-    request(ledger, &desires, now).await?;
-    let planned = ledger.planned(&on).await?;
+    let mut planned = ledger.planned(&on).await?;
+    let held: BTreeSet<TeamId> = planned
+        .iter()
+        .filter(|(_, slice)| slice.held)
+        .map(|((team, _), _)| *team)
+        .collect();
+    let held: Vec<TeamId> = held.into_iter().collect();
+    ledger.keep_all(&held, false).await?;
+    let requested = request(ledger, &desires, now).await?;
+    // A request wants the whole window: where there was nothing before, nothing is left to plan.
+    let there: BTreeSet<TeamId> = planned.keys().map(|(team, _)| *team).collect();
+    desires.retain(|desire| there.contains(&desire.team) || !requested.contains(&desire.team));
+    let changed: Vec<TeamId> = requested.intersection(&there).copied().collect();
+    if !changed.is_empty() {
+        planned.extend(ledger.planned(&changed).await?);
+    }
     let actual = planned
         .into_iter()
         .map(|(slice, planned)| (slice, actual(planned)))
@@ -115,8 +128,8 @@ async fn together(ledger: &Ledger, config: &Config, teams: &[Team], now: Timesta
     apply(ledger, &desires, &plan(&desires, &actual, now)).await
 }
 
-/// Makes one run for each turn of a setting, however often the turn is noticed.
-async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<()> {
+/// Makes one run for each turn of a setting, however often the turn is noticed; for which teams.
+async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<BTreeSet<TeamId>> {
     let name = |desire: &Desire| {
         let at = desire.enabled_at.as_millisecond();
         format!("enabled:{}:{at}", desire.team)
@@ -151,7 +164,7 @@ async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<
             );
         }
     }
-    Ok(())
+    Ok(runs.into_keys().collect())
 }
 
 fn actual(planned: Planned) -> Actual {

@@ -317,6 +317,25 @@ impl Database {
         }
     }
 
+    /// Changes somebody else's table: what its own triggers do is done as if somebody else changed it,
+    /// and finds the names where it usually does.
+    pub(super) async fn execute_for_others(
+        &self,
+        doing: &str,
+        statement: &Statement,
+    ) -> Result<u64> {
+        let mut transaction = self.begin(doing).await?;
+        transaction
+            .script(
+                doing,
+                "set local search_path to \"$user\", public".to_owned(),
+            )
+            .await?;
+        let done = transaction.execute(doing, statement).await?;
+        transaction.commit(doing).await?;
+        Ok(done)
+    }
+
     /// The one row that a statement reads.
     pub(super) async fn row(&self, doing: &str, statement: &Statement) -> Result<Row> {
         only(doing, self.rows(doing, statement).await?)
@@ -331,7 +350,7 @@ fn only(doing: &str, rows: Vec<Row>) -> Result<Row> {
 }
 
 /// The beginning of a transaction that sees prefill's tables, whatever connection it is given.
-pub(super) fn begin_in(schema: &str) -> AssertSqlSafe<String> {
+fn begin_in(schema: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "begin; set local search_path to \"{schema}\", pg_temp"
     ))
@@ -549,10 +568,11 @@ pub(super) fn failed(doing: &str, error: sqlx::Error) -> Error {
             Class::Operator,
             Some("the database has no space or memory left: see to the server of the ledger"),
         ),
-        (sqlx::Error::Tls(_), _) => (
-            Class::Operator,
-            Some("check sslmode, sslrootcert and the host name in [ledger] url"),
-        ),
+        // of rustls, a certificate that is not trusted is data that is not valid
+        (sqlx::Error::Tls(_), _) => (Class::Operator, Some(CERTIFICATE)),
+        (sqlx::Error::Io(error), _) if error.kind() == std::io::ErrorKind::InvalidData => {
+            (Class::Operator, Some(CERTIFICATE))
+        }
         (sqlx::Error::PoolTimedOut, _) => (Class::Unreachable, Some(REACH)),
         _ if connection_broke(&error) => (Class::Unreachable, Some(REACH)),
         _ => (Class::Later, None),
@@ -564,6 +584,7 @@ pub(super) fn failed(doing: &str, error: sqlx::Error) -> Error {
     }
 }
 
+const CERTIFICATE: &str = "check sslmode, sslrootcert and the host name in [ledger] url";
 const REACH: &str = "check that the database of [ledger] url (or PREFILL_LEDGER_URL) runs and can be reached from here";
 
 /// A row that was read.

@@ -39,6 +39,9 @@ pub(super) struct Access {
     pub(super) schema: Arc<str>,
     place: Arc<str>,
     pooled: bool,
+    /// Whether LISTEN is worth a try. Behind a pooler it is worse than of no use: the server's
+    /// connection goes on listening, and whoever gets it next is told what he did not ask for.
+    pub(super) listens: bool,
     most: u32,
     timeout: Duration,
 }
@@ -68,10 +71,6 @@ impl Access {
                 Err(error) if refuses_options(&error) => pooled = true,
                 Err(error) => return Err(failed(&doing, error)),
             }
-            if pooled && config.pooler == Some(false) {
-                return Err(Error::operator(format!("failed to {doing}: a pooler is in between"))
-                    .hint("remove pooler = false from [ledger], or name the database itself in its url"));
-            }
         }
         if pooled {
             options = options.extra_float_digits(None);
@@ -85,6 +84,7 @@ impl Access {
             schema: config.schema.as_str().into(),
             place: place.into(),
             pooled,
+            listens: !pooled || config.pooler == Some(false),
             most: config.max_connections,
             timeout: config.connect_timeout(),
         })

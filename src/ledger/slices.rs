@@ -234,6 +234,8 @@ pub struct Planned {
     pub reason: String,
     /// Whether the tables hold it, fresh or not.
     pub has_data: bool,
+    /// Kept from being claimed.
+    pub held: bool,
 }
 
 /// The most slices of one statement: enough to be quick, little enough to be sent at once.
@@ -394,24 +396,19 @@ impl Ledger {
         const DOING: &str = "claim a slice";
         for _ in 0..CANDIDATES {
             let mut transaction = self.database.begin(DOING).await?;
+            let partition_lock = self.partition_lock(claiming.warehouse);
             let leading = Statement::new(sql!("postgres/claim_leading"))
                 .bind(&claiming.run)
-                .bind(claiming.warehouse);
+                .bind(claiming.warehouse)
+                .bind(format!("{}:claim:{}", self.schema(), claiming.warehouse))
+                .bind(partition_lock);
             let rows = transaction.rows(DOING, &leading).await?;
             let Some(leading) = rows.first() else {
                 return Ok(Vec::new());
             };
-            let moves = leading.get::<bool>("moves")?;
+            let moves: bool = leading.get("moves")?;
             let alone = leading.get::<i64>("attempts")? > 0 || leading.get::<i64>("pieces")? > 1;
-            let partition = leading.get::<i64>("partition")?;
-            let all = format!("{}:claim:{}", self.schema(), claiming.warehouse);
-            if moves {
-                transaction.lock(DOING, &all).await?;
-            } else {
-                transaction.share(DOING, &all).await?;
-            }
-            let one = self.partition_lock(claiming.warehouse, partition);
-            transaction.lock(DOING, &one).await?;
+            let partition: i64 = leading.get("partition")?;
             let batch = Statement::new(sql!("postgres/claim_batch"))
                 .bind(claiming.id.to_string())
                 .bind(claiming.owner)
@@ -435,8 +432,9 @@ impl Ledger {
         Ok(Vec::new())
     }
 
-    fn partition_lock(&self, warehouse: &str, partition: i64) -> String {
-        format!("{}:partition:{warehouse}:{partition}", self.schema())
+    /// What the name of the lock of a warehouse's partitions begins with; the partition follows.
+    fn partition_lock(&self, warehouse: &str) -> String {
+        format!("{}:partition:{warehouse}:", self.schema())
     }
 
     /// Gives a sign of life.
@@ -682,7 +680,10 @@ impl Ledger {
         let mut transaction = self.database.begin(DOING).await?;
         // A claim under way has been committed before, and is seen by whoever looks from here on.
         transaction
-            .lock(DOING, &self.partition_lock(warehouse, partition))
+            .lock(
+                DOING,
+                &format!("{}{partition}", self.partition_lock(warehouse)),
+            )
             .await?;
         let statement = Statement::new(sql!("hold"))
             .bind(warehouse)
@@ -730,6 +731,7 @@ impl Ledger {
                     warehouse: row.get("warehouse")?,
                     reason: row.get("reason")?,
                     has_data: row.get("has_data")?,
+                    held: row.get("held")?,
                 };
                 Ok((slice, planned))
             })

@@ -140,6 +140,7 @@ impl Ledger {
 
     /// Turns the setting on or off; true when that changed it.
     pub async fn set_enabled(&self, id: TeamId, enabled: bool) -> Result<bool> {
+        const DOING: &str = "change the setting";
         let statement = match &self.other_teams {
             Some(teams) => teams.set_enabled(),
             None => Statement::new(text!(
@@ -147,10 +148,11 @@ impl Ledger {
             )),
         };
         let statement = statement.bind(id.0).bind(i64::from(enabled));
-        let changed = self
-            .database
-            .execute("change the setting", &statement)
-            .await?;
+        if self.other_teams.is_some() {
+            let changed = self.database.execute_for_others(DOING, &statement).await?;
+            return Ok(changed > 0);
+        }
+        let changed = self.database.execute(DOING, &statement).await?;
         Ok(changed > 0)
     }
 

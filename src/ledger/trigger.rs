@@ -170,7 +170,11 @@ impl Ledger {
         let Database::Postgres { pool, .. } = &self.database else {
             unreachable!("another teams table is in Postgres")
         };
-        let script = format!("begin; set local lock_timeout = {LOCK_MS};\n{script}commit;");
+        // One migrate at a time; only for the table's lock it does not wait long.
+        let script = format!(
+            "begin; select pg_advisory_xact_lock(hashtextextended('prefill:{}:migrate', 0)); set local lock_timeout = {LOCK_MS};\n{script}commit;",
+            self.schema()
+        );
         let until = Instant::now() + TRY_FOR;
         let mut pause = Duration::from_millis(100);
         loop {
@@ -199,12 +203,12 @@ impl Ledger {
                 return Err(Error::new(
                     Class::Later,
                     format!(
-                        "failed to {doing}: for {} s there was always a transaction that had changed the table",
+                        "failed to {doing}: for {} s somebody was always at work on the table, a transaction that changed rows or a vacuum",
                         TRY_FOR.as_secs()
                     ),
                 )
                 .caused_by(error)
-                .hint("run prefill migrate again when that transaction is over; pg_stat_activity shows it"));
+                .hint("run prefill migrate again when that is over; pg_stat_activity shows it"));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));

@@ -24,6 +24,8 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const ECHO: Duration = Duration::from_secs(2);
 /// How long LISTEN is not tried again where it did not work.
 const DEAF: Duration = Duration::from_secs(600);
+/// As good as for ever, and no instant that a clock does not have.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 /// How often a connection on which nothing comes is tried out: one that broke silently looks the same.
 const TRY_EVERY: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,8 @@ enum Way {
 }
 
 struct Listening {
+    /// The first wait is over.
+    looked: bool,
     ledger: Ledger,
     /// Of the one connection that listens.
     pool: PgPool,
@@ -62,11 +66,15 @@ impl Ledger {
     /// is begun by the first wait.
     pub async fn watch(&self) -> Result<Watch> {
         if let (Some(access), Database::Postgres { .. }) = (&self.access, &self.database) {
+            if !access.listens {
+                say_deaf(self.poll);
+            }
             return Ok(Watch(Way::Postgres(Box::new(Listening {
+                looked: false,
                 ledger: self.clone(),
                 pool: access.pool(1),
                 listener: None,
-                deaf: None,
+                deaf: (!access.listens).then(|| Instant::now() + FOREVER),
                 heard: Instant::now(),
                 polled: Instant::now(),
             }))));
@@ -132,8 +140,19 @@ impl Watch {
     }
 }
 
+fn say_deaf(poll: Duration) {
+    let every_ms = u64::try_from(poll.as_millis()).unwrap_or(u64::MAX);
+    warn!(
+        every_ms,
+        "LISTEN does not work here (a pooler in transaction mode?): asking the ledger every {every_ms} ms instead"
+    );
+}
+
 impl Listening {
     async fn wait(&mut self, until: Instant) -> Result<bool> {
+        if !std::mem::replace(&mut self.looked, true) && self.deaf.is_some() {
+            return Ok(true);
+        }
         let deaf = self.deaf.is_some_and(|until| Instant::now() < until);
         if self.listener.is_none() && !deaf {
             self.listen().await?;
@@ -198,11 +217,7 @@ impl Listening {
         }
         self.listener = None;
         if self.deaf.replace(Instant::now() + DEAF).is_none() {
-            let every_ms = u64::try_from(self.ledger.poll.as_millis()).unwrap_or(u64::MAX);
-            warn!(
-                every_ms,
-                "LISTEN does not work here (a pooler in transaction mode?): asking the ledger every {every_ms} ms instead"
-            );
+            say_deaf(self.ledger.poll);
         }
         Ok(())
     }

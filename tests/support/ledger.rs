@@ -41,13 +41,20 @@ static DATABASES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new())
 
 /// The address of a data directory's ledger, where that is in Postgres; made when first asked for.
 pub fn url(dir: &Path) -> Option<String> {
-    is_postgres().then(|| {
-        let mut databases = DATABASES.lock().expect("no test died here");
-        databases
-            .entry(dir.to_path_buf())
-            .or_insert_with(new_database)
-            .clone()
-    })
+    if is_postgres() {
+        return Some(in_postgres(dir));
+    }
+    let databases = DATABASES.lock().expect("no test died here");
+    databases.get(dir).cloned()
+}
+
+/// Puts a data directory's ledger into Postgres, whatever the others of this run are in.
+pub fn in_postgres(dir: &Path) -> String {
+    let mut databases = DATABASES.lock().expect("no test died here");
+    databases
+        .entry(dir.to_path_buf())
+        .or_insert_with(new_database)
+        .clone()
 }
 
 /// Puts the ledger of a data directory into a command's environment.

@@ -40,8 +40,18 @@ impl World {
         Self::with(Config::default()).await
     }
 
-    pub async fn with(mut config: Config) -> Self {
+    pub async fn with(config: Config) -> Self {
+        Self::made(config, tempfile::tempdir().expect("a directory")).await
+    }
+
+    /// On Postgres, whatever the other stories of this run are on.
+    pub async fn on_postgres(config: Config) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
+        ledger::in_postgres(dir.path());
+        Self::made(config, dir).await
+    }
+
+    async fn made(mut config: Config, dir: TempDir) -> Self {
         // A failed try is tried again soon: the tests wait for it.
         config.service.backoff_ms = config.service.backoff_ms.min(50);
         config.ledger.url = config

@@ -10,3 +10,6 @@ where state in ('wanted', 'stale') and held = 0;
 
 -- The latest runs.
 create index runs_latest on runs (requested_at desc, id);
+
+-- Those that run and move from one partition to another.
+create index slices_moving on slices (warehouse) where state = 'running' and left_bucket_s is not null;

@@ -12,12 +12,17 @@ with leading as
         -- is over still counts: its statements are killed first (expire.sql).
         and not exists (
             select 1 from slices r
+            where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition)
+        -- A day that has rows in the zone that its team has left deletes them from partitions beside
+        -- its own, at most 26 hours and a day away.
+        and not exists (
+            select 1 from slices r
+            where r.state = 'running' and r.left_bucket_s is not null and r.warehouse = s.warehouse
+                and abs(r.bucket_s - s.bucket_s) < 3 * 86400)
+        and (s.left_bucket_s is null or not exists (
+            select 1 from slices r
             where r.state = 'running' and r.warehouse = s.warehouse
-                and (r.partition = s.partition
-                    -- A day that has rows in the zone that its team has left deletes them from
-                    -- partitions beside its own, at most 26 hours and a day away.
-                    or ((r.left_bucket_s is not null or s.left_bucket_s is not null)
-                        and abs(r.bucket_s - s.bucket_s) < 3 * 86400)))
+                and abs(r.bucket_s - s.bucket_s) < 3 * 86400))
         and not exists (
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition

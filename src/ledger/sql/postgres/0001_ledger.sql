@@ -70,7 +70,7 @@ create table slices
 (
     team_id bigint not null,
     -- compared as text, byte by byte
-    day text collate "C" not null check (day ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'),
+    day text collate "C" not null check (day like '____-__-__'),
     warehouse text not null default 'default',
     timezone text not null,
     bucket_s bigint not null,
@@ -121,6 +121,9 @@ where state in ('wanted', 'stale') and held = 0;
 
 create index slices_running on slices (warehouse, partition) where state = 'running';
 
+-- Those that run and move from one partition to another.
+create index slices_moving on slices (warehouse) where state = 'running' and left_bucket_s is not null;
+
 create index slices_claimed on slices (claim) where claim is not null;
 
 create table runs
@@ -139,7 +142,7 @@ create index runs_latest on runs (requested_at desc, id);
 
 create table run_slices
 (
-    run_id text not null references runs (id) on delete cascade,
+    run_id text not null,
     team_id bigint not null,
     day text collate "C" not null,
     after_fence bigint not null,

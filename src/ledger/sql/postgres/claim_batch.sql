@@ -7,18 +7,23 @@ with together as materialized
 (
     select s.team_id, s.day
     from slices s
-    where (s.team_id = $7 and s.day = $8)
-        or (not $12 and s.warehouse = $6 and s.bucket_s = $9 and s.until_s = $10
-            and s.state in ('wanted', 'stale') and s.held = 0
-            and s.team_id <> $7 and s.attempts = 0 and s.pieces = 1
-            and (s.left_bucket_s is null or $13)
-            and s.not_before <= {now}
-            and ($5 is null or exists (
-                select 1 from run_slices w
-                where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day)))
-    order by s.team_id <> $7, s.team_id
-    limit $4
+    where not $12 and s.warehouse = $6 and s.bucket_s = $9 and s.until_s = $10
+        and s.state in ('wanted', 'stale') and s.held = 0
+        and s.team_id <> $7 and s.attempts = 0 and s.pieces = 1
+        and (s.left_bucket_s is null or $13)
+        and s.not_before <= {now}
+        and ($5 is null or exists (
+            select 1 from run_slices w
+            where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day))
+    order by s.team_id
+    limit $4 - 1
     for update of s skip locked
+),
+taken as materialized
+(
+    select team_id, day from together
+    union all
+    select $7, $8
 )
 update slices
 set state = 'running',
@@ -30,16 +35,22 @@ set state = 'running',
     claimed_at = {now},
     again = 0,
     cancel = 0
-where (team_id, day) in (select team_id, day from together)
+from taken
+where slices.team_id = taken.team_id and slices.day = taken.day
     and not exists (
         select 1 from slices r
-        where r.state = 'running' and r.warehouse = $6
-            and (r.partition = $11
-                or ((r.left_bucket_s is not null or $13) and abs(r.bucket_s - $9) < 3 * 86400)))
+        where r.state = 'running' and r.warehouse = $6 and r.partition = $11)
+    and not exists (
+        select 1 from slices r
+        where r.state = 'running' and r.left_bucket_s is not null and r.warehouse = $6
+            and abs(r.bucket_s - $9) < 3 * 86400)
+    and (not $13 or not exists (
+        select 1 from slices r
+        where r.state = 'running' and r.warehouse = $6 and abs(r.bucket_s - $9) < 3 * 86400))
     and not exists (
         select 1 from holds h
         where h.warehouse = $6 and h.partition = $11 and h.lease_until > {now})
-returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
+returning slices.team_id, slices.day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
     case when not exists (
         select 1 from slices o
         where o.team_id = slices.team_id and o.bucket_s = slices.left_bucket_s and o.day <> slices.day)
