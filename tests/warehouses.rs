@@ -695,3 +695,144 @@ async fn f27_of_two_warehouses_one_that_is_down_delays_nobody_and_is_filled_when
     stop.cancel();
     serving.await.expect("served").expect("stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_statements_of_a_fill_have_read_is_seen_while_they_run() {
+    let world = World::new().await;
+    let warehouse = world.store.warehouse.clone();
+    let before = warehouse.progress("prefill:slow").await.expect("asked");
+    assert_eq!(before.statements, 0);
+    let slow = warehouse.clone();
+    let running = tokio::spawn(async move {
+        slow.statement(
+            "select sum(sleepEachRow(0.05)) from numbers(200) settings max_block_size = 1",
+            "prefill:slow",
+        )
+        .run("take its time")
+        .await
+    });
+    let seen = until("it is under way", Duration::from_secs(10), || async {
+        let progress = warehouse.progress("prefill:slow").await.expect("asked");
+        (progress.read_rows > 1).then_some(progress)
+    })
+    .await;
+    assert_eq!(seen.statements, 1);
+    assert!(
+        seen.read_rows < 200 && seen.elapsed_seconds > 0.0,
+        "{seen:?}"
+    );
+    warehouse.kill("prefill:slow").await.expect("killed");
+    let error = running.await.expect("ended").expect_err("killed");
+    assert_eq!(error.class(), Class::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_on_two_servers() {
+    let world = world_with_events().await;
+    let endpoint = world.store.warehouse.endpoint();
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = format!(
+        r#"
+        default_warehouse = "eu"
+        [warehouse]
+        url = "{}"
+        source = {{ table = "default.events" }}
+        [warehouses.eu]
+        database = "eu"
+        [warehouses.us]
+        database = "us"
+        teams = [7]
+        "#,
+        endpoint.url
+    );
+    std::fs::write(dir.path().join("prefill.toml"), text).expect("written");
+    let run = |arguments: &[&str]| {
+        let ran = std::process::Command::new(program())
+            .arg("--data-dir")
+            .arg(dir.path())
+            .args(arguments)
+            .env("PREFILL_WAREHOUSE_PASSWORD", &endpoint.password)
+            .env_remove("WEB_ANALYTICS_BACKFILL_DAYS")
+            .output()
+            .expect("the program ran");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let (code, would, _) = run(&["migrate", "--check"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        would.contains("warehouse us: would create us.web_pre_aggregated_stats"),
+        "{would}"
+    );
+    assert_eq!(
+        world
+            .query("select count() from system.databases where name in ('eu', 'us')")
+            .await,
+        "0"
+    );
+    let (code, done, _) = run(&["migrate"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        done.contains("eu: eu.web_pre_aggregated_bounces: created"),
+        "{done}"
+    );
+    let (_, would, _) = run(&["migrate", "--check"]);
+    assert!(
+        would.contains("nothing to do") && !would.contains("would"),
+        "{would}"
+    );
+    let (code, _, refused) = run(&[
+        "team",
+        "add",
+        "--team-id",
+        "9",
+        "--name",
+        "A",
+        "--warehouse",
+        "asia",
+    ]);
+    assert_eq!(code, Some(2));
+    assert!(
+        refused.contains("\"asia\"") && refused.contains("eu, us"),
+        "{refused}"
+    );
+    for arguments in [
+        &["team", "add", "--team-id", "7", "--name", "A"][..],
+        &["enable", "--team-id", "7"],
+        &[
+            "backfill",
+            "--team-id",
+            "7",
+            "--date-start",
+            "2026-05-01",
+            "--date-end",
+            "2026-05-02",
+        ],
+        &[
+            "validate",
+            "--team-id",
+            "7",
+            "--date-start",
+            "2026-05-01",
+            "--date-end",
+            "2026-05-02",
+        ],
+    ] {
+        let (code, out, error) = run(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {out}{error}");
+    }
+    let count = "select toUInt64(sum(rows)) as n from system.parts where database = currentDatabase() and active and table = 'web_pre_aggregated_stats'";
+    for (more, rows) in [
+        (&["--warehouse", "us"][..], "3"),
+        (&["--team-id", "7"], "3"),
+        (&[], "0"),
+    ] {
+        let (_, out, error) = run(&[&["query", count, "--format", "TSV"], more].concat());
+        assert_eq!(out.trim(), rows, "{more:?}: {error}");
+    }
+    let (_, health, _) = run(&["health", "--json"]);
+    let health: serde_json::Value = serde_json::from_str(&health).expect("JSON");
+    assert_eq!(health["warehouses"][1]["name"], "us");
+    assert_eq!(health["warehouses"][1]["enabled_teams"], 1);
+    assert!(health["warehouses"][1]["error"].is_null(), "{health}");
+}
