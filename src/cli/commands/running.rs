@@ -126,7 +126,16 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
 /// What `migrate` would do to the ledger and the teams table. The warehouses are looked at, and not
 /// changed, by `health`.
 async fn check(to: Surroundings) -> Result<Ended> {
-    make_data_dir(&to.place.data_dir)?;
+    let file = Ledger::file(&to.place.data_dir);
+    if to.config.ledger.url()?.is_none() && !file.exists() {
+        let would = format!("make the ledger {}", file.display());
+        if to.json {
+            output::json(&json!({ "status": "checked", "ledger": file, "would_do": [would] }))?;
+        } else {
+            line(format!("would {would}"));
+        }
+        return Ok(Ended::Well);
+    }
     let (ledger, mut missing) = Ledger::check(&to.place.data_dir, &to.config).await?;
     missing.extend(ledger.check_trigger().await?);
     if to.json {
