@@ -125,6 +125,22 @@ fn with_source_as_table(mut table: toml::Table) -> toml::Table {
     table
 }
 
+/// What is wrong with the text, with the line that it is in; but for a line that may hold a password.
+fn without_secrets(error: &toml::de::Error, text: &str) -> String {
+    let told = error.to_string();
+    let line = |at: usize| text[..at].matches('\n').count();
+    let Some(span) = error.span() else {
+        return told;
+    };
+    let first = line(span.start.min(text.len()));
+    let last = line(span.end.min(text.len()));
+    let secret = |line: &str| line.contains("://") || line.contains("password");
+    if text.lines().skip(first).take(last - first + 1).any(secret) {
+        return format!("line {}: {}", first + 1, error.message());
+    }
+    told
+}
+
 /// What is shared, with what is `own` over it, table by table.
 fn overlaid(shared: &toml::Table, own: &toml::Table) -> toml::Table {
     let mut all = shared.clone();
@@ -698,8 +714,11 @@ impl Config {
                     error.hint("pass --config FILE with a TOML file that you can read")
                 })?;
                 let not_valid = format!("{} is not valid", path.display());
-                let written: Written = toml::from_str(&text)
-                    .map_err(|error| Error::misuse(&not_valid).caused_by(error).hint(SEE_README))?;
+                let written: Written = toml::from_str(&text).map_err(|error| {
+                    Error::misuse(&not_valid)
+                        .caused_by(without_secrets(&error, &text))
+                        .hint(SEE_README)
+                })?;
                 written
                     .read()
                     .map_err(|error| error.while_doing(&not_valid))?
@@ -903,6 +922,11 @@ mod tests {
             ("[warehouses.eu]\n[warehouses.us]", "default_warehouse"),
             ("default_warehouse = \"us\"", "\"us\""),
             ("[warehouse]\nurl = \"ftp://a\"", "HTTP interface"),
+            ("[ledger]\nschema = \"a;b\"", "ledger.schema"),
+            ("[ledger]\nmax_connections = 1", "ledger.max_connections"),
+            ("[teams]\ntable = \"a.b.c\"", "teams.table"),
+            ("[teams]\ncolumn = \"x\"", "column"),
+            ("[teams]", "[teams] names a table"),
             (
                 "[warehouse]\nurl = \"http://u:hunter2@a:8123\"",
                 "password in it",
@@ -971,6 +995,21 @@ mod tests {
             (SourceKind::PostHog, SourceKind::Events)
         );
         assert_eq!((&*eu.table, &*us.table), ("web.events", "web.events"));
+    }
+
+    #[test]
+    fn a_line_with_an_address_is_not_repeated_when_it_is_wrong() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("prefill.toml");
+        for text in [
+            "[ledger]\nurl = \"postgres://u:hunter2@host/db\nschema = \"prefill\"",
+            "[ledger]\nurll = \"postgres://u:hunter2@host/db\"",
+            "[ledger]\nurl = [\"postgres://u:hunter2@host/db\"]",
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let error = Config::load(None, dir.path()).expect_err(text);
+            assert!(!error.chain().contains("hunter2"), "{}", error.chain());
+        }
     }
 
     #[test]

@@ -45,8 +45,10 @@ async fn filled(world: &World, team: TeamId, from: &str, until_day: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn f4_f37_a_database_that_is_restarted_under_two_workers_loses_nothing_and_is_listened_to_again()
  {
-    let mut config = Config::default();
-    config.backfill_days = 1;
+    let config = Config {
+        backfill_days: 1,
+        ..Config::default()
+    };
     let world = World::on_postgres(config).await;
     std::fs::write(
         world.dir.path().join("prefill.toml"),

@@ -298,3 +298,57 @@ async fn try_migrate(database: &Database, schema: &str, until: i64) -> Result<()
     }
     transaction.commit(DOING).await
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::ledger::Ledger;
+    use crate::ledger::sqlite::tests::{ROWS, as_they_were};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_that_version_1_wrote_are_as_they_were_in_the_newest() {
+        let url = std::env::var("PREFILL_TEST_POSTGRES")
+            .expect("no Postgres: run the tests by `make test`, or by tests/with_postgres");
+        let mut config = Config::default();
+        config.ledger.url = Some(url.clone().into());
+        config.ledger.schema = format!("version_1_{}", std::process::id());
+        let access = Access::find(&url, &config.ledger).await.expect("reached");
+        let database = access.database();
+        migrate(&database, &access.schema, 1)
+            .await
+            .expect("version 1");
+        assert_eq!(version(&database).await.expect("read"), Version::Older(1));
+        let mut transaction = database.begin("write rows").await.expect("begun");
+        transaction
+            .script("write rows", ROWS.to_owned())
+            .await
+            .expect("written");
+        transaction.commit("write rows").await.expect("committed");
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let refused = Ledger::open(dir.path(), &config).await.expect_err("older");
+        assert_eq!(
+            refused.next_step(),
+            Some("stop the processes of the older prefill, then run prefill migrate")
+        );
+        let (ledger, done) = Ledger::migrate(dir.path(), &config)
+            .await
+            .expect("migrated");
+        assert_eq!(done.len(), MIGRATIONS.len() - 1);
+        as_they_were(&ledger).await;
+        let signals = ledger
+            .signals()
+            .await
+            .expect("read")
+            .expect("by the trigger");
+        ledger.forget_signals(&signals).await.expect("forgotten");
+        let mut transaction = ledger.database.begin("tidy").await.expect("begun");
+        transaction
+            .script("tidy", format!("drop schema {} cascade", access.schema))
+            .await
+            .expect("dropped");
+        transaction.commit("tidy").await.expect("committed");
+    }
+}

@@ -106,3 +106,86 @@ fn migrator() -> Migrator {
     });
     Migrator::with_migrations(migrations.collect())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use sqlx::Row as _;
+    use sqlx::sqlite::SqlitePool;
+
+    use super::*;
+
+    /// A ledger as version 1 left it: a team, a filled slice, one under way, a run and a mark.
+    pub(in crate::ledger) const ROWS: &str = "
+        insert into teams (id, name, timezone, web_analytics_pre_aggregated_tables_enabled)
+        values (7, 'Acme', 'Asia/Kolkata', 1), (8, 'Off', 'UTC', 0);
+        insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, wanted_at,
+            fence, filled_fence, filled_at, as_of_us, stats_rows, bounces_rows, events, sessions, page_views, persons,
+            bounces, duration_seconds, checksum, elapsed_ms, claim, owner, lease_until)
+        values (7, '2026-05-01', 'Asia/Kolkata', 1777573800, 1777660200, 20260430, 'filled', 'window', 1,
+                3, 3, 5, 9, 1, 1, 1, 42, 1, 1, 1, 1, 1, 1, null, null, null),
+            (7, '2026-05-02', 'Asia/Kolkata', 1777660200, 1777746600, 20260501, 'running', 'window', 1,
+                1, 0, null, null, null, null, null, null, null, null, null, null, null, null, 'a claim', 'one', 2);
+        insert into runs (id, team_id, date_start, date_end, reason, requested_at)
+        values ('6f1c1a2e-0000-4000-8000-000000000001', 7, '2026-05-01', '2026-05-03', 'window', 1);
+        insert into run_slices (run_id, team_id, day, after_fence)
+        values ('6f1c1a2e-0000-4000-8000-000000000001', 7, '2026-05-01', 2);";
+
+    #[tokio::test]
+    async fn rows_that_version_1_wrote_are_as_they_were_in_the_newest() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("prefill.db");
+        let old = SqlitePool::connect_with(options(&path))
+            .await
+            .expect("opened");
+        let mut first = migrator();
+        first.migrations.to_mut().truncate(1);
+        first.run(&old).await.expect("version 1");
+        let rows = sqlx::raw_sql(ROWS).execute(&old);
+        rows.await.expect("written");
+        let mark = sqlx::raw_sql("insert into marks (name, value) values ('scanned_us', 11)");
+        mark.execute(&old).await.expect("written");
+        old.close().await;
+        drop(open(dir.path(), &path).await.expect("opened"));
+
+        let config = crate::config::Config::default();
+        let ledger = crate::ledger::Ledger::open(dir.path(), &config).await;
+        let ledger = ledger.expect("opened");
+        let mark = ledger.mark("scanned_us:default").await.expect("read");
+        assert_eq!(mark, Some(11));
+        as_they_were(&ledger).await;
+        let new = SqlitePool::connect_with(options(&path))
+            .await
+            .expect("opened");
+        let change = sqlx::raw_sql("update teams set warehouse = 'eu' where id = 8");
+        change.execute(&new).await.expect("changed");
+        let signals = sqlx::query("select team_id from signals order by id desc limit 1");
+        let last: i64 = signals
+            .fetch_one(&new)
+            .await
+            .expect("a signal")
+            .get("team_id");
+        assert_eq!(last, 8);
+    }
+
+    /// What [`ROWS`] are when they are read.
+    pub(in crate::ledger) async fn as_they_were(ledger: &crate::ledger::Ledger) {
+        use crate::calendar::TeamId;
+        use crate::ledger::State;
+        let team = ledger.team(TeamId(7)).await.expect("the team");
+        assert_eq!((team.name.as_str(), team.enabled), ("Acme", true));
+        assert!(team.enabled_at.is_some());
+        assert_eq!(team.warehouse, None);
+        let slices = ledger.slices(TeamId(7)).await.expect("slices");
+        let states: Vec<State> = slices.values().map(|slice| slice.state).collect();
+        assert_eq!(states, [State::Filled, State::Running]);
+        let receipt = slices.values().find_map(|slice| slice.receipt.as_ref());
+        assert_eq!(receipt.map(|receipt| receipt.sessions), Some(42));
+        let run = ledger.latest_runs(1).await.expect("runs").remove(0).id;
+        let progress = ledger.progress(run).await.expect("progress");
+        assert_eq!(progress.status(), "completed");
+        assert_eq!(ledger.expire("a claim", false).await.expect("expired"), 1);
+        let claim = ledger.claim("two", BUSY, 50, "default", None).await;
+        let claim = claim.expect("asked").expect("a claim");
+        assert_eq!(claim.slices[0].fence, 2);
+    }
+}

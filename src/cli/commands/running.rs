@@ -123,14 +123,28 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
     Ok(Ended::Well)
 }
 
-/// What `migrate` would do to the ledger, the teams table and the warehouses.
+/// What `migrate` would do to the ledger, the teams table and the warehouses. It makes nothing, so an
+/// installation that is not there yet is told from its configuration alone.
 async fn check(to: Surroundings, with_source: bool) -> Result<Ended> {
-    make_data_dir(&to.place.data_dir)?;
-    let (ledger, mut missing) = Ledger::check(&to.place.data_dir, &to.config).await?;
-    missing.extend(ledger.check_trigger().await?);
+    let file = Ledger::file(&to.place.data_dir);
+    let is_new = to.config.ledger.url()?.is_none() && !file.exists();
+    let (place, missing) = if is_new {
+        (
+            file.display().to_string(),
+            vec!["make the ledger".to_owned()],
+        )
+    } else {
+        let (ledger, mut missing) = Ledger::check(&to.place.data_dir, &to.config).await?;
+        missing.extend(ledger.check_trigger().await?);
+        (ledger.place(), missing)
+    };
     let mut tables = Vec::new();
     for (name, config) in &to.config.warehouses {
-        let of_one = schema::missing(config, &to.place, with_source).await;
+        let of_one = if config.url.is_none() && !to.place.data_dir.join("clickhouse").exists() {
+            Ok(vec!["the embedded ClickHouse with all tables".to_owned()])
+        } else {
+            schema::missing(config, &to.place, with_source).await
+        };
         let of_one = of_one
             .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
         tables.extend(of_one.into_iter().map(|table| (name, table)));
@@ -141,15 +155,15 @@ async fn check(to: Surroundings, with_source: bool) -> Result<Ended> {
             .map(|(name, table)| json!({ "warehouse": name, "table": table }))
             .collect();
         output::json(
-            &json!({ "status": "checked", "ledger": ledger.place(), "would_do": missing, "would_create": tables }),
+            &json!({ "status": "checked", "ledger": place, "would_do": missing, "would_create": tables }),
         )?;
         return Ok(Ended::Well);
     }
     if missing.is_empty() {
-        line(format!("{}: nothing to do", ledger.place()));
+        line(format!("{}: nothing to do", place));
     }
     for step in missing {
-        line(format!("{}: would {step}", ledger.place()));
+        line(format!("{}: would {step}", place));
     }
     for (name, table) in tables {
         line(format!("warehouse {name}: would create {table}"));
