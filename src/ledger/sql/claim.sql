@@ -60,7 +60,7 @@ where (team_id, day) in
 )
 returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
     -- not where a day of the new zone begins at the very instant
-    case when not exists (
+    case when left_bucket_s is not null and not exists (
         select 1 from slices o
         where o.team_id = slices.team_id and o.bucket_s = slices.left_bucket_s and o.day <> slices.day)
         then left_bucket_s end as left_bucket_s

@@ -5,7 +5,7 @@
 -- $12 it is taken alone, $13 it has rows in a zone that its team has left
 with together as materialized
 (
-    select s.team_id, s.day
+    select s.ctid as place
     from slices s
     where not $12 and s.warehouse = $6 and s.bucket_s = $9 and s.until_s = $10
         and s.state in ('wanted', 'stale') and s.held = 0
@@ -21,9 +21,9 @@ with together as materialized
 ),
 taken as materialized
 (
-    select team_id, day from together
+    select place from together
     union all
-    select $7, $8
+    select ctid from slices where team_id = $7 and day = $8
 )
 update slices
 set state = 'running',
@@ -35,8 +35,8 @@ set state = 'running',
     claimed_at = {now},
     again = 0,
     cancel = 0
-from taken
-where slices.team_id = taken.team_id and slices.day = taken.day
+-- by where they lie, which is found without an index; one that was changed meanwhile is left alone
+where ctid = any (array(select place from taken))
     and not exists (
         select 1 from slices r
         where r.state = 'running' and r.warehouse = $6 and r.partition = $11)
@@ -50,8 +50,8 @@ where slices.team_id = taken.team_id and slices.day = taken.day
     and not exists (
         select 1 from holds h
         where h.warehouse = $6 and h.partition = $11 and h.lease_until > {now})
-returning slices.team_id, slices.day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
-    case when not exists (
+returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
+    case when left_bucket_s is not null and not exists (
         select 1 from slices o
         where o.team_id = slices.team_id and o.bucket_s = slices.left_bucket_s and o.day <> slices.day)
         then left_bucket_s end as left_bucket_s

@@ -11,13 +11,14 @@ with leader as materialized
         and s.not_before <= {now}
         and ($1 is null or exists (
             select 1 from run_slices w where w.run_id = $1 and w.team_id = s.team_id and w.day = s.day))
-        and not exists (
-            select 1 from slices r
-            where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition)
-        and not exists (
-            select 1 from slices r
+        -- as scalar questions, so that each is one look into an index, however much is running
+        and (select 1 from slices r
+            where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition
+            limit 1) is null
+        and (select 1 from slices r
             where r.state = 'running' and r.left_bucket_s is not null and r.warehouse = s.warehouse
-                and abs(r.bucket_s - s.bucket_s) < 3 * 86400)
+                and abs(r.bucket_s - s.bucket_s) < 3 * 86400
+            limit 1) is null
         and (s.left_bucket_s is null or not exists (
             select 1 from slices r
             where r.state = 'running' and r.warehouse = s.warehouse
