@@ -730,11 +730,9 @@ async fn a_watch_hears_of_changes_at_once_and_again_after_its_connection_was_bro
         "silence"
     );
     for round in 0..2 {
-        let sql = format!(
-            "update posthog_team set web_analytics_pre_aggregated_tables_enabled = not coalesce(web_analytics_pre_aggregated_tables_enabled, false) where id = 1"
-        );
+        let sql = "update posthog_team set web_analytics_pre_aggregated_tables_enabled = not coalesce(web_analytics_pre_aggregated_tables_enabled, false) where id = 1";
         let url = deployment.url.clone();
-        let changing = std::thread::spawn(move || psql(&url, &sql));
+        let changing = std::thread::spawn(move || psql(&url, sql));
         assert!(
             watch.wait(Duration::from_secs(5)).await.expect("waited"),
             "round {round}"
