@@ -211,9 +211,7 @@ async fn a_name_reaches_no_terminal_with_what_a_terminal_obeys() {
         told(&set, &["--organization", name]).refused(2, "--organization \"A", "leave out");
     }
     // Plain SQL asks nobody; what it puts there is shown, and not obeyed.
-    shell.plain_sql(
-        "update teams set name = 'Evil' || char(27) || '[2J' || char(13, 10) || 'B' || char(155)",
-    );
+    shell.plain_sql("update teams set name = 'Evil\u{1b}[2J\r\nB\u{9b}'");
     let shown = r"Evil\u{1b}[2J\r\nB\u{9b}";
     for arguments in [
         &["team", "list"][..],

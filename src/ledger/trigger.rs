@@ -125,8 +125,8 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let mut script = String::new();
-        for (table, trigger) in &found.triggers {
-            script.push_str(&format!("drop trigger if exists {trigger} on {table};\n"));
+        if found.function {
+            script.push_str(&self.removal());
         }
         script.push_str(&self.definition(teams));
         script.push_str(&format!(
@@ -155,12 +155,7 @@ impl Ledger {
         if !found.function {
             return Ok(Vec::new());
         }
-        let mut script = String::new();
-        for (table, trigger) in &found.triggers {
-            script.push_str(&format!("drop trigger if exists {trigger} on {table};\n"));
-        }
-        script.push_str(&format!("drop function {}();\n", self.function()));
-        self.change_table(teams.table(), &script).await?;
+        self.change_table(teams.table(), &self.removal()).await?;
         Ok(vec![removing(&found)])
     }
 
@@ -240,6 +235,12 @@ impl Ledger {
 
     fn function(&self) -> String {
         format!("\"{}\".signal_other_team", self.schema())
+    }
+
+    /// The triggers go with their function: to drop one by itself takes the owner of the table, and
+    /// prefill's user may only be one who was granted the trigger privilege.
+    fn removal(&self) -> String {
+        format!("drop function {}() cascade;\n", self.function())
     }
 
     fn trigger_names(&self) -> [String; 3] {

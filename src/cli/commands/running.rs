@@ -75,50 +75,41 @@ pub(super) async fn migrate(to: Surroundings, asked: Migrate) -> Result<Ended> {
     make_data_dir(&to.place.data_dir)?;
     let (ledger, mut done) = Ledger::migrate(&to.place.data_dir, &to.config).await?;
     done.extend(ledger.install_trigger().await?);
-    let mut warehouses = Vec::new();
+    // Each step is told when it is done: a later one may fail.
+    if !to.json {
+        for done in &done {
+            line(format!("done: {done}"));
+        }
+        line(format!("{}: the ledger is ready", ledger.place()));
+    }
+    let several = to.config.warehouses.len() > 1;
+    let mut tables = Vec::new();
     for (name, config) in &to.config.warehouses {
         let (_, prepared) = Store::prepared(name, config, &to.place, asked.with_source)
             .await
             .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
-        warehouses.push((name, prepared));
+        for table in prepared {
+            if !to.json {
+                let at = if several {
+                    format!("{name}: ")
+                } else {
+                    String::new()
+                };
+                let is = if table.created {
+                    "created"
+                } else {
+                    "there, and fits"
+                };
+                line(format!("{at}{}: {is}", table.table));
+            }
+            tables
+                .push(json!({ "warehouse": name, "table": table.table, "created": table.created }));
+        }
     }
     if to.json {
-        let tables: Vec<_> = warehouses
-            .iter()
-            .flat_map(|(name, prepared)| {
-                prepared.iter().map(move |table| {
-                    json!({ "warehouse": name, "table": table.table, "created": table.created })
-                })
-            })
-            .collect();
         output::json(
             &json!({ "status": "completed", "data_dir": to.place.data_dir, "ledger": ledger.place(), "done": done, "tables": tables }),
         )?;
-        return Ok(Ended::Well);
-    }
-    for done in done {
-        line(format!("done: {done}"));
-    }
-    line(format!("{}: the ledger is ready", ledger.place()));
-    let several = warehouses.len() > 1;
-    for (name, table) in warehouses
-        .iter()
-        .flat_map(|(name, prepared)| prepared.iter().map(move |table| (name, table)))
-    {
-        let at = if several {
-            format!("{name}: ")
-        } else {
-            String::new()
-        };
-        line(format!(
-            "{at}{}: {}",
-            table.table,
-            if table.created {
-                "created"
-            } else {
-                "there, and fits"
-            }
-        ));
     }
     Ok(Ended::Well)
 }
@@ -138,6 +129,14 @@ async fn check(to: Surroundings, with_source: bool) -> Result<Ended> {
         missing.extend(ledger.check_trigger().await?);
         (ledger.place(), missing)
     };
+    if !to.json {
+        if missing.is_empty() {
+            line(format!("{place}: nothing to do"));
+        }
+        for step in &missing {
+            line(format!("{place}: would {step}"));
+        }
+    }
     let mut tables = Vec::new();
     for (name, config) in &to.config.warehouses {
         let of_one = if config.url.is_none() && !to.place.data_dir.join("clickhouse").exists() {
@@ -147,26 +146,17 @@ async fn check(to: Surroundings, with_source: bool) -> Result<Ended> {
         };
         let of_one = of_one
             .map_err(|error| error.while_doing(format!("the warehouse {name} is not ready")))?;
-        tables.extend(of_one.into_iter().map(|table| (name, table)));
+        for table in of_one {
+            if !to.json {
+                line(format!("warehouse {name}: would create {table}"));
+            }
+            tables.push(json!({ "warehouse": name, "table": table }));
+        }
     }
     if to.json {
-        let tables: Vec<_> = tables
-            .iter()
-            .map(|(name, table)| json!({ "warehouse": name, "table": table }))
-            .collect();
         output::json(
             &json!({ "status": "checked", "ledger": place, "would_do": missing, "would_create": tables }),
         )?;
-        return Ok(Ended::Well);
-    }
-    if missing.is_empty() {
-        line(format!("{}: nothing to do", place));
-    }
-    for step in missing {
-        line(format!("{}: would {step}", place));
-    }
-    for (name, table) in tables {
-        line(format!("warehouse {name}: would create {table}"));
     }
     Ok(Ended::Well)
 }
