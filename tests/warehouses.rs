@@ -79,30 +79,25 @@ async fn add_team(prefill: &Prefill, id: i64, warehouse: Option<&str>) -> TeamId
     team.id
 }
 
-/// Fills the 1st of May of a team; how the run ended.
+/// Fills the 1st of May of a team, asked again where even asking met a fault; how the run ended.
 async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
     let asked = prefill::request::Asked {
         days: None,
         date_start: Some("2026-05-01".parse().expect("a date")),
         date_end: Some("2026-05-02".parse().expect("a date")),
     };
-    let now = jiff::Timestamp::now();
-    let target = prefill::request::target(&prefill.ledger, &prefill.config, team, asked, now);
-    let run = prefill
-        .backfill(&target.await.expect("a target"), force)
-        .await
-        .expect("asked");
+    let target = prefill.target(team, asked).await.expect("a target");
+    let run = match prefill.backfill(&target, force).await {
+        Ok(run) => run,
+        Err(_) => prefill.backfill(&target, force).await.expect("asked"),
+    };
     let stop = CancellationToken::new();
     tokio::time::timeout(Duration::from_secs(60), prefill.finish(run, &stop))
         .await
         .expect("done in time")
         .expect("finished");
-    prefill
-        .ledger
-        .progress(run)
-        .await
-        .expect("progress")
-        .status()
+    let progress = prefill.ledger.progress(run).await.expect("progress");
+    progress.status()
 }
 
 /// A world with two sessions of team 7 on the 1st of May.
@@ -546,7 +541,7 @@ async fn f8_a_server_that_refuses_answers_500_breaks_off_or_is_silent_leaves_the
             let at = between.calls.load(Ordering::SeqCst) + nth;
             between.broken.store(at, Ordering::SeqCst);
             let told = format!("{fault:?} of call {nth} of {calls}");
-            assert_eq!(fill_in_spite(&prefill, team).await, "completed", "{told}");
+            assert_eq!(fill(&prefill, team, true).await, "completed", "{told}");
             assert_eq!(world.query(VIEWS).await, "3", "{told}");
             let differences = world.differences(team, "2026-05-01", "2026-05-02").await;
             assert!(differences.is_empty(), "{told}: {differences:?}");
@@ -554,34 +549,6 @@ async fn f8_a_server_that_refuses_answers_500_breaks_off_or_is_silent_leaves_the
         }
         between.broken.store(0, Ordering::SeqCst);
     }
-}
-
-/// As [`fill`], asked again where even asking met the fault.
-async fn fill_in_spite(prefill: &Prefill, team: TeamId) -> &'static str {
-    let asked = prefill::request::Asked {
-        days: None,
-        date_start: Some("2026-05-01".parse().expect("a date")),
-        date_end: Some("2026-05-02".parse().expect("a date")),
-    };
-    let now = jiff::Timestamp::now();
-    let target = prefill::request::target(&prefill.ledger, &prefill.config, team, asked, now);
-    let target = target.await.expect("a target");
-    let mut run = prefill.backfill(&target, true).await;
-    if run.is_err() {
-        run = prefill.backfill(&target, true).await;
-    }
-    let run = run.expect("asked");
-    let stop = CancellationToken::new();
-    tokio::time::timeout(Duration::from_secs(60), prefill.finish(run, &stop))
-        .await
-        .expect("done in time")
-        .expect("finished");
-    prefill
-        .ledger
-        .progress(run)
-        .await
-        .expect("progress")
-        .status()
 }
 
 #[tokio::test(flavor = "multi_thread")]
