@@ -175,11 +175,20 @@ impl<'a> Landing<'a> {
         let left: Vec<Found> = store
             .warehouse
             .statement(
-                "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String})",
+                "select name from system.tables where database = {database:String} and startsWith(name, {prefix:String}) and metadata_modification_time <= now() - toIntervalSecond({age_s:UInt64})",
                 COMMENT,
             )
             .param("database", database)
             .param("prefix", PREFIX)
+            // Imports into a server may come from several machines, which take no turns.
+            .param(
+                "age_s",
+                if store.warehouse.is_embedded() {
+                    0_u64
+                } else {
+                    24 * 3_600
+                },
+            )
             .rows("look for tables that a crash left")
             .await?;
         for Found { name } in left {

@@ -33,6 +33,8 @@ use crate::worker::{self, Step, Worker};
 const LOOK_SOON: Duration = Duration::from_millis(50);
 /// How often the warehouse is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long a service looks at its warehouses before it begins.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How long a command waits for a warehouse that does not answer.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How often a warehouse that could not be used is tried again.
@@ -233,7 +235,10 @@ impl Prefill {
     /// error when none of them can be used before somebody changes something.
     pub async fn serve(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<()> {
         let _only = self.lock()?;
-        self.look_at_warehouses().await?;
+        // One that hangs keeps nobody waiting: it is opened beside the others.
+        if let Ok(looked) = tokio::time::timeout(FIRST_LOOK, self.look_at_warehouses()).await {
+            looked?;
+        }
         let wake = Wake::default();
         let mut loops = JoinSet::new();
         loops.spawn(notice(self.clone(), wake.clone(), stop.clone()));

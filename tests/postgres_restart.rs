@@ -14,6 +14,9 @@ use serving::Serving;
 use support::ledger::psql;
 use support::{World, page_view, until};
 
+/// One story at a time: a restart for one is an outage for the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Restarts the cluster of `tests/with_postgres`, which is down for so long.
 fn restart(how: &str, down: Duration) {
     let dir = std::env::var("PREFILL_TEST_POSTGRES_DIR")
@@ -45,6 +48,7 @@ async fn filled(world: &World, team: TeamId, from: &str, until_day: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn f4_f37_a_database_that_is_restarted_under_two_workers_loses_nothing_and_is_listened_to_again()
  {
+    let _alone = ALONE.lock().await;
     let config = Config {
         backfill_days: 1,
         ..Config::default()
@@ -113,6 +117,7 @@ async fn f4_f37_a_database_that_is_restarted_under_two_workers_loses_nothing_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_serve_that_begins_while_its_database_is_down_says_so_once_and_begins_when_it_is_there() {
+    let _alone = ALONE.lock().await;
     let world = World::on_postgres(Config::default()).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
