@@ -632,13 +632,20 @@ fn an_engine_that_is_missing_or_no_library_is_told_and_the_ledger_works_without(
                 "2026-05-02",
                 "--yes",
             ],
-            &["migrate"],
             &["serve"],
             &["import", "jsonl", &events, "--team-id", "8"],
             &["engine"],
         ] {
             told(arguments).refused(1, what, "make engine");
         }
+        // What was done before it failed stays, and is said.
+        let migrate = told(&["migrate"]);
+        assert_eq!(migrate.code, Some(1), "{migrate:?}");
+        assert!(migrate.out.contains("the ledger is ready"), "{migrate:?}");
+        assert!(
+            migrate.err.contains(what) && migrate.err.contains("make engine"),
+            "{migrate:?}"
+        );
         // Health is there to say what is wrong, and says it of each warehouse.
         let health = told(&["health"]).found_trouble();
         assert!(
