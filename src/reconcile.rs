@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -40,6 +41,8 @@ pub fn desire(team: &Team, config: &Config, enabled_at: Timestamp) -> Result<Des
 
 /// The most teams that are looked at together: each step is one statement for all of them.
 const TOGETHER: usize = 1_000;
+/// So many of these are under way at once: a database writes one while another is made.
+const AT_ONCE: usize = 2;
 
 /// Looks at all teams.
 ///
@@ -47,10 +50,10 @@ const TOGETHER: usize = 1_000;
 ///
 /// When the ledger cannot be read or written; what is wrong with one team is logged and skipped.
 pub async fn all(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<()> {
-    for teams in ledger.settled_teams(None).await?.chunks(TOGETHER) {
-        together(ledger, config, teams, now).await?;
-    }
-    Ok(())
+    let teams = ledger.settled_teams(None).await?;
+    stream::iter(teams.chunks(TOGETHER).map(Ok))
+        .try_for_each_concurrent(AT_ONCE, |teams| together(ledger, config, teams, now))
+        .await
 }
 
 /// Looks at some teams; those that are gone want nothing.
@@ -64,7 +67,7 @@ pub async fn some(
     teams: &[TeamId],
     now: Timestamp,
 ) -> Result<()> {
-    for ids in teams.chunks(TOGETHER) {
+    let some = async |ids: &[TeamId]| {
         let teams = ledger.settled_teams(Some(ids)).await?;
         let there: BTreeSet<TeamId> = teams.iter().map(|team| team.id).collect();
         let gone: Vec<TeamId> = ids
@@ -73,9 +76,11 @@ pub async fn some(
             .copied()
             .collect();
         ledger.keep_all(&gone, true).await?;
-        together(ledger, config, &teams, now).await?;
-    }
-    Ok(())
+        together(ledger, config, &teams, now).await
+    };
+    stream::iter(teams.chunks(TOGETHER).map(Ok))
+        .try_for_each_concurrent(AT_ONCE, some)
+        .await
 }
 
 async fn together(ledger: &Ledger, config: &Config, teams: &[Team], now: Timestamp) -> Result<()> {

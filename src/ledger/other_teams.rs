@@ -259,14 +259,21 @@ impl OtherTeams {
                 }
             }
         }
-        if ids.is_some() {
-            let forget = of_ids(Statement::made(&format!(
-                "delete from team_state s where s.team_id in (select cast(value as bigint) from {{rows $1}}) and not exists (select 1 from {table} t where t.{id} = s.team_id)",
-                table = self.quoted,
-                id = self.id,
-            )));
-            ledger.database.execute(DOING, &forget).await?;
-        }
+        Ok(())
+    }
+
+    /// Forgets those of these teams that are not in the table any more.
+    pub(super) async fn forget(&self, ledger: &Ledger, ids: &[TeamId]) -> Result<()> {
+        let forget = Statement::made(&format!(
+            "delete from team_state s where s.team_id in (select cast(value as bigint) from {{rows $1}}) and not exists (select 1 from {table} t where t.{id} = s.team_id)",
+            table = self.quoted,
+            id = self.id,
+        ))
+        .bind(team_ids(ids));
+        ledger
+            .database
+            .execute("forget teams that are gone", &forget)
+            .await?;
         Ok(())
     }
 

@@ -210,6 +210,11 @@ impl Ledger {
             Some(ids) => self.some_teams(ids).await?,
             None => self.teams().await?,
         };
+        if let (Some(other), Some(ids)) = (&self.other_teams, ids)
+            && teams.len() < ids.len()
+        {
+            other.forget(self, ids).await?;
+        }
         let unsettled: Vec<TeamId> = teams
             .iter()
             .filter(|team| team.enabled && team.enabled_at.is_none())
