@@ -585,10 +585,15 @@ fn is_no_name(key: &str, name: &str) -> Error {
 }
 
 impl Warehouse {
-    /// Takes the user, the password and, where none is written, the address from the environment:
-    /// `PREFILL_WAREHOUSE_PASSWORD` for all, `PREFILL_WAREHOUSE_EU_PASSWORD` for the warehouse `eu`.
-    fn read_environment(&mut self, name: &str) -> Result<()> {
-        let name: String = name
+    /// Takes address, user and password from the environment: `PREFILL_WAREHOUSE_EU_PASSWORD` for the
+    /// warehouse `eu`, over what is written; `PREFILL_WAREHOUSE_PASSWORD` for each of which nothing is
+    /// written, and for the one of a configuration that names none over what is written, too.
+    fn read_environment(
+        &mut self,
+        name: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<()> {
+        let own: String = name
             .chars()
             .map(|c| {
                 if c.is_ascii_alphanumeric() {
@@ -599,18 +604,16 @@ impl Warehouse {
             })
             .collect();
         // Set to nothing, as compose files do, counts as not set.
-        let variable = |what: &str| {
-            [
-                format!("PREFILL_WAREHOUSE_{name}_{what}"),
-                format!("PREFILL_WAREHOUSE_{what}"),
-            ]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
+        let set = |name: String| variable(&name).filter(|text| !text.is_empty());
+        let of_all = |what: &str| set(format!("PREFILL_WAREHOUSE_{what}"));
+        let of_this = |what: &str| {
+            let of_only = (name == DEFAULT_WAREHOUSE).then(|| of_all(what)).flatten();
+            set(format!("PREFILL_WAREHOUSE_{own}_{what}")).or(of_only)
         };
-        if let Some(url) = variable("URL") {
-            self.url = Some(url);
-        }
-        if let Some(user) = variable("USER") {
+        let written = std::mem::take(&mut self.url);
+        self.url = of_this("URL").or(written).or_else(|| of_all("URL"));
+        let user = (self.user != Self::default().user).then(|| self.user.clone());
+        if let Some(user) = of_this("USER").or(user).or_else(|| of_all("USER")) {
             self.user = user;
         }
         if let Some(file) = &self.password_file {
@@ -620,9 +623,11 @@ impl Warehouse {
             let text = text.map_err(|error| error.hint("name a file that you can read"))?;
             self.password = Some(text.trim_end_matches(['\r', '\n']).to_owned().into());
         }
-        if let Some(password) = variable("PASSWORD") {
-            self.password = Some(password.into());
-        }
+        let written = self.password.take();
+        self.password = of_this("PASSWORD")
+            .map(Secret::from)
+            .or(written)
+            .or_else(|| of_all("PASSWORD").map(Secret::from));
         Ok(())
     }
 
@@ -738,7 +743,7 @@ impl Config {
             config.days(i64::from(config.backfill_days), BACKFILL_DAYS_VARIABLE)?;
         }
         for (name, warehouse) in &mut config.warehouses {
-            warehouse.read_environment(name)?;
+            warehouse.read_environment(name, |variable| std::env::var(variable).ok())?;
         }
         if let Some(url) = std::env::var(LEDGER_URL_VARIABLE)
             .ok()
@@ -957,6 +962,59 @@ mod tests {
         assert_eq!(
             Config::load(None, dir.path()).expect("valid").backfill_days,
             60
+        );
+    }
+
+    #[test]
+    fn the_environment_of_all_warehouses_is_not_over_what_one_of_them_says() {
+        let read = |name: &str, warehouse: &Warehouse, set: &[(&str, &str)]| {
+            let mut read = warehouse.clone();
+            let variable = |asked: &str| {
+                let found = set.iter().find(|(name, _)| *name == asked);
+                found.map(|(_, text)| (*text).to_owned())
+            };
+            read.read_environment(name, variable).expect("read");
+            let password = read.password.as_ref().map(Secret::reveal);
+            (
+                read.url.clone().unwrap_or_default(),
+                read.user.clone(),
+                password.unwrap_or_default().to_owned(),
+            )
+        };
+        let three = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        let written = Warehouse {
+            url: Some("http://eu".to_owned()),
+            user: "eu".to_owned(),
+            password: Some("of eu".to_owned().into()),
+            ..Warehouse::default()
+        };
+        let all = [
+            ("PREFILL_WAREHOUSE_URL", "http://all"),
+            ("PREFILL_WAREHOUSE_USER", "all"),
+            ("PREFILL_WAREHOUSE_PASSWORD", "of all"),
+        ];
+        let bare = Warehouse::default();
+        assert_eq!(
+            read("eu", &written, &all),
+            three("http://eu", "eu", "of eu")
+        );
+        assert_eq!(
+            read("us", &bare, &all),
+            three("http://all", "all", "of all")
+        );
+        assert_eq!(
+            read(DEFAULT_WAREHOUSE, &written, &all),
+            three("http://all", "all", "of all")
+        );
+        let own = [("PREFILL_WAREHOUSE_EU_2_PASSWORD", "secret")];
+        assert_eq!(
+            read("eu-2", &written, &own),
+            three("http://eu", "eu", "secret")
+        );
+        let empty = [("PREFILL_WAREHOUSE_PASSWORD", "")];
+        assert_eq!(
+            read(DEFAULT_WAREHOUSE, &written, &empty),
+            three("http://eu", "eu", "of eu")
         );
     }
 
