@@ -207,7 +207,6 @@ async fn apply(ledger: &Ledger, desires: &[Desire], changes: &[Change]) -> Resul
             warehouse: &desire.warehouse,
             reason: reason.unwrap_or(Reason::Window),
             again: reason.is_some(),
-            revive: false,
         });
     }
     ledger.apply(&wanted, &released).await

@@ -169,7 +169,6 @@ impl Ledger {
                     warehouse: request.warehouse,
                     reason,
                     again: force,
-                    revive: true,
                 });
                 belonging.push(json!([id.to_string(), request.team.0, day.to_string()]));
             }
@@ -224,10 +223,7 @@ impl Ledger {
 
     /// The days of a run that failed, each with its error.
     pub async fn failures(&self, run: Uuid) -> Result<Vec<(Day, String)>> {
-        let statement = Statement::new(text!(
-"select s.day, coalesce(s.error, '') as error from run_slices w join slices s on s.team_id = w.team_id and s.day = w.day where w.run_id = $1 and s.state = 'failed' order by s.day desc"
-))
-            .bind(run.to_string());
+        let statement = Statement::new(sql!("run_failures")).bind(run.to_string());
         let rows = self
             .database
             .rows("read a run's failures", &statement)

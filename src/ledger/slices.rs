@@ -211,8 +211,7 @@ pub struct Outcome {
     pub waiting_for_events: bool,
 }
 
-/// A slice that is wanted. One that is there is left as it is, unless it is to be done `again`, or
-/// `revive` takes up what failed, was cleaned, or waits for its next try.
+/// A slice that is wanted. One that is there is left as it is, unless it is to be done `again`.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     pub team: TeamId,
@@ -222,7 +221,6 @@ pub struct Wanted<'a> {
     pub warehouse: &'a str,
     pub reason: Reason,
     pub again: bool,
-    pub revive: bool,
 }
 
 /// The part of a slice that a plan looks at.
@@ -249,7 +247,8 @@ fn instants(day: Day, zone: &Zone) -> Option<(Bounds, i64)> {
 
 impl Ledger {
     /// Wants slices, each of them once; those that the zone does not have are left out. All of them
-    /// are to be done again, or none.
+    /// are to be done again, or none; `revive` takes up what failed, was cleaned, or waits for its next
+    /// try.
     pub(super) async fn want(
         transaction: &mut Transacting,
         wanted: &[Wanted<'_>],
@@ -299,13 +298,13 @@ impl Ledger {
         let teams = wanted.iter().map(|wanted| wanted.team);
         let teams = teams.chain(released.iter().map(|(team, _)| *team));
         self.lock_teams(&mut transaction, teams).await?;
-        for (again, revive) in [(false, false), (false, true), (true, false), (true, true)] {
+        for again in [false, true] {
             let of_these: Vec<Wanted<'_>> = wanted
                 .iter()
-                .filter(|wanted| (wanted.again, wanted.revive) == (again, revive))
+                .filter(|wanted| wanted.again == again)
                 .copied()
                 .collect();
-            Self::want(&mut transaction, &of_these, again, revive).await?;
+            Self::want(&mut transaction, &of_these, again, false).await?;
         }
         for chunk in released.chunks(CHUNK) {
             let rows = chunk
