@@ -20,6 +20,7 @@ use crate::event::{self, Event};
 use crate::rollup::sql;
 use crate::schema::Store;
 use crate::service::{IMPORTED, Prefill};
+use crate::warehouse::codes;
 use crate::warehouse::name::{Name, with_names};
 
 /// Rows of one INSERT: enough to be fast, little enough to be held by the engine at once.
@@ -263,9 +264,23 @@ impl<'a> Landing<'a> {
 }
 
 fn not_sent(error: clickhouse::error::Error) -> Error {
-    Error::new(Class::Later, "failed to send events to the warehouse")
-        .caused_by(error)
-        .hint("run the same import again: nothing is added twice")
+    const AGAIN: &str = "run the same import again: nothing is added twice";
+    let text = error.to_string();
+    let code = codes::code_in(&text);
+    let full = code == Some(243) || text.contains("No space left");
+    let class = if full {
+        Class::Operator
+    } else {
+        code.map_or(Class::Later, codes::class)
+    };
+    let error = Error::new(class, "failed to send events to the warehouse").caused_by(error);
+    if full {
+        error.hint(format!(
+            "free some space on the warehouse's disks, then {AGAIN}"
+        ))
+    } else {
+        error.hint(AGAIN)
+    }
 }
 
 async fn drop_table(store: &Store, table: &Name) -> Result<()> {
