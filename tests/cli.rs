@@ -429,7 +429,7 @@ async fn a_terminal_shows_a_bar_of_days_and_clears_it_and_takes_ctrl_c_for_a_no(
     let world = four_days_of_team_7().await;
     let on_terminal = |arguments: &[&str], typed: &str| {
         let command = format!(
-            "{} --data-dir {} {}",
+            "exec {} --data-dir {} {}",
             program().display(),
             world.dir.path().display(),
             arguments.join(" ")
