@@ -26,10 +26,13 @@ pub use owner::owner;
 const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
 /// How long work waits for a warehouse that does not answer.
 const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
-/// How long undoing a fill may take; longer than a kill waits for its statements to be gone.
-const UNDO: Duration = Duration::from_secs(60);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
+
+/// How often a lease is renewed.
+fn beat(lease: Duration) -> Duration {
+    (lease / 4).min(Duration::from_secs(1))
+}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,18 +149,18 @@ impl Worker {
         match filled {
             Ok(filled) => self.record(claim, filled).await,
             Err(error) => {
-                if !self.quiet(claim, stop).await? {
+                if !self.quiet(claim, stop).await {
                     return Ok(Step::Failed);
                 }
                 // Still ours, or only told to stop: leave no half of a fill for readers to see.
-                if error.class() == Class::Lost && self.ledger.hold_on(claim, UNDO).await? {
-                    // Whoever waits for this day waits for this to be over.
-                    if let Err(error) = fill.undo().await {
-                        warn!(
-                            error = error.chain(),
-                            "what the fill had written stays until the next try"
-                        );
-                    }
+                // Whoever waits for this day waits for this to be over.
+                if error.class() == Class::Lost
+                    && let Some(Err(error)) = self.while_held(claim, fill.undo()).await
+                {
+                    warn!(
+                        error = error.chain(),
+                        "what the fill had written stays until the next try"
+                    );
                 }
                 for slice in &claim.slices {
                     self.give_back(claim, slice, &error, stop).await?;
@@ -170,12 +173,15 @@ impl Worker {
     /// Sees to it that no statement of a claim runs any more: one that nobody answered for may still be
     /// at work, and would write beside the next try. Waits for a warehouse that does not answer. False
     /// when that cannot be known: then the claim is left to [`Worker::expire`], which asks first.
-    async fn quiet(&self, claim: &Claim, stop: &CancellationToken) -> Result<bool> {
+    async fn quiet(&self, claim: &Claim, stop: &CancellationToken) -> bool {
         let mut waits = false;
         loop {
-            let held = self.ledger.hold_on(claim, UNDO).await?;
-            let Err(error) = self.store.warehouse.kill(&claim.comment()).await else {
-                return Ok(true);
+            let comment = claim.comment();
+            let kill = self.store.warehouse.kill(&comment);
+            let error = match self.while_held(claim, kill).await {
+                Some(Ok(())) => return true,
+                Some(Err(error)) => error,
+                None => return false,
             };
             if !waits {
                 waits = true;
@@ -185,10 +191,30 @@ impl Worker {
                     "cannot tell whether the statements of a fill are over; waiting for the warehouse"
                 );
             }
-            if !held || stop.is_cancelled() {
-                return Ok(false);
+            if stop.is_cancelled() {
+                return false;
             }
             tokio::time::sleep(WAIT_FOR_WAREHOUSE).await;
+        }
+    }
+
+    /// Clears up after a fill, also after one that was told to stop, for as long as the claim is held:
+    /// `None` when it is lost before that is done.
+    async fn while_held<T>(&self, claim: &Claim, clear_up: impl Future<Output = T>) -> Option<T> {
+        let lease = self.config.service.lease();
+        let hold = async {
+            loop {
+                match self.ledger.hold_on(claim, lease).await {
+                    Ok(false) => return,
+                    Ok(true) => {}
+                    Err(error) => warn!(error = error.chain(), "could not renew a claim"),
+                }
+                tokio::time::sleep(beat(lease)).await;
+            }
+        };
+        tokio::select! {
+            done = clear_up => Some(done),
+            () = hold => None,
         }
     }
 
@@ -196,7 +222,7 @@ impl Worker {
     async fn stay_alive(&self, claim: &Claim) -> Error {
         let lease = self.config.service.lease();
         loop {
-            tokio::time::sleep((lease / 4).min(Duration::from_secs(1))).await;
+            tokio::time::sleep(beat(lease)).await;
             match self.ledger.renew(claim, lease).await {
                 Ok(()) => {}
                 Err(error) if error.class() == Class::Lost => return error,

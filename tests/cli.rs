@@ -438,6 +438,7 @@ async fn a_terminal_shows_a_bar_of_days_and_clears_it_and_takes_ctrl_c_for_a_no(
         support::ledger::name_ledger(&mut script, world.dir.path());
         let child = script
             .args(["-qec", &command, "/dev/null"])
+            .env("TERM", "xterm")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn();

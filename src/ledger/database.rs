@@ -1,9 +1,9 @@
 //! The two databases that a ledger can be in, behind one set of calls.
 //!
 //! A statement is one text for both wherever it can be. What they have no common words for is
-//! written in braces: `{now}` is the database's clock in milliseconds since 1970, and `{rows $1}` are
-//! the elements of the JSON array in a parameter, as `value`. Two files stand side by side where that
-//! is not enough. Which database it is shows nowhere above `src/ledger`.
+//! written in braces: `{now}` is the database's clock in milliseconds since 1970, `{rows $1}` are the
+//! elements of a JSON array (a parameter, or a column), as `value`. Two files stand side by side where
+//! that is not enough. Which database it is shows nowhere above `src/ledger`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -49,14 +49,12 @@ impl Text {
             sqlite: rendered(
                 text,
                 "cast(unixepoch('subsec') * 1000 as integer)",
-                |parameter| format!("json_each({parameter}) as each"),
+                |array| format!("json_each({array}) as each"),
             ),
             postgres: rendered(
                 text,
                 "cast(extract(epoch from clock_timestamp()) * 1000 as bigint)",
-                |parameter| {
-                    format!("jsonb_array_elements(cast({parameter} as jsonb)) as each (value)")
-                },
+                |array| format!("jsonb_array_elements(cast({array} as jsonb)) as each (value)"),
             ),
         }
     }
@@ -66,11 +64,11 @@ fn rendered(text: &str, now: &str, rows: impl Fn(&str) -> String) -> Arc<str> {
     let mut rendered = String::with_capacity(text.len() * 2);
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{rows ") {
-        let (parameter, after) = after
+        let (array, after) = after
             .split_once('}')
             .expect("the braces of a statement's text are closed");
         rendered.push_str(before);
-        rendered.push_str(&rows(parameter));
+        rendered.push_str(&rows(array));
         rest = after;
     }
     rendered.push_str(rest);
@@ -409,27 +407,21 @@ impl Transacting {
     /// On Postgres, waits until no other transaction holds the lock of this name, and holds it until
     /// the end. SQLite has one transaction that writes at a time.
     pub(super) async fn lock(&mut self, doing: &str, name: &str) -> Result<()> {
-        self.lock_with(
-            doing,
-            text!("select pg_advisory_xact_lock(hashtextextended('prefill:' || $1, 0))"),
-            name,
-        )
-        .await
+        self.lock_all(doing, &[name.to_owned()]).await
     }
 
-    /// As [`Transacting::lock`], beside others that share it.
-    pub(super) async fn share(&mut self, doing: &str, name: &str) -> Result<()> {
-        self.lock_with(
-            doing,
-            text!("select pg_advisory_xact_lock_shared(hashtextextended('prefill:' || $1, 0))"),
-            name,
-        )
-        .await
-    }
-
-    async fn lock_with(&mut self, doing: &str, text: &'static Text, name: &str) -> Result<()> {
-        if matches!(self, Self::Postgres { .. }) {
-            self.execute(doing, &Statement::new(text).bind(name))
+    /// As [`Transacting::lock`], of several names, in their order.
+    pub(super) async fn lock_all(&mut self, doing: &str, names: &[String]) -> Result<()> {
+        let text = text!(
+            "select pg_advisory_xact_lock(hashtextextended('prefill:' || name, 0)) from (select value ->> 0 as name from {rows $1} order by value -> 1) as names"
+        );
+        if matches!(self, Self::Postgres { .. }) && !names.is_empty() {
+            let names = json(
+                (0..)
+                    .zip(names)
+                    .map(|(n, name)| serde_json::json!([name, n])),
+            );
+            self.execute(doing, &Statement::new(text).bind(names))
                 .await?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::database::{Row, Statement, Tries, json, sql, text};
-use super::slices::{CHUNK, Reason, Wanted};
+use super::slices::{Reason, Wanted};
 use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 
@@ -161,25 +161,26 @@ impl Ledger {
         let mut wanted = Vec::new();
         let mut belonging = Vec::new();
         for (id, request) in asked.iter().filter(|(id, _)| made.contains(id)) {
-            for day in request.days.newest_first() {
-                wanted.push(Wanted {
-                    team: request.team,
-                    day,
-                    zone: request.zone,
-                    warehouse: request.warehouse,
-                    reason,
-                    again: force,
-                });
-                belonging.push(json!([id.to_string(), request.team.0, day.to_string()]));
-            }
+            wanted.extend(request.days.newest_first().map(|day| Wanted {
+                team: request.team,
+                day,
+                zone: request.zone,
+                warehouse: request.warehouse,
+                reason,
+                again: force,
+            }));
+            belonging.push(json!([
+                id.to_string(),
+                request.team.0,
+                request.days.from.to_string(),
+                request.days.until.to_string(),
+            ]));
         }
         Self::want(&mut transaction, &wanted, force, true).await?;
-        for chunk in belonging.chunks(CHUNK) {
-            let statement = Statement::new(sql!("belong"))
-                .bind(json(chunk.iter().cloned()))
-                .bind(force);
-            transaction.execute(DOING, &statement).await?;
-        }
+        let statement = Statement::new(sql!("belong"))
+            .bind(json(belonging.into_iter()))
+            .bind(force);
+        transaction.execute(DOING, &statement).await?;
         self.tell(&mut transaction).await?;
         transaction.commit(DOING).await?;
         Ok(asked

@@ -239,6 +239,11 @@ pub struct Planned {
 /// The most slices of one statement: enough to be quick, little enough to be sent at once.
 pub(super) const CHUNK: usize = 4_000;
 
+/// So many teams with ids beside each other share a lock.
+const NEIGHBOURS: i64 = 64;
+/// There are so many locks of teams: no more than a transaction of Postgres may well hold.
+const LOCKS: i64 = 64;
+
 /// Everything about a slice that arithmetic gives.
 fn instants(day: Day, zone: &Zone) -> Option<(Bounds, i64)> {
     let bounds = zone.bounds(day)?;
@@ -256,17 +261,30 @@ impl Ledger {
         revive: bool,
     ) -> Result<()> {
         for chunk in wanted.chunks(CHUNK) {
-            let rows = chunk.iter().filter_map(|wanted| {
-                let (bounds, partition) = instants(wanted.day, wanted.zone)?;
+            // Many teams have the same days, each of which is computed and sent once.
+            let mut alike: BTreeMap<_, (&Zone, Vec<i64>)> = BTreeMap::new();
+            for slice in chunk {
+                let what = (
+                    slice.day,
+                    slice.zone.name(),
+                    slice.reason.text(),
+                    slice.warehouse,
+                );
+                let (_, teams) = alike.entry(what).or_insert((slice.zone, Vec::new()));
+                teams.push(slice.team.0);
+            }
+            let rows = alike.into_iter().filter_map(|(what, (zone, teams))| {
+                let (day, name, reason, warehouse) = what;
+                let (bounds, partition) = instants(day, zone)?;
                 Some(json!([
-                    wanted.team.0,
-                    wanted.day.to_string(),
-                    wanted.zone.name(),
+                    day.to_string(),
+                    name,
                     bounds.from.as_second(),
                     bounds.until.as_second(),
                     partition,
-                    wanted.reason.text(),
-                    wanted.warehouse,
+                    reason,
+                    warehouse,
+                    teams,
                 ]))
             });
             let statement = Statement::new(sql!("want"))
@@ -317,23 +335,21 @@ impl Ledger {
         transaction.commit(DOING).await
     }
 
-    /// Keeps other planners away from these teams until the transaction ends: from one team by its own
-    /// lock, from several by one for all, so that nobody waits in a circle.
+    /// Keeps other planners away from these teams until the transaction ends. Neighbours share a lock,
+    /// and locks are taken in their order, so that nobody waits in a circle.
     pub(super) async fn lock_teams(
         &self,
         transaction: &mut Transacting,
         teams: impl Iterator<Item = TeamId>,
     ) -> Result<()> {
-        const DOING: &str = "wait for another plan";
-        let teams: BTreeSet<TeamId> = teams.collect();
-        let all = format!("{}:plan", self.schema());
-        match (teams.first(), teams.len()) {
-            (Some(team), 1) => {
-                transaction.share(DOING, &all).await?;
-                transaction.lock(DOING, &format!("{all}:{team}")).await
-            }
-            _ => transaction.lock(DOING, &all).await,
-        }
+        let locks: BTreeSet<i64> = teams
+            .map(|team| team.0.div_euclid(NEIGHBOURS).rem_euclid(LOCKS))
+            .collect();
+        let schema = self.schema();
+        let names = locks.iter().map(|lock| format!("{schema}:plan:{lock}"));
+        transaction
+            .lock_all("wait for another plan", &names.collect::<Vec<_>>())
+            .await
     }
 
     /// Claims the newest open slice of a warehouse and those that can be filled with it; `None` when

@@ -1,19 +1,22 @@
 -- Slices that somebody wants: new, or (with $2) there already and to be done again.
--- $1 a JSON array of [team, day, zone, bucket_s, until_s, partition, reason, warehouse], each slice
--- once, $2 again, $3 also what was cleaned or failed
+-- $1 a JSON array of [day, zone, bucket_s, until_s, partition, reason, warehouse, [team, ...]], each
+-- slice once, $2 again, $3 also what was cleaned or failed
 insert into slices (team_id, day, timezone, bucket_s, until_s, partition, reason, warehouse, state, wanted_at)
-select
-    cast(value ->> 0 as bigint),
-    value ->> 1,
-    value ->> 2,
-    cast(value ->> 3 as bigint),
-    cast(value ->> 4 as bigint),
-    cast(value ->> 5 as bigint),
-    value ->> 6,
-    value ->> 7,
-    'wanted',
-    {now}
-from {rows $1}
+-- materialized, or SQLite reads all of an element again for each of its teams
+with alike as materialized (
+    select
+        value ->> 0 as day,
+        value ->> 1 as timezone,
+        cast(value ->> 2 as bigint) as bucket_s,
+        cast(value ->> 3 as bigint) as until_s,
+        cast(value ->> 4 as bigint) as partition,
+        value ->> 5 as reason,
+        value ->> 6 as warehouse,
+        value -> 7 as teams
+    from {rows $1}
+)
+select cast(value as bigint), day, timezone, bucket_s, until_s, partition, reason, warehouse, 'wanted', {now}
+from alike, {rows teams}
 -- tells SQLite's parser that what follows belongs to the insert
 where true
 on conflict (team_id, day) do update
