@@ -176,7 +176,14 @@ impl Prefill {
     ///
     /// As [`target`].
     pub async fn target(&self, team: TeamId, asked: Asked) -> Result<Target> {
-        target(&self.ledger, &self.config, team, asked, Timestamp::now()).await
+        target(
+            &self.ledger,
+            &self.config,
+            team,
+            asked,
+            self.ledger.now().await?,
+        )
+        .await
     }
 
     /// Asks for the days of a target that are not filled, or with `force` for all of them.

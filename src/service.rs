@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -186,7 +185,13 @@ impl Prefill {
     ///
     /// When the ledger fails.
     pub async fn reconcile(&self, team: TeamId) -> Result<()> {
-        reconcile::some(&self.ledger, &self.config, &[team], Timestamp::now()).await
+        reconcile::some(
+            &self.ledger,
+            &self.config,
+            &[team],
+            self.ledger.now().await?,
+        )
+        .await
     }
 
     /// Works on a run until nothing more comes of it by itself, beside any other worker.
@@ -398,7 +403,7 @@ impl Noticing {
         }
         if self.changed {
             while let Some(signals) = ledger.signals().await? {
-                reconcile::some(&ledger, &config, &signals.teams, Timestamp::now()).await?;
+                reconcile::some(&ledger, &config, &signals.teams, ledger.now().await?).await?;
                 ledger.forget_signals(&signals).await?;
                 self.wake.work.notify_waiters();
             }
@@ -411,7 +416,7 @@ impl Noticing {
         }
         if self.all_at <= Instant::now() {
             self.find_way().await?;
-            reconcile::all(&ledger, &config, Timestamp::now()).await?;
+            reconcile::all(&ledger, &config, ledger.now().await?).await?;
             self.wake.work.notify_waiters();
             self.all_at = Instant::now() + config.service.reconcile_every();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use clickhouse::Row;
 use serde::Deserialize;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -29,9 +30,29 @@ const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
 
-/// How often a lease is renewed.
-fn beat(lease: Duration) -> Duration {
-    (lease / 4).min(Duration::from_secs(1))
+/// Renews a lease again and again; why it is lost. A ledger that does not answer has until shortly
+/// before the lease is over, since when is known here by the time that went by, and not by a clock:
+/// from then on somebody else may have the claim.
+async fn renewed<F: Future<Output = Result<()>>>(lease: Duration, renew: impl Fn() -> F) -> Error {
+    let in_time = lease * 3 / 4;
+    let mut since = Instant::now();
+    loop {
+        tokio::time::sleep((lease / 4).min(Duration::from_secs(1))).await;
+        let asked = Instant::now();
+        match tokio::time::timeout_at(since + in_time, renew()).await {
+            Ok(Ok(())) => since = asked,
+            Ok(Err(error)) if error.class() == Class::Lost => return error,
+            Ok(Err(error)) if since.elapsed() < in_time => {
+                warn!(error = error.chain(), "could not renew a claim");
+            }
+            Ok(Err(_)) | Err(_) => {
+                return Error::new(
+                    Class::Lost,
+                    "the claim could not be renewed before its lease was over",
+                );
+            }
+        }
+    }
 }
 
 /// What a step did.
@@ -152,15 +173,9 @@ impl Worker {
                 if !self.quiet(claim, stop).await {
                     return Ok(Step::Failed);
                 }
-                // Still ours, or only told to stop: leave no half of a fill for readers to see.
                 // Whoever waits for this day waits for this to be over.
-                if error.class() == Class::Lost
-                    && let Some(Err(error)) = self.while_held(claim, fill.undo()).await
-                {
-                    warn!(
-                        error = error.chain(),
-                        "what the fill had written stays until the next try"
-                    );
+                if error.class() == Class::Lost {
+                    self.undo(claim, &fill).await;
                 }
                 for slice in &claim.slices {
                     self.give_back(claim, slice, &error, stop).await?;
@@ -174,14 +189,18 @@ impl Worker {
     /// at work, and would write beside the next try. Waits for a warehouse that does not answer. False
     /// when that cannot be known: then the claim is left to [`Worker::expire`], which asks first.
     async fn quiet(&self, claim: &Claim, stop: &CancellationToken) -> bool {
+        let comment = claim.comment();
         let mut waits = false;
         loop {
-            let comment = claim.comment();
             let kill = self.store.warehouse.kill(&comment);
-            let error = match self.while_held(claim, kill).await {
-                Some(Ok(())) => return true,
-                Some(Err(error)) => error,
-                None => return false,
+            tokio::pin!(kill);
+            let (killed, held) = tokio::select! {
+                killed = &mut kill => (killed, true),
+                // Who has lost the claim stops what it left running all the same.
+                () = self.hold_on(claim) => (kill.await, false),
+            };
+            let Err(error) = killed else {
+                return true;
             };
             if !waits {
                 waits = true;
@@ -191,45 +210,44 @@ impl Worker {
                     "cannot tell whether the statements of a fill are over; waiting for the warehouse"
                 );
             }
-            if stop.is_cancelled() {
+            if !held || stop.is_cancelled() {
                 return false;
             }
             tokio::time::sleep(WAIT_FOR_WAREHOUSE).await;
         }
     }
 
-    /// Clears up after a fill, also after one that was told to stop, for as long as the claim is held:
-    /// `None` when it is lost before that is done.
-    async fn while_held<T>(&self, claim: &Claim, clear_up: impl Future<Output = T>) -> Option<T> {
+    /// Leaves no half of a fill for readers to see, as long as the claim is held: what is lost may be
+    /// somebody else's by now, and is not touched.
+    async fn undo(&self, claim: &Claim, fill: &Fill<'_>) {
         let lease = self.config.service.lease();
-        let hold = async {
-            loop {
-                match self.ledger.hold_on(claim, lease).await {
-                    Ok(false) => return,
-                    Ok(true) => {}
-                    Err(error) => warn!(error = error.chain(), "could not renew a claim"),
-                }
-                tokio::time::sleep(beat(lease)).await;
-            }
-        };
-        tokio::select! {
-            done = clear_up => Some(done),
-            () = hold => None,
+        if !matches!(self.ledger.hold_on(claim, lease).await, Ok(true)) {
+            return;
         }
+        tokio::select! {
+            undone = fill.undo() => if let Err(error) = undone {
+                warn!(error = error.chain(), "what the fill had written stays until the next try");
+            },
+            () = self.hold_on(claim) => {}
+        }
+    }
+
+    /// Renews the lease, also of a claim that is to stop, until it is lost.
+    async fn hold_on(&self, claim: &Claim) {
+        let lease = self.config.service.lease();
+        renewed(lease, || async {
+            match self.ledger.hold_on(claim, lease).await? {
+                true => Ok(()),
+                false => Err(Error::new(Class::Lost, "the claim was lost")),
+            }
+        })
+        .await;
     }
 
     /// Renews the lease until the claim is lost.
     async fn stay_alive(&self, claim: &Claim) -> Error {
         let lease = self.config.service.lease();
-        loop {
-            tokio::time::sleep(beat(lease)).await;
-            match self.ledger.renew(claim, lease).await {
-                Ok(()) => {}
-                Err(error) if error.class() == Class::Lost => return error,
-                // The lease is longer than the wait for one write; the next round tries again.
-                Err(error) => warn!(error = error.chain(), "could not renew a claim"),
-            }
-        }
+        renewed(lease, || self.ledger.renew(claim, lease)).await
     }
 
     async fn record(&self, claim: &Claim, filled: Vec<(Claimed, Filled)>) -> Result<Step> {

@@ -19,6 +19,8 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
@@ -28,7 +30,7 @@ pub use trigger::Notice;
 pub use watch::Watch;
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use database::{Database, Statement, Transacting, text};
 use other_teams::OtherTeams;
 use postgres::{Access, Version};
@@ -190,6 +192,20 @@ impl Ledger {
         transaction
             .notify("tell of a change", &self.channel())
             .await
+    }
+
+    /// What time it is by the ledger's clock, which all machines share.
+    pub async fn now(&self) -> Result<Timestamp> {
+        let row = self
+            .database
+            .row(
+                "read the clock",
+                &Statement::new(text!("select {now} as now")),
+            )
+            .await?;
+        Timestamp::from_millisecond(row.get("now")?).map_err(|error| {
+            Error::new(Class::Never, "the ledger's clock is out of range").caused_by(error)
+        })
     }
 
     /// A number remembered under `name`.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,14 +17,9 @@ use crate::service::Prefill;
 
 pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
     // What is wrong with the request is said before an engine is started for it.
-    let target = request::target(
-        &ledger(&to).await?,
-        &to.config,
-        asked.team_id,
-        asked.asked(),
-        Timestamp::now(),
-    )
-    .await?;
+    let ledger = ledger(&to).await?;
+    let now = ledger.now().await?;
+    let target = request::target(&ledger, &to.config, asked.team_id, asked.asked(), now).await?;
     request::must_be_enabled(&target.team)?;
     let prefill = open(&to).await?;
     if asked.dry_run {
@@ -236,14 +230,9 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
         date_start: Some(asked.date_start),
         date_end: Some(asked.date_end),
     };
-    let target = request::target(
-        &ledger(&to).await?,
-        &to.config,
-        asked.team_id,
-        range,
-        Timestamp::now(),
-    )
-    .await?;
+    let ledger = ledger(&to).await?;
+    let now = ledger.now().await?;
+    let target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
     let would = prefill.count_cleanup(&target).await?;
     let answer = |status: &str, rows: &request::Cleanup| {

@@ -58,15 +58,15 @@ pub(super) async fn list(to: Surroundings) -> Result<Ended> {
 }
 
 pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended> {
-    let now = Timestamp::now();
+    let ledger = ledger(&to).await?;
+    let now = ledger.now().await?;
     let range = Asked {
         days: asked.days,
         date_start: asked.date_start,
         date_end: asked.date_end,
     };
     let all = asked.days.is_none() && asked.date_start.is_none() && asked.date_end.is_none();
-    let mut target =
-        request::target(&ledger(&to).await?, &to.config, asked.team_id, range, now).await?;
+    let mut target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
     let validation = if all {
         prefill.validate_wanted(&mut target, now).await?

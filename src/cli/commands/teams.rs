@@ -1,6 +1,5 @@
 //! Teams and their setting.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::arguments::{TeamAdd, TeamSet};
@@ -76,7 +75,7 @@ pub(super) async fn team_set(to: Surroundings, team: TeamSet) -> Result<Ended> {
         warehouse: team.warehouse,
     };
     let after = ledger.set_team(before.id, &change).await?;
-    reconcile::some(&ledger, &to.config, &[after.id], Timestamp::now()).await?;
+    reconcile::some(&ledger, &to.config, &[after.id], ledger.now().await?).await?;
     if to.json {
         output::json(&after)?;
     } else {
@@ -130,7 +129,7 @@ pub(super) async fn enable(to: Surroundings, team: TeamId, on: bool) -> Result<E
     let ledger = ledger(&to).await?;
     let team = ledger.team(team).await?;
     let changed = ledger.set_enabled(team.id, on).await?;
-    reconcile::some(&ledger, &to.config, &[team.id], Timestamp::now()).await?;
+    reconcile::some(&ledger, &to.config, &[team.id], ledger.now().await?).await?;
     let team = ledger.team(team.id).await?;
     if to.json {
         output::json(
