@@ -117,8 +117,10 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         let Some(slice) = slices.get(&team).and_then(|slices| slices.get(&day)) else {
             continue;
         };
+        // Of what somebody asked for again and may cancel, its events have to be known, too.
+        let is_forced = slice.state == State::Stale && slice.reason == Reason::Forced.text();
         let changed = match (&slice.receipt, slice.state) {
-            (Some(receipt), State::Filled) => {
+            (Some(receipt), state) if state == State::Filled || is_forced => {
                 let scope = Scope {
                     teams: &[team],
                     bounds: Bounds {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::ledger::{Ledger, Slice, State, Team};
+use crate::ledger::{Extent, Ledger, Slice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
 use crate::service::Prefill;
@@ -71,7 +71,7 @@ pub struct TeamCoverage {
     pub coverage: Coverage,
     pub coverage_percentage: f64,
     /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `waiting` (for events),
-    /// `failed`, or what is wrong with the team.
+    /// `paused`, `failed`, or what is wrong with the team.
     pub state: String,
     pub newest_day: Option<Day>,
     pub oldest_day: Option<Day>,
@@ -105,6 +105,7 @@ fn wanted_days(
 /// When the ledger fails.
 pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
     let mut list = Vec::new();
+    let pauses = ledger.pauses().await?;
     for team in ledger
         .teams()
         .await?
@@ -124,6 +125,11 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             None if coverage.failed > 0 => "failed".to_owned(),
             None if coverage.filled == coverage.wanted && coverage.stale == 0 => {
                 "filled".to_owned()
+            }
+            None if pauses.contains(&Extent::Everything)
+                || pauses.contains(&Extent::Team(team.id)) =>
+            {
+                "paused".to_owned()
             }
             None if coverage.filled + coverage.waiting >= coverage.wanted
                 && coverage.running == 0

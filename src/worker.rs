@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{Fill, Filled};
-use crate::ledger::{Claim, Claimed, Ledger, Outcome};
+use crate::ledger::{Claim, Claimed, Ledger, Outcome, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
 use crate::warehouse::name::with_names;
@@ -54,6 +55,9 @@ async fn renewed<F: Future<Output = Result<()>>>(lease: Duration, renew: impl Fn
         }
     }
 }
+
+const TOO_MUCH: &str =
+    "raise max_memory_usage or max_execution_time of the warehouse, then run prefill retry";
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +181,9 @@ impl Worker {
                 if error.class() == Class::Lost {
                     self.undo(claim, &fill).await;
                 }
+                if error.class() == Class::Narrower {
+                    self.narrow(claim).await?;
+                }
                 for slice in &claim.slices {
                     self.give_back(claim, slice, &error, stop).await?;
                 }
@@ -250,6 +257,28 @@ impl Worker {
         renewed(lease, || self.ledger.renew(claim, lease)).await
     }
 
+    /// Half as many teams together from now on, and of one that is alone, half of its sessions.
+    async fn narrow(&self, claim: &Claim) -> Result<()> {
+        let teams: Vec<TeamId> = claim.slices.iter().map(|slice| slice.team_id).collect();
+        let width = match claim.slices.as_slice() {
+            [alone] => Width {
+                together: 1,
+                pieces: (alone.pieces * 2).min(MOST_PIECES),
+            },
+            many => Width {
+                together: i64::try_from(many.len() / 2).unwrap_or(1),
+                pieces: 1,
+            },
+        };
+        info!(
+            teams = teams.len(),
+            together = width.together,
+            pieces = width.pieces,
+            "it was too much at once: filling less at a time"
+        );
+        self.ledger.narrow(&self.store.name, &teams, width).await
+    }
+
     async fn record(&self, claim: &Claim, filled: Vec<(Claimed, Filled)>) -> Result<Step> {
         let mut step = Step::Failed;
         for (slice, filled) in filled {
@@ -257,6 +286,12 @@ impl Worker {
                 Filled::Done(receipt) => match self.ledger.record(claim, &slice, &receipt).await {
                     Ok(()) => {
                         step = Step::Filled;
+                        if slice.is_wider {
+                            let most = self.config.service.batch;
+                            self.ledger
+                                .widen(&self.store.name, slice.team_id, most)
+                                .await?;
+                        }
                         info!(
                             team_id = slice.team_id.0,
                             day = %slice.day,
@@ -281,7 +316,6 @@ impl Worker {
                             error: None,
                             failed: false,
                             counts: false,
-                            pieces: slice.pieces,
                             waiting_for_events: false,
                         };
                         self.ledger.give_back(claim, &slice, &lost).await?;
@@ -298,7 +332,6 @@ impl Worker {
                         ),
                         failed: false,
                         counts: false,
-                        pieces: slice.pieces,
                         waiting_for_events: true,
                     };
                     self.ledger.give_back(claim, &slice, &outcome).await?;
@@ -328,16 +361,15 @@ impl Worker {
         stop: &CancellationToken,
     ) -> Result<()> {
         let spent = slice.attempts >= i64::from(self.config.service.attempts);
-        let wider = slice.pieces.saturating_mul(2);
+        let least = error.class() == Class::Narrower && slice.pieces >= MOST_PIECES;
         let outcome = Outcome {
             wait: Duration::ZERO,
-            error: Some(match error.next_step() {
+            error: Some(match error.next_step().or(least.then_some(TOO_MUCH)) {
                 Some(hint) => format!("{} (hint: {hint})", error.chain()),
                 None => error.chain(),
             }),
             failed: false,
             counts: true,
-            pieces: slice.pieces,
             waiting_for_events: false,
         };
         let outcome = match error.class() {
@@ -355,17 +387,17 @@ impl Worker {
                 counts: false,
                 ..outcome
             },
-            Class::Narrower if wider <= MOST_PIECES => Outcome {
+            Class::Narrower if slice.pieces < MOST_PIECES => Outcome {
                 counts: false,
-                pieces: wider,
                 ..outcome
             },
-            Class::Later | Class::Narrower => Outcome {
+            Class::Later => Outcome {
                 wait: self.backoff(slice.attempts),
                 failed: spent,
                 ..outcome
             },
-            Class::Operator | Class::Misuse | Class::Never => Outcome {
+            // What is too much at the least width is so the next time, too.
+            Class::Narrower | Class::Operator | Class::Misuse | Class::Never => Outcome {
                 failed: true,
                 ..outcome
             },
@@ -379,7 +411,7 @@ impl Worker {
         } else if outcome.error.is_some() {
             warn!(
                 team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "retry",
-                wait_ms = u64::try_from(outcome.wait.as_millis()).unwrap_or(u64::MAX), pieces = outcome.pieces,
+                wait_ms = u64::try_from(outcome.wait.as_millis()).unwrap_or(u64::MAX),
                 error = outcome.error.as_deref().unwrap_or_default(),
                 "trying team {}, {} again", slice.team_id, slice.day
             );

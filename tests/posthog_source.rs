@@ -15,7 +15,7 @@ use prefill::calendar::TeamId;
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Source, SourceKind};
 use prefill::error::Class;
 use prefill::event::Event;
-use prefill::ledger::Ledger;
+use prefill::ledger::Width;
 use prefill::load::Load;
 use prefill::rollup::{BOUNCES, STATS};
 use prefill::schema::Store;
@@ -25,8 +25,6 @@ use reference::generator::Generator;
 use reference::{Scope, assert_tables};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
 use support::{World, page_view, program};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -454,12 +452,14 @@ async fn posthogs_tables_give_the_same_rollups_as_the_contract_row_by_row_and_st
             .await
             .expect("asked");
     }
-    let ledger = SqliteConnectOptions::new().filename(Ledger::file(posthog.dir.path()));
-    let mut ledger = ledger.connect().await.expect("the ledger");
-    sqlx::query("update slices set pieces = 5")
-        .execute(&mut ledger)
-        .await
-        .expect("set");
+    let width = Width {
+        together: 1,
+        pieces: 5,
+    };
+    let teams: Vec<TeamId> = scopes.iter().map(|scope| TeamId(scope.team)).collect();
+    let ledger = &posthog.prefill.ledger;
+    let narrowed = ledger.narrow(DEFAULT_WAREHOUSE, &teams, width).await;
+    narrowed.expect("remembered");
     settle(&posthog).await;
     let in_pieces = states(&posthog).await;
     assert_same(&expected, &in_pieces, &format!("in pieces, seed {seed}"));

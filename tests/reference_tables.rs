@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
-use prefill::ledger::TeamChange;
+use prefill::ledger::{TeamChange, Width};
 use prefill::worker::Step;
 use reference::generator::Generator;
 use reference::{Scope, assert_tables, differences, read, tables};
@@ -690,7 +690,13 @@ async fn f29_a_day_that_is_taken_in_pieces_equals_the_reference() {
     world.enable(team).await;
     let target = world.target(team, from, until).await;
     world.prefill.backfill(&target, false).await.expect("asked");
-    support::ledger::plain_sql(world.dir.path(), "update slices set pieces = 7");
+    let width = Width {
+        together: 1,
+        pieces: 7,
+    };
+    let ledger = &world.prefill.ledger;
+    let narrowed = ledger.narrow(DEFAULT_WAREHOUSE, &[team], width).await;
+    narrowed.expect("remembered");
     settle(&world).await;
     assert_tables(
         &world,

@@ -93,6 +93,14 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Show what was asked for lately, or one task and its days
     Status(Status),
+    /// Keep a task, a team or everything from being filled until it is resumed; what runs stops
+    Pause(Which),
+    /// Let what was paused be filled, and take up a task that was cancelled
+    Resume(Which),
+    /// End a task, or all tasks of a team or of everybody; what is filled stays
+    Cancel(Which),
+    /// Try at once what failed, and nothing else
+    Retry(Which),
     /// Check every team that has the setting on; exit code 1 when something is wrong
     Health,
     /// Numbers over the last days
@@ -246,6 +254,19 @@ pub struct Cleanup {
 pub struct Status {
     /// The task's id, as backfill --async prints it
     pub task: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["task", "team_id", "all"]))]
+pub struct Which {
+    /// The task's id, as backfill --async and status print it
+    pub task: Option<String>,
+    /// All of a team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub team_id: Option<TeamId>,
+    /// All teams
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 //! rows mean that the claim is lost. The ledger's clock decides, never the caller's. Nothing here talks
 //! to a warehouse, and no transaction outlives a call.
 
+mod control;
 mod database;
 mod other_teams;
 mod postgres;
@@ -15,12 +16,14 @@ mod sqlite;
 mod teams;
 mod trigger;
 mod watch;
+mod widths;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use control::Extent;
 pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
@@ -28,6 +31,7 @@ pub use slices::{
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;
 pub use watch::Watch;
+pub use widths::Width;
 
 use crate::config::Config;
 use crate::error::{Class, Error, Result};

@@ -25,6 +25,10 @@ pub struct Run {
     pub reason: String,
     pub forced: bool,
     pub requested_at: Timestamp,
+    /// Since when it is paused.
+    pub paused_at: Option<Timestamp>,
+    /// Since when it is cancelled.
+    pub cancelled_at: Option<Timestamp>,
 }
 
 /// How far a run is. A slice is counted once, under the first that holds.
@@ -37,8 +41,11 @@ pub struct Progress {
     pub running: i64,
     /// Days without events, of a source that is not known to be complete.
     pub waiting: i64,
-    /// Days that were cleaned since, or whose team turned the setting off.
+    /// Days that were cleaned since, whose team turned the setting off, or that are not filled of a
+    /// run that was cancelled.
     pub cancelled: i64,
+    /// Days that are not filled before somebody resumes the run, its team or everything.
+    pub paused: i64,
     pub stats_rows: i64,
     pub bounces_rows: i64,
     pub events: i64,
@@ -49,16 +56,19 @@ pub struct Progress {
 impl Progress {
     /// Whether nothing more comes of the run by itself right now.
     pub fn is_over(&self) -> bool {
-        self.filled + self.failed + self.waiting + self.cancelled >= self.days && self.running == 0
+        self.filled + self.failed + self.waiting + self.cancelled + self.paused >= self.days
+            && self.running == 0
     }
 
-    /// `completed`, `failed`, `cancelled`, `waiting` (for events), `running`, or `queued` while
-    /// nobody works on it.
+    /// `completed`, `failed`, `cancelled`, `paused`, `waiting` (for events), `running`, or `queued`
+    /// while nobody works on it.
     pub fn status(&self) -> &'static str {
         if self.running > 0 {
             "running"
         } else if !self.is_over() {
             "queued"
+        } else if self.paused > 0 {
+            "paused"
         } else if self.failed > 0 {
             "failed"
         } else if self.cancelled > 0 {
@@ -214,6 +224,7 @@ impl Ledger {
             running: row.get("running")?,
             waiting: row.get("waiting")?,
             cancelled: row.get("cancelled")?,
+            paused: row.get("paused")?,
             stats_rows: row.get("stats_rows")?,
             bounces_rows: row.get("bounces_rows")?,
             events: row.get("events")?,
@@ -260,6 +271,10 @@ impl Ledger {
 }
 
 fn run(row: &Row) -> Result<Run> {
+    let instant = |name| {
+        let at: Option<i64> = row.get(name)?;
+        Ok::<_, Error>(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
+    };
     Ok(Run {
         id: uuid(&row.get::<String>("id")?)?,
         team_id: TeamId(row.get("team_id")?),
@@ -267,11 +282,13 @@ fn run(row: &Row) -> Result<Run> {
         date_end: row.parsed("date_end")?,
         reason: row.get("reason")?,
         forced: row.get("forced")?,
-        requested_at: Timestamp::from_millisecond(row.get("requested_at")?).unwrap_or_default(),
+        requested_at: instant("requested_at")?.unwrap_or_default(),
+        paused_at: instant("paused_at")?,
+        cancelled_at: instant("cancelled_at")?,
     })
 }
 
-fn uuid(text: &str) -> Result<Uuid> {
+pub(super) fn uuid(text: &str) -> Result<Uuid> {
     text.parse().map_err(|error: uuid::Error| {
         Error::new(Class::Never, "the ledger's id of a run is no UUID").caused_by(error)
     })

@@ -163,7 +163,10 @@ pub struct Claimed {
     pub fence: i64,
     /// This try included.
     pub attempts: i64,
+    /// How many pieces its sessions are taken in.
     pub pieces: i64,
+    /// More is tried at once than what worked last.
+    pub is_wider: bool,
     pub reason: String,
     /// Where its rows were in the zone that the team has left.
     pub left_bucket: Option<Timestamp>,
@@ -207,7 +210,6 @@ pub struct Outcome {
     pub failed: bool,
     /// Whether the try counts against the slice.
     pub counts: bool,
-    pub pieces: i64,
     pub waiting_for_events: bool,
 }
 
@@ -422,7 +424,8 @@ impl Ledger {
                 return Ok(Vec::new());
             };
             let moves: bool = leading.get("moves")?;
-            let alone = leading.get::<i64>("attempts")? > 0 || leading.get::<i64>("pieces")? > 1;
+            let together: Option<i64> = leading.get("together")?;
+            let alone = leading.get::<i64>("attempts")? > 0 || together == Some(1);
             let partition: i64 = leading.get("partition")?;
             let batch = Statement::new(sql!("postgres/claim_batch"))
                 .bind(claiming.id.to_string())
@@ -437,7 +440,8 @@ impl Ledger {
                 .bind(leading.get::<i64>("until_s")?)
                 .bind(partition)
                 .bind(alone)
-                .bind(moves);
+                .bind(moves)
+                .bind(together);
             let rows = transaction.rows(DOING, &batch).await?;
             if !rows.is_empty() {
                 transaction.commit(DOING).await?;
@@ -550,7 +554,6 @@ impl Ledger {
             .bind(&outcome.error)
             .bind(outcome.failed)
             .bind(outcome.counts)
-            .bind(outcome.pieces)
             .bind(i64::from(outcome.waiting_for_events));
         self.database
             .execute("give a slice back", &statement)
@@ -785,7 +788,7 @@ impl Ledger {
     /// When the next open slice of a warehouse can be claimed; `None` when there is none.
     pub async fn next_open(&self, warehouse: &str) -> Result<Option<Duration>> {
         let statement = Statement::new(text!(
-"select min(case when not_before > {now} then not_before - {now} else 0 end) as wait from slices where state in ('wanted', 'stale') and held = 0 and warehouse = $1"
+"select min(case when not_before > {now} then not_before - {now} else 0 end) as wait from slices s where state in ('wanted', 'stale') and held = 0 and warehouse = $1 and not exists (select 1 from paused_slices p where p.team_id = s.team_id and p.day = s.day) and not exists (select 1 from cancelled_slices c where c.team_id = s.team_id and c.day = s.day)"
 ))
             .bind(warehouse);
         let row = self.database.row("read the queue", &statement).await?;
@@ -835,6 +838,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
         fence: row.get("fence")?,
         attempts: row.get("attempts")?,
         pieces: row.get("pieces")?,
+        is_wider: row.get("is_wider")?,
         reason: row.get("reason")?,
         left_bucket: row
             .get::<Option<i64>>("left_bucket_s")?

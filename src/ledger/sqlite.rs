@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("sql/0001_ledger.sql")),
     (2, "warehouses", include_str!("sql/0002_warehouses.sql")),
     (3, "queue", include_str!("sql/0003_queue.sql")),
+    (4, "control", include_str!("sql/0004_control.sql")),
 ];
 
 /// How long a write waits for another process's write.

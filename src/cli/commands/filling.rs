@@ -39,6 +39,8 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
             "days_filled": progress.filled,
             "days_failed": progress.failed,
             "days_waiting": progress.waiting,
+            "days_paused": progress.paused,
+            "days_cancelled": progress.cancelled,
             "days_already_filled": target.days_of_zone - progress.days,
             "web_pre_aggregated_stats_rows": progress.stats_rows,
             "web_pre_aggregated_bounces_rows": progress.bounces_rows,
@@ -77,13 +79,18 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         note(format!("{day} failed: {error}"));
     }
     match status {
+        "paused" => note(format!(
+            "hint: it is paused, or its team is: prefill status tells; then prefill resume {run}, --team-id {} or --all",
+            target.team.id
+        )),
+        "cancelled" => note(format!("hint: run prefill resume {run} to go on")),
         // With --force it would fill again what it has just filled.
         "interrupted" if asked.force => {
             note("hint: run it again without --force to go on; what is filled stays");
         }
         "interrupted" => note("hint: run the same command again to go on; what is filled stays"),
         "failed" => note(
-            "hint: mend the cause and run the same command again: only what failed is done again",
+            "hint: mend the cause and run the same command again, or prefill retry: only what failed is done again",
         ),
         "waiting" => note(
             "hint: these days have no events, and the source may still bring some; prefill serve fills them when they come",
@@ -128,6 +135,7 @@ fn told(target: &Target, progress: &Progress, status: &str, elapsed: Duration) -
         (progress.waiting, "waiting for events"),
         (progress.failed, "failed"),
         (progress.cancelled, "cancelled"),
+        (progress.paused, "paused"),
     ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::arguments::{Metrics, Status, Validate};
 
-use super::{ledger, open};
+use super::{ledger, open, stopping, task_id};
 use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Slice, State};
+use crate::ledger::{Extent, Ledger, Slice, State};
 use crate::output::{self, Rows, counted, line, note, number};
 use crate::report::{self, DayVerdict};
 use crate::request::{self, Asked, Target};
@@ -168,13 +167,6 @@ fn print_verdicts(days: &[DayVerdict]) {
     }
 }
 
-fn task_id(text: &str) -> Result<Uuid> {
-    Uuid::try_parse(text).map_err(|_| {
-        Error::misuse(format!("{text:?} is no task id"))
-            .hint("run prefill status to see the latest ones")
-    })
-}
-
 pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
     let task = asked.task.as_deref().map(task_id).transpose()?;
     let ledger = ledger(&to).await?;
@@ -288,6 +280,7 @@ async fn under_way(
 }
 
 async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
+    let pauses = ledger.pauses().await?;
     let mut tasks = Vec::new();
     for run in ledger.latest_runs(20).await? {
         let progress = ledger.progress(run.id).await?;
@@ -298,8 +291,29 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
             .iter()
             .map(|(run, progress)| json!({ "status": progress.status(), "task": run, "progress": progress }))
             .collect();
-        output::json(&json!({ "tasks": tasks }))?;
+        let teams: Vec<_> = pauses
+            .iter()
+            .filter_map(|pause| match pause {
+                Extent::Team(team) => Some(team),
+                Extent::Task(_) | Extent::Everything => None,
+            })
+            .collect();
+        output::json(&json!({
+            "tasks": tasks,
+            "all_paused": pauses.contains(&Extent::Everything),
+            "paused_teams": teams,
+        }))?;
         return Ok(Ended::Well);
+    }
+    for pause in pauses {
+        let what = match pause {
+            Extent::Team(team) => format!("team {team}"),
+            Extent::Task(_) | Extent::Everything => "everything".to_owned(),
+        };
+        note(format!(
+            "{what} is paused: nothing of it is filled before prefill resume {}",
+            stopping::words(pause)
+        ));
     }
     if tasks.is_empty() {
         note("nothing was asked for yet; run prefill enable or prefill backfill");

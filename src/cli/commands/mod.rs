@@ -5,9 +5,11 @@ mod filling;
 mod importing;
 mod looking;
 mod running;
+mod stopping;
 mod teams;
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::cli::arguments::{Command, Import, Team};
 
@@ -31,6 +33,10 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         }
         Command::Cleanup(asked) => filling::cleanup(to, asked).await,
         Command::Status(asked) => looking::status(to, asked).await,
+        Command::Pause(which) => stopping::pause(to, which).await,
+        Command::Resume(which) => stopping::resume(to, which).await,
+        Command::Cancel(which) => stopping::cancel(to, which).await,
+        Command::Retry(which) => stopping::retry(to, which).await,
         Command::Health => until_told(&to.stop.clone(), looking::health(to)).await,
         Command::Metrics(asked) => until_told(&to.stop.clone(), looking::metrics(to, asked)).await,
         Command::Import(Import::AccessLog(asked)) => importing::import_access_log(to, asked).await,
@@ -63,4 +69,11 @@ async fn open(to: &Surroundings) -> Result<Prefill> {
 
 async fn ledger(to: &Surroundings) -> Result<Ledger> {
     open_ledger(&to.place.data_dir, &to.config).await
+}
+
+fn task_id(text: &str) -> Result<Uuid> {
+    Uuid::try_parse(text).map_err(|_| {
+        Error::misuse(format!("{text:?} is no task id"))
+            .hint("run prefill status to see the latest ones")
+    })
 }

@@ -1,17 +1,25 @@
 -- Ends a try that did not fill the slice.
 -- $1 claim, $2 team, $3 day, $4 fence, $5 wait in ms, $6 error (or null), $7 failed for good,
--- $8 the try counts, $9 pieces, $10 waiting for events
+-- $8 the try counts, $9 waiting for events
 update slices
 set state = case
         when $7 and cancel = 0 then 'failed'
+        -- its rows were right before somebody asked for them again, and nobody does any more
+        when cancel = 1 and filled_at is not null and reason = 'forced' and again = 0
+            and not exists (
+                select 1 from runs r
+                join run_slices w on w.run_id = r.id and w.day = slices.day
+                where r.cancelled_at is null and r.team_id = slices.team_id
+                    and slices.filled_fence <= w.after_fence)
+            then 'filled'
         when filled_at is not null then 'stale'
         else 'wanted'
     end,
     not_before = case when again = 1 or cancel = 1 then 0 else {now} + $5 end,
     attempts = case when ($8 and cancel = 0) or attempts = 0 then attempts else attempts - 1 end,
     error = $6,
-    pieces = $9,
-    waiting = $10,
+    waiting = $9,
+    reason = case when again = 1 then 'asked for while it ran' else reason end,
     again = 0,
     cancel = 0,
     claim = null,

@@ -5,7 +5,8 @@ set state = case when state = 'running' then 'running' when state = 'filled' the
     -- waiting for events is over when events come
     not_before = case when waiting = 1 then 0 else not_before end,
     waiting = 0,
-    reason = case when state = 'filled' then $3 else reason end,
+    reason = case when state = 'filled' or (state = 'stale' and reason = 'forced') then $3 else reason end,
     wanted_at = case when state = 'filled' then {now} else wanted_at end
-where team_id = $1 and day = $2 and (state in ('filled', 'running') or waiting = 1)
+where team_id = $1 and day = $2
+    and (state in ('filled', 'running') or waiting = 1 or (state = 'stale' and reason = 'forced'))
     and ($4 is null or filled_at = $4)

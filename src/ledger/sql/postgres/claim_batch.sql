@@ -2,21 +2,26 @@
 -- slices of other teams for the same instants, unless somebody claimed or holds the partition since.
 -- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any), $6 warehouse,
 -- then of the leading slice: $7 team, $8 day, $9 bucket_s, $10 until_s, $11 partition,
--- $12 it is taken alone, $13 it has rows in a zone that its team has left
+-- $12 it is taken alone, $13 it has rows in a zone that its team has left, $14 how many teams are
+-- filled together with its own (or null: any number)
 with together as materialized
 (
     select s.ctid as place
     from slices s
     where not $12 and s.warehouse = $6 and s.bucket_s = $9 and s.until_s = $10
         and s.state in ('wanted', 'stale') and s.held = 0
-        and s.team_id <> $7 and s.attempts = 0 and s.pieces = 1
+        and s.team_id <> $7 and s.attempts = 0
+        and (select w.together from widths_now w
+            where w.warehouse = s.warehouse and w.team_id = s.team_id) is not distinct from $14
+        and not exists (select 1 from paused_slices p where p.team_id = s.team_id and p.day = s.day)
+        and not exists (select 1 from cancelled_slices c where c.team_id = s.team_id and c.day = s.day)
         and (s.left_bucket_s is null or $13)
         and s.not_before <= {now}
         and ($5 is null or exists (
             select 1 from run_slices w
             where w.run_id = $5 and w.team_id = s.team_id and w.day = s.day))
     order by s.team_id
-    limit $4 - 1
+    limit least($4, coalesce($14, $4)) - 1
     for update of s skip locked
 ),
 taken as materialized
@@ -50,7 +55,13 @@ where ctid = any (array(select place from taken))
     and not exists (
         select 1 from holds h
         where h.warehouse = $6 and h.partition = $11 and h.lease_until > {now})
-returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, pieces, reason,
+returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, reason,
+    coalesce((
+        select w.pieces from widths_now w
+        where w.warehouse = slices.warehouse and w.team_id = slices.team_id), 1) as pieces,
+    coalesce((
+        select w.is_wider from widths_now w
+        where w.warehouse = slices.warehouse and w.team_id = slices.team_id), 0) as is_wider,
     case when left_bucket_s is not null and not exists (
         select 1 from slices o
         where o.team_id = slices.team_id and o.bucket_s = slices.left_bucket_s and o.day <> slices.day)

@@ -1,0 +1,226 @@
+//! What people stop and set going again: a run, a team, or everything.
+//!
+//! Pausing keeps slices from being claimed until somebody resumes; what runs stops, and is undone.
+//! Cancelling ends runs: their days are not wanted any more, unless another run or the upkeep of what
+//! is filled wants them. Both are facts about runs and teams, from which the views of 0004_control.sql
+//! derive which slices they keep, so a slice that is planned later is kept as well.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Ledger;
+use super::database::{Statement, Transacting, json, sql, text};
+use super::runs::uuid;
+use crate::calendar::TeamId;
+use crate::error::{Error, Result};
+
+/// What is meant by somebody who stops something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Task(Uuid),
+    Team(TeamId),
+    Everything,
+}
+
+impl Extent {
+    fn run(self) -> Option<String> {
+        match self {
+            Self::Task(run) => Some(run.to_string()),
+            Self::Team(_) | Self::Everything => None,
+        }
+    }
+
+    fn team(self) -> Option<i64> {
+        match self {
+            Self::Team(team) => Some(team.0),
+            Self::Task(_) | Self::Everything => None,
+        }
+    }
+}
+
+/// Of [`Extent::Everything`], in the table of pauses.
+const EVERY_TEAM: i64 = 0;
+
+impl Ledger {
+    /// Keeps what is not filled yet from being filled, and stops what runs.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when there is no such run or team, or nothing of the run is left to do.
+    pub async fn pause(&self, extent: Extent) -> Result<()> {
+        const DOING: &str = "pause";
+        self.must_exist(extent).await?;
+        let mut transaction = self.database.begin(DOING).await?;
+        let statement = match extent {
+            Extent::Task(run) => Statement::new(sql!("pause_runs")).bind(run.to_string()),
+            Extent::Team(_) | Extent::Everything => Statement::new(text!(
+                "insert into pauses (team_id, paused_at) values ($1, {now}) on conflict (team_id) do update set paused_at = pauses.paused_at"
+            ))
+            .bind(extent.team().unwrap_or(EVERY_TEAM)),
+        };
+        if transaction.execute(DOING, &statement).await? == 0 {
+            return Err(self.nothing_left(extent).await);
+        }
+        let stop = Statement::new(sql!("stop_paused"));
+        transaction.execute(DOING, &stop).await?;
+        transaction.commit(DOING).await?;
+        // A claim that was being made at the same time has not seen it.
+        self.database.execute(DOING, &stop).await?;
+        Ok(())
+    }
+
+    /// Lets what was paused be filled; of a run, also what was cancelled. Of a team all that was paused,
+    /// and of everything every pause there is.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when there is no such run or team, or it is not stopped.
+    pub async fn resume(&self, extent: Extent) -> Result<()> {
+        const DOING: &str = "resume";
+        self.must_exist(extent).await?;
+        let mut transaction = self.database.begin(DOING).await?;
+        let resumed = match extent {
+            Extent::Task(run) => {
+                let of_run = Statement::new(text!(
+                    "update runs set paused_at = null, cancelled_at = null where id = $1 and (paused_at is not null or cancelled_at is not null) returning forced"
+                ))
+                .bind(run.to_string());
+                let rows = transaction.rows(DOING, &of_run).await?;
+                let forced = rows.first().map(|row| row.get::<bool>("forced"));
+                if forced.transpose()? == Some(true) {
+                    let again = Statement::new(sql!("resume_slices")).bind(run.to_string());
+                    transaction.execute(DOING, &again).await?;
+                }
+                rows.len()
+            }
+            Extent::Team(_) | Extent::Everything => {
+                let pauses = Statement::new(text!(
+                    "delete from pauses where $1 is null or team_id = $1 returning team_id"
+                ));
+                let runs = Statement::new(text!(
+                    "update runs set paused_at = null where paused_at is not null and ($1 is null or team_id = $1) returning id"
+                ));
+                transaction
+                    .rows(DOING, &pauses.bind(extent.team()))
+                    .await?
+                    .len()
+                    + transaction
+                        .rows(DOING, &runs.bind(extent.team()))
+                        .await?
+                        .len()
+            }
+        };
+        if resumed == 0 {
+            return Err(self.not_stopped(extent).await);
+        }
+        self.tell(&mut transaction).await?;
+        transaction.commit(DOING).await
+    }
+
+    /// Ends the runs that have something left to do; which.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when there is no such run or team, or nothing of the run is left to do.
+    pub async fn cancel(&self, extent: Extent) -> Result<Vec<Uuid>> {
+        const DOING: &str = "cancel";
+        self.must_exist(extent).await?;
+        let mut transaction = self.database.begin(DOING).await?;
+        let statement = Statement::new(sql!("cancel_runs"))
+            .bind(extent.run())
+            .bind(extent.team());
+        let rows = transaction.rows(DOING, &statement).await?;
+        let runs = rows
+            .iter()
+            .map(|row| uuid(&row.get::<String>("id")?))
+            .collect::<Result<Vec<_>>>()?;
+        if runs.is_empty() && matches!(extent, Extent::Task(_)) {
+            return Err(self.nothing_left(extent).await);
+        }
+        let slices = Statement::new(sql!("cancel_slices"))
+            .bind(json(runs.iter().map(|run| json!([run.to_string()]))));
+        transaction.execute(DOING, &slices).await?;
+        transaction.commit(DOING).await?;
+        // A claim that was being made at the same time has not seen it.
+        self.database.execute(DOING, &slices).await?;
+        Ok(runs)
+    }
+
+    /// Tries what failed once more, now; how many days.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when there is no such run or team, or the run is cancelled.
+    pub async fn retry(&self, extent: Extent) -> Result<u64> {
+        const DOING: &str = "retry";
+        self.must_exist(extent).await?;
+        if let Extent::Task(run) = extent
+            && self.run(run).await?.cancelled_at.is_some()
+        {
+            return Err(Error::misuse(format!("task {run} is cancelled"))
+                .hint(format!("run prefill resume {run}")));
+        }
+        let mut transaction: Transacting = self.database.begin(DOING).await?;
+        let statement = Statement::new(sql!("retry"))
+            .bind(extent.run())
+            .bind(extent.team());
+        let retried = transaction.execute(DOING, &statement).await?;
+        self.tell(&mut transaction).await?;
+        transaction.commit(DOING).await?;
+        Ok(retried)
+    }
+
+    /// The teams that are paused, [`Extent::Everything`] first.
+    pub async fn pauses(&self) -> Result<Vec<Extent>> {
+        let statement = Statement::new(text!("select team_id from pauses order by team_id"));
+        let rows = self.database.rows("read the pauses", &statement).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(match row.get("team_id")? {
+                    EVERY_TEAM => Extent::Everything,
+                    team => Extent::Team(TeamId(team)),
+                })
+            })
+            .collect()
+    }
+
+    async fn must_exist(&self, extent: Extent) -> Result<()> {
+        match extent {
+            Extent::Task(run) => self.run(run).await.map(drop),
+            Extent::Team(team) => self.team(team).await.map(drop),
+            Extent::Everything => Ok(()),
+        }
+    }
+
+    async fn nothing_left(&self, extent: Extent) -> Error {
+        let Extent::Task(run) = extent else {
+            return Error::misuse("nothing is left to do");
+        };
+        match self.progress(run).await {
+            Ok(progress) => Error::misuse(format!(
+                "task {run} is {}: there is nothing left of it to stop",
+                progress.status()
+            ))
+            .hint(format!("run prefill status {run} to see its days")),
+            Err(error) => error,
+        }
+    }
+
+    async fn not_stopped(&self, extent: Extent) -> Error {
+        match extent {
+            Extent::Task(run) => {
+                let error = Error::misuse(format!("task {run} is neither paused nor cancelled"));
+                match self.pauses().await.unwrap_or_default().first() {
+                    Some(Extent::Everything) => {
+                        error.hint("everything is paused: run prefill resume --all")
+                    }
+                    _ => error.hint(format!("run prefill status {run} to see its days")),
+                }
+            }
+            Extent::Team(team) => Error::misuse(format!("nothing of team {team} is paused"))
+                .hint("prefill status shows what is paused; prefill resume TASK takes up a task that was cancelled"),
+            Extent::Everything => Error::misuse("nothing is paused")
+                .hint("prefill resume TASK takes up a task that was cancelled"),
+        }
+    }
+}
