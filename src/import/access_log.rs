@@ -614,7 +614,6 @@ mod tests {
             for event in &events {
                 prop_assert!((0..=i64::from(u32::MAX) * 1_000_000).contains(&event.timestamp));
                 prop_assert!(event.session_id.parse::<Uuid>().is_ok());
-                prop_assert!(!include_bots || event.team_id == 7);
             }
             // What is shown of a line that could not be read has nothing that a terminal obeys.
             for unreadable in &report.first_unreadable {
