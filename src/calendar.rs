@@ -311,7 +311,140 @@ mod tests {
         }
     }
 
+    /// Dates, and text that is nearly one.
+    fn like_a_date() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "(19[67][0-9]|20[0-9]{2}|210[0-9])-[01][0-9]-[0-3][0-9]",
+            "[-+\u{2212}]?[0-9]{1,6}-[0-9]{1,2}-[0-9]{1,2}",
+            "20[0-9]{2}[01][0-9][0-3][0-9][-+:.0-9TtZz\\[\\] ]{0,6}",
+            "[-+:.0-9TtZzWw\\[\\] ]{10}",
+            "\\PC{0,12}",
+            any::<String>(),
+        ]
+    }
+
+    /// Any date of the calendar that the library has, from -9999-01-01 to 9999-12-31: what a `Day` that
+    /// was read from a ledger or from JSON may hold.
+    fn any_day() -> impl Strategy<Value = Day> {
+        let ends = [Date::MIN, Date::MAX, Date::constant(1, 1, 1), FIRST, LAST];
+        prop_oneof![
+            (-4_371_587_i64..=2_932_896).prop_map(|days| {
+                let epoch = Date::constant(1970, 1, 1);
+                Day(epoch.saturating_add(jiff::Span::new().days(days)))
+            }),
+            (prop::sample::select(ends.to_vec()), -3_i64..=3)
+                .prop_map(|(end, days)| { Day(end.saturating_add(jiff::Span::new().days(days))) }),
+        ]
+    }
+
+    /// Every zone that this machine knows.
+    fn any_zone() -> impl Strategy<Value = Zone> {
+        let names: Vec<String> = jiff::tz::db()
+            .available()
+            .map(|name| name.as_str().to_owned())
+            .collect();
+        prop::sample::select(names).prop_map(|name| Zone::get(&name).expect("a known zone"))
+    }
+
+    /// Names of zones, damaged in ways that a path, a header or a case-blind look-up may let pass.
+    fn like_a_zone() -> impl Strategy<Value = String> {
+        let damage = prop_oneof![
+            Just(String::new()),
+            "[a-zA-Z0-9/._+-]{1,3}",
+            "\\PC{1,2}",
+            prop::sample::select(vec![
+                "\0", "../", "/", " ", "\n", "'", ";", "[", "]", "<", "%00"
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let name = || any_zone().prop_map(|zone| zone.name().to_owned());
+        prop_oneof![
+            (name(), damage, 0_usize..40).prop_map(|(mut name, damage, at)| {
+                let at = name
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .nth(at)
+                    .unwrap_or(name.len());
+                name.insert_str(at, &damage);
+                name
+            }),
+            name().prop_map(|name| name.to_ascii_uppercase()),
+            "[A-Z]{3}[-+]?[0-9]{1,2}(:[0-9]{2})?([A-Z]{3}(,M[0-9]{1,2}\\.[0-9]\\.[0-9]){0,2})?",
+            "[-+][0-9]{2}:?[0-9]{2}",
+            any::<String>(),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn a_date_that_is_read_is_in_range_and_written_as_it_was(text in like_a_date()) {
+            if let Ok(day) = text.parse::<Day>() {
+                prop_assert!((Day::MIN..=Day::MAX).contains(&day), "{day}");
+                prop_assert_eq!(day.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn every_day_that_can_be_filled_is_read_as_it_is_written(days in 0_i64..49_700) {
+            let day = Day::MIN.plus(days);
+            prop_assert_eq!(day.to_string().parse::<Day>(), Ok(day));
+            let json = serde_json::to_string(&day).expect("JSON");
+            prop_assert_eq!(serde_json::from_str::<Day>(&json).expect("a day"), day);
+        }
+
+        #[test]
+        fn no_step_from_any_day_leaves_what_can_be_filled(
+            day in any_day(),
+            count in prop_oneof![any::<i64>(), -4_i64..4, Just(i64::MIN), Just(i64::MAX)],
+        ) {
+            let there = day.plus(count);
+            prop_assert!((Day::MIN..=Day::MAX).contains(&there), "{day} plus {count} is {there}");
+            if (Day::MIN..=Day::MAX).contains(&day) {
+                prop_assert_eq!(there.cmp(&day).is_le(), count <= 0 || there == day);
+                prop_assert_eq!(there.cmp(&day).is_ge(), count >= 0 || there == day);
+            }
+        }
+
+        #[test]
+        fn a_range_of_any_days_is_counted_and_listed(from in any_day(), until in any_day()) {
+            if let Ok(days) = Days::new(from, until) {
+                prop_assert!(from < until && days.count() > 0);
+                prop_assert!(days.contains(from) && !days.contains(until));
+                let listed = days.newest_first().take(3).count() as i64;
+                prop_assert_eq!(listed, days.count().min(3));
+            } else {
+                prop_assert!(from >= until);
+            }
+        }
+
+        #[test]
+        fn the_bounds_of_any_day_in_any_zone_are_in_order(day in any_day(), zone in any_zone()) {
+            match zone.bounds(day) {
+                Some(bounds) => prop_assert!(bounds.from < bounds.until),
+                // A day that can be filled is missing only where a zone crossed the date line.
+                None => prop_assert!(day < Day::MIN || day > Day::MAX || zone.name().starts_with("Pacific/")
+                    || zone.name() == "Kwajalein", "{zone} {day}"),
+            }
+        }
+
+        #[test]
+        fn any_instant_falls_on_a_day(zone in any_zone(), second in -377_705_023_201_i64..=253_402_207_200) {
+            let instant = Timestamp::from_second(second).expect("in range");
+            let day = Day::of(instant, &zone);
+            if (0..4_291_747_200).contains(&second) {
+                let bounds = zone.bounds(day).expect("a day on which something happened");
+                prop_assert!(bounds.from <= instant && instant < bounds.until, "{zone} {instant} {day}");
+            }
+        }
+
+        #[test]
+        fn a_zone_that_is_found_is_found_by_its_name_and_is_not_another(name in like_a_zone()) {
+            if let Ok(zone) = Zone::get(&name) {
+                prop_assert!(zone.name().eq_ignore_ascii_case(&name), "{name:?} gave {zone}");
+                prop_assert_eq!(Zone::get(zone.name()).expect("itself"), zone);
+            }
+        }
+
         #[test]
         fn days_of_a_zone_leave_no_gap_and_an_instant_falls_on_the_day_whose_bounds_hold_it(
             second in 0_i64..4_000_000_000,

@@ -125,20 +125,26 @@ fn with_source_as_table(mut table: toml::Table) -> toml::Table {
     table
 }
 
-/// What is wrong with the text, with the line that it is in; but for a line that may hold a password.
-fn without_secrets(error: &toml::de::Error, text: &str) -> String {
-    let told = error.to_string();
-    let line = |at: usize| text[..at].matches('\n').count();
-    let Some(span) = error.span() else {
-        return told;
-    };
-    let first = line(span.start.min(text.len()));
-    let last = line(span.end.min(text.len()));
-    let secret = |line: &str| line.contains("://") || line.contains("password");
-    if text.lines().skip(first).take(last - first + 1).any(secret) {
-        return format!("line {}: {}", first + 1, error.message());
+/// What is wrong and where, without what is written there: that may be a password, also under a
+/// misspelt name, or where a quote is missing.
+fn without_values(mut error: toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    // Without its input the error tells the path of the key instead of the line as it is written.
+    error.set_input(None);
+    let mut told = error.to_string();
+    // invalid type: string "hunter2", expected u32
+    let names_value = ["invalid type: ", "invalid value: "];
+    if names_value.iter().any(|begin| told.starts_with(begin))
+        && let Some(until) = told.rfind(", expected ")
+        && let Some(from) = told[..until].find(['"', '`'])
+    {
+        told.replace_range(from - 1..until, "");
     }
-    told
+    match line {
+        Some(line) => format!("line {line}: {told}"),
+        None => told,
+    }
 }
 
 /// What is shared, with what is `own` over it, table by table.
@@ -159,7 +165,7 @@ fn overlaid(shared: &toml::Table, own: &toml::Table) -> toml::Table {
 fn warehouse(table: toml::Table, section: &str) -> Result<Warehouse> {
     table.try_into().map_err(|error| {
         Error::misuse(format!("{section} is not valid"))
-            .caused_by(error)
+            .caused_by(without_values(error, ""))
             .hint(SEE_README)
     })
 }
@@ -646,8 +652,9 @@ impl Warehouse {
             .iter()
             .find(|(_, value)| value.is_table() || value.is_array() || value.is_datetime())
         {
+            let kind = value.type_str();
             return Err(Error::misuse(format!(
-                "settings.{name} = {value} is no value of a setting"
+                "settings.{name} is of type {kind}, which no setting is"
             ))
             .hint("a setting of ClickHouse is a number, a text or true and false"));
         }
@@ -721,7 +728,7 @@ impl Config {
                 let not_valid = format!("{} is not valid", path.display());
                 let written: Written = toml::from_str(&text).map_err(|error| {
                     Error::misuse(&not_valid)
-                        .caused_by(without_secrets(&error, &text))
+                        .caused_by(without_values(error, &text))
                         .hint(SEE_README)
                 })?;
                 written
@@ -889,6 +896,8 @@ pub fn default_data_dir() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -1112,5 +1121,75 @@ mod tests {
                 .next_step()
                 .is_some_and(|hint| hint.contains("eu, us"))
         );
+    }
+
+    /// Configurations with `SECRET` where a secret is, right and wrong in many ways.
+    const WITH_SECRETS: [&str; 16] = [
+        "backfill_days = 3\n[warehouse]\nurl = \"http://a:8123\"\npassword = \"SECRET\"\n",
+        "[warehouse]\npassword = 'SECRET'\nmax_threads = 0\n",
+        "[warehouse]\npassword = \"\"\"\nabc\nSECRET\nmore\"\"\"\n[ledger]\npoll_ms = \"x\"\n",
+        "warehouse = { user = \"u\", password = \"SECRET\", max_threads = 3 }\n",
+        "[warehouse]\npasword = \"SECRET\"\n",
+        "[warehouse]\npassword = [\n\"SECRET\",\n]\n",
+        "[warehouse.password]\ntext = \"SECRET\"\n",
+        "password = \"SECRET\"\n",
+        "[warehouse.settings]\ntoken = \"SECRET\"\n[source]\ntable = 3\n",
+        "[warehouse.settings]\ntoken = [\"SECRET\"]\n",
+        "[warehouses.eu]\nurl = \"http://a\"\npassword = \"SECRET\"\n[warehouses.us]\n",
+        "[warehouse]\nurl = \"http://u:SECRET@a:8123/?x=1\"\n",
+        "[ledger]\nurl = \"postgres://u:SECRET@h/db\"\nschema = \"prefill\"\n",
+        "[ledger]\nurl = '''\npostgres://u:SECRET@h/db\n'''\nmax_connections = 1\n",
+        "[ledger]\nurl = [\"postgres://u:SECRET@h/db\"]\n",
+        "ledger = \"SECRET\"\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_error_tells_a_secret(
+            text in prop::sample::select(WITH_SECRETS.to_vec()),
+            // A number is a wrong type where a text is meant.
+            secret in prop_oneof!["[A-Za-z0-9=+_-]{16,24}", "[1-9][0-9]{15}"],
+            bare: bool,
+            edits in proptest::collection::vec(
+                (any::<prop::sample::Index>(), 0_usize..3, "[\"'=\\[\\]{}#\\\\\\n,.a0 ]{0,2}"), 0..3),
+        ) {
+            let mut text = text.to_owned();
+            for (at, removed, part) in edits {
+                let from = at.index(text.len());
+                text.replace_range(from..(from + removed).min(text.len()), &part);
+            }
+            if bare {
+                text = text.replace("\"SECRET\"", "SECRET");
+            }
+            let text = text.replace("SECRET", &secret);
+            let dir = tempfile::tempdir().expect("a directory");
+            std::fs::write(dir.path().join("prefill.toml"), &text).expect("written");
+            let told = match Config::load(None, dir.path()) {
+                Ok(config) => config.warehouses.values().map(|w| format!("{:?}", w.password)).collect(),
+                Err(error) => format!("{} {error:?} {:?}", error.chain(), error.next_step()),
+            };
+            for piece in secret.as_bytes().windows(8) {
+                let piece = std::str::from_utf8(piece).expect("ASCII");
+                prop_assert!(!told.contains(piece), "{text}\n---\n{told}");
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(
+            text in prop_oneof![
+                any::<String>(),
+                "(\\[{1,2}(warehouse|warehouses\\.eu|ledger|source|teams|service|a)\\]{1,2}\\n|(url|teams|settings|kind|user|workers|backfill_days|poll_ms) = (\"\\PC{0,5}\"|-?[0-9]{1,20}|[0-9]e9|nan|inf|\\[\\]|\\{\\}|true|1979-05-27)\\n){0,6}",
+            ],
+        ) {
+            let dir = tempfile::tempdir().expect("a directory");
+            std::fs::write(dir.path().join("prefill.toml"), &text).expect("written");
+            match Config::load(None, dir.path()) {
+                Ok(config) => prop_assert!(config.check().is_ok()),
+                Err(error) => {
+                    prop_assert_eq!(error.class(), Class::Misuse);
+                    prop_assert!(error.next_step().is_some(), "{}", error.chain());
+                }
+            }
+        }
     }
 }

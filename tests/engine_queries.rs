@@ -106,6 +106,11 @@ async fn the_official_client_gets_settings_summary_and_an_error_with_its_code() 
 async fn errors_have_clickhouses_codes_and_statuses() {
     let world = World::new().await;
     for (path, sql, code, status) in [
+        ("/", "", 62, 400),
+        ("/", "-- select 1", 62, 400),
+        ("/", "'select 1", 62, 400),
+        ("/", "quit", 62, 400),
+        ("/", "\u{1}select 1", 62, 400),
         ("/", "selec", 62, 400),
         ("/", "1", 62, 400),
         ("/", "select 1; select 2", 62, 400),

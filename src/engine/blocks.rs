@@ -123,6 +123,8 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// `hello` in a block that a ClickHouse wrote would have the checksum that the official client
@@ -148,5 +150,41 @@ mod tests {
         }
         let cut = &stream[..stream.len() - 1];
         assert!(Blocks::new(cut).read_to_end(&mut Vec::new()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_are_read_back_whole_and_never_in_part(
+            data in proptest::collection::vec(any::<u8>(), 0..600),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let stream = compress(&data);
+            let mut read = Vec::new();
+            Blocks::new(stream.as_slice()).read_to_end(&mut read).expect("readable");
+            prop_assert_eq!(read, data);
+            let cut = 1 + cut.index(stream.len() - 1);
+            let part = Blocks::new(&stream[..cut]).read_to_end(&mut Vec::new());
+            prop_assert!(cut == stream.len() || part.is_err());
+        }
+
+        /// With the right checksum, so that what follows it is looked at.
+        #[test]
+        fn no_block_makes_it_panic(
+            method in prop_oneof![Just(LZ4), Just(ZSTD), Just(NONE), any::<u8>()],
+            packed in proptest::option::of(prop_oneof![0_u32..20, Just(u32::MAX), Just(MAX_BLOCK as u32 + 1)]),
+            plain in prop_oneof![0_u32..2000, 0_u32..2000, Just(MAX_BLOCK as u32), Just(MAX_BLOCK as u32 + 1), Just(u32::MAX)],
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let size = packed.unwrap_or((HEADER + body.len()) as u32);
+            let mut rest = vec![method];
+            rest.extend(size.to_le_bytes());
+            rest.extend(plain.to_le_bytes());
+            rest.extend(&body);
+            let stream = [&checksum(&rest)[..], &rest].concat();
+            let mut read = Vec::new();
+            if Blocks::new(&stream[..]).read_to_end(&mut read).is_ok() {
+                prop_assert_eq!(read.len(), plain as usize);
+            }
+        }
     }
 }

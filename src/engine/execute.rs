@@ -311,6 +311,10 @@ fn understand(text: &mut Vec<u8>, body: &mut dyn Read) -> Result<Statement, Stop
 
 fn refusal(refused: Refused) -> Failure {
     match refused {
+        Refused::NoStatement => Failure::new(
+            SYNTAX_ERROR,
+            "Syntax error: the text is empty, or begins like no statement",
+        ),
         Refused::SeveralStatements => Failure::new(
             SYNTAX_ERROR,
             "Syntax error (Multi-statements are not allowed)",

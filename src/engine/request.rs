@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use bytes::Bytes;
+use lz4_flex::frame::FrameDecoder;
 use tokio::sync::mpsc;
 
 use super::blocks::Blocks;
@@ -297,12 +298,67 @@ impl Read for BodyReader {
                 Some(Piece::End) => self.ended = true,
                 None => {
                     let message = "the client went away before the end of its data";
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+                    // Not UnexpectedEof, which a decoder may take for an end.
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, message));
                 }
             }
         }
         let count = out.len().min(self.current.len());
         out[..count].copy_from_slice(&self.current.split_to(count));
+        Ok(count)
+    }
+}
+
+/// LZ4 frames, one after the other. Where the input ends between two blocks, [`FrameDecoder`] takes
+/// that for the end of its frame, and rows that a client never finished sending would be stored as if
+/// they were all.
+struct Lz4Frames<R: Read>(Option<FrameDecoder<Counted<R>>>);
+
+impl<R: Read> Lz4Frames<R> {
+    fn new(inner: R) -> Self {
+        Self(Some(Self::frame(inner)))
+    }
+
+    fn frame(inner: R) -> FrameDecoder<Counted<R>> {
+        FrameDecoder::new(Counted {
+            inner,
+            bytes: 0,
+            over: false,
+        })
+    }
+}
+
+impl<R: Read> Read for Lz4Frames<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(frame) = &mut self.0 {
+            let count = frame.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let Counted { bytes, over, .. } = *frame.get_ref();
+            if over && bytes > 0 {
+                let message = "the LZ4 frame has no end";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+            let inner = self.0.take().map(|ended| ended.into_inner().inner);
+            self.0 = inner.filter(|_| !over).map(Self::frame);
+        }
+        Ok(0)
+    }
+}
+
+/// An input that knows how much of it was read, and whether it is over.
+struct Counted<R> {
+    inner: R,
+    bytes: usize,
+    over: bool,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.bytes += count;
+        self.over |= count == 0 && !out.is_empty();
         Ok(count)
     }
 }
@@ -315,7 +371,7 @@ pub fn unpack(reader: BodyReader, coding: Coding, native: bool) -> io::Result<Bo
         Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
         Coding::Deflate => Box::new(flate2::read::ZlibDecoder::new(reader)),
         Coding::Brotli => Box::new(brotli::Decompressor::new(reader, BROTLI_BUFFER)),
-        Coding::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(reader)),
+        Coding::Lz4 => Box::new(Lz4Frames::new(reader)),
         Coding::Zstd => Box::new(zstd::Decoder::new(reader)?),
     };
     Ok(if native {
@@ -374,6 +430,8 @@ pub fn form(body: &[u8], boundary: &str) -> Result<Vec<Field>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -408,5 +466,265 @@ mod tests {
         assert_eq!(Coding::accepted("zstd;q=1, gzip;q=0.1"), Coding::Gzip);
         assert_eq!(Coding::accepted("lz4"), Coding::Lz4);
         assert_eq!(Coding::accepted("identity"), Coding::Plain);
+    }
+
+    const NAMES: [&str; 24] = [
+        "query",
+        "database",
+        "default_format",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "wait_end_of_query",
+        "compress",
+        "decompress",
+        "enable_http_compression",
+        "user",
+        "password",
+        "quota_key",
+        "role",
+        "stacktrace",
+        "buffer_size",
+        "client_protocol_version",
+        "http_zlib_compression_level",
+        "close_session",
+        "param_a",
+        "param_",
+        "t_structure",
+        "_format",
+    ];
+
+    fn any_pair() -> impl Strategy<Value = (String, String)> {
+        let name = prop_oneof![
+            3 => prop::sample::select(NAMES.to_vec()).prop_map(str::to_owned),
+            1 => any::<String>(),
+        ];
+        let value = prop_oneof![
+            "[01]|true|99999999999999999999|-1|3600|3601",
+            "'; drop table events; --|`|\\\\|file\\('/etc/passwd'\\)",
+            any::<String>(),
+        ];
+        (name, value)
+    }
+
+    fn any_headers() -> impl Strategy<Value = HeaderMap> {
+        let names = vec![
+            "x-clickhouse-user",
+            "x-clickhouse-key",
+            "x-clickhouse-database",
+            "x-clickhouse-format",
+            "authorization",
+            "content-type",
+            "content-encoding",
+            "accept-encoding",
+        ];
+        let value = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..40),
+            "(gzip|br|lz4|zstd|deflate|identity|snappy|,|;q=[0-9.]{0,9}| ){0,6}".prop_map(String::into_bytes),
+            "(Basic|basic|Bearer|Digest) ?[A-Za-z0-9+/=]{0,30}".prop_map(String::into_bytes),
+            "(multipart/form-data|Multipart/Form-Data) ?; ?(boundary|BOUNDARY)=?\"?[^\\x00-\\x1f]{0,20}\"?(;.{0,5})?"
+                .prop_map(String::into_bytes),
+        ];
+        let header = (prop::sample::select(names), value);
+        proptest::collection::vec(header, 0..6).prop_map(|headers| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                // What a connection cannot bring is not of interest.
+                if let Ok(value) = header::HeaderValue::from_bytes(&value) {
+                    map.append(name, value);
+                }
+            }
+            map
+        })
+    }
+
+    fn packed(data: &[u8], coding: Coding) -> Vec<u8> {
+        use std::io::Write as _;
+        const NEVER: &str = "a Vec takes every write";
+        let level = flate2::Compression::fast();
+        match coding {
+            Coding::Plain => data.to_vec(),
+            Coding::Gzip => {
+                let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
+                to.write_all(data).expect(NEVER);
+                to.finish().expect(NEVER)
+            }
+            Coding::Deflate => {
+                let mut to = flate2::write::ZlibEncoder::new(Vec::new(), level);
+                to.write_all(data).expect(NEVER);
+                to.finish().expect(NEVER)
+            }
+            Coding::Brotli => {
+                let mut to = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 22);
+                to.write_all(data).expect(NEVER);
+                to.into_inner()
+            }
+            Coding::Lz4 => {
+                let mut to = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                to.write_all(data).expect(NEVER);
+                to.finish().expect(NEVER)
+            }
+            Coding::Zstd => zstd::encode_all(data, 1).expect(NEVER),
+        }
+    }
+
+    /// What a body is unpacked to, as far as a mebibyte, when it comes in pieces.
+    fn unpacked(body: &[u8], coding: Coding, native: bool) -> io::Result<Vec<u8>> {
+        let (pieces, reader) = mpsc::channel(body.len() / 100 + 2);
+        for piece in body.chunks(100) {
+            let piece = Piece::Data(Bytes::copy_from_slice(piece));
+            assert!(
+                pieces.try_send(piece).is_ok(),
+                "there is room for all pieces"
+            );
+        }
+        assert!(pieces.try_send(Piece::End).is_ok(), "and for the end");
+        let mut data = Vec::new();
+        unpack(BodyReader::new(reader), coding, native)?
+            .take(1 << 20)
+            .read_to_end(&mut data)?;
+        Ok(data)
+    }
+
+    #[test]
+    fn a_client_that_goes_away_between_two_blocks_has_not_sent_all() {
+        let body = packed(b"the only block", Coding::Lz4);
+        let (pieces, reader) = mpsc::channel(1);
+        let without_end = Bytes::copy_from_slice(&body[..body.len() - 4]);
+        assert!(pieces.try_send(Piece::Data(without_end)).is_ok());
+        drop(pieces);
+        let mut data = Vec::new();
+        let read = unpack(BodyReader::new(reader), Coding::Lz4, false)
+            .and_then(|mut body| body.read_to_end(&mut data));
+        let error = read.expect_err("an end is missing");
+        assert!(error.to_string().contains("went away"), "{error}");
+    }
+
+    const PACKED: [Coding; 5] = [
+        Coding::Gzip,
+        Coding::Deflate,
+        Coding::Brotli,
+        Coding::Lz4,
+        Coding::Zstd,
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_is_read_or_refused_and_nothing_of_it_is_lost(
+            pairs in proptest::collection::vec(any_pair(), 0..8),
+            headers in any_headers(),
+            method in prop::sample::select(vec![Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS]),
+        ) {
+            let writes = method == Method::POST || method == Method::PUT;
+            if let Ok(request) = Request::read(&method, pairs.clone(), &headers) {
+                prop_assert_eq!(request.read_only, !writes);
+                let unknown = pairs.iter()
+                    .filter(|(name, _)| !NAMES[..20].contains(&name.as_str())).count();
+                prop_assert_eq!(
+                    request.settings.len() + request.parameters.len() + request.externals.len(),
+                    unknown
+                );
+                let query: String = pairs.iter().filter(|(name, _)| name == "query")
+                    .map(|(_, value)| value.as_str()).collect();
+                prop_assert_eq!(request.query, query);
+                prop_assert!(request.session.is_none_or(|session| !session.id.is_empty()
+                    && session.timeout.as_secs() <= MAX_SESSION_TIMEOUT_SECONDS));
+            }
+        }
+
+        #[test]
+        fn credentials_are_those_of_one_place_and_a_wrong_place_is_not_made_good_by_another(
+            pairs in proptest::collection::vec(any_pair(), 0..8),
+            mut headers in any_headers(),
+            user in "[a-z]{1,8}",
+            key in "[!-~]{1,20}",
+        ) {
+            if let Ok(found) = credentials(&pairs, &headers) {
+                let first = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+                if headers.is_empty() {
+                    prop_assert_eq!(found.user, first("user").unwrap_or("default".to_owned()));
+                    prop_assert_eq!(found.password, first("password").unwrap_or_default());
+                }
+            }
+            headers.insert("x-clickhouse-user", user.parse().expect("a value"));
+            headers.insert("x-clickhouse-key", key.parse().expect("a value"));
+            let found = credentials(&pairs, &headers).map_err(|failure| TestCaseError::fail(failure.text))?;
+            prop_assert_eq!((found.user, found.password), (user, key));
+        }
+
+        #[test]
+        fn a_form_of_any_fields_is_read_as_it_was_sent(
+            fields in proptest::collection::vec(
+                ("[a-zA-Z0-9_]{0,8}", any::<bool>(), proptest::collection::vec(any::<u8>(), 0..60)), 0..4),
+        ) {
+            let boundary = "the boundary of this form";
+            let mut body = Vec::new();
+            for (name, file, data) in &fields {
+                let file = if *file { "; filename=\"f\"" } else { "" };
+                body.extend(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n").into_bytes());
+                body.extend(data);
+                body.extend(b"\r\n");
+            }
+            body.extend(format!("--{boundary}--").into_bytes());
+            let read: Vec<_> = form(&body, boundary).expect("a form").into_iter()
+                .map(|field| (field.name, field.file, field.data)).collect();
+            prop_assert_eq!(read, fields);
+        }
+
+        #[test]
+        fn no_form_makes_it_panic(
+            body in proptest::collection::vec(prop_oneof![
+                any::<u8>().prop_map(|byte| vec![byte]),
+                prop::sample::select(vec![&b"--"[..], b"\r\n", b"\r\n\r\n", b"--B", b"\r\n--B", b"--B--",
+                    b"Content-Disposition: form-data; name=", b"name=\"a\"", b";", b"\""]).prop_map(<[u8]>::to_vec),
+            ], 0..24),
+            boundary in "B|-{0,3}|\\PC{0,3}",
+        ) {
+            let body = body.concat();
+            if let Ok(fields) = form(&body, &boundary) {
+                prop_assert!(fields.iter().map(|field| field.data.len()).sum::<usize>() <= body.len());
+            }
+        }
+
+        #[test]
+        fn a_body_is_unpacked_to_what_was_packed_and_a_part_of_it_is_never_taken_for_the_whole(
+            data in prop_oneof![
+                9 => proptest::collection::vec(any::<u8>(), 1..400),
+                // More than one block of LZ4.
+                1 => any::<u64>().prop_map(|seed| (0..100_000_u64).map(|n| (n.wrapping_mul(seed) >> 20) as u8).collect()),
+            ],
+            coding in prop::sample::select(PACKED.to_vec()),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let body = packed(&data, coding);
+            prop_assert_eq!(&unpacked(&body, coding, false).expect("readable"), &data);
+            let cut = 1 + cut.index(body.len() - 1);
+            prop_assert!(cut == body.len() || unpacked(&body[..cut], coding, false).is_err(), "{:?} of {}", cut, body.len());
+            // Several frames are one body; deflate and Brotli have one stream.
+            if !matches!(coding, Coding::Deflate | Coding::Brotli) {
+                let twice = unpacked(&body.repeat(2), coding, false).expect("readable");
+                prop_assert_eq!(twice, data.repeat(2));
+            }
+            let body = packed(&super::super::blocks::compress(&data), coding);
+            prop_assert_eq!(&unpacked(&body, coding, true).expect("readable"), &data);
+        }
+
+        #[test]
+        fn no_body_makes_unpacking_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            coding in prop::sample::select([&PACKED[..], &[Coding::Plain]].concat()),
+            native: bool,
+            at in any::<prop::sample::Index>(),
+        ) {
+            let _ = unpacked(&bytes, coding, native);
+            // Damage that gets past the first bytes.
+            let mut body = packed(&bytes, coding);
+            if !body.is_empty() {
+                let at = at.index(body.len());
+                body[at] ^= 1 + (at as u8 & 0x7e);
+                let _ = unpacked(&body, coding, native);
+            }
+        }
     }
 }

@@ -29,6 +29,8 @@ pub enum Kind {
 /// Why the endpoint does not run a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
+    /// Nothing, or what begins no statement: the engine would answer as if it had done it.
+    NoStatement,
     SeveralStatements,
     IntoOutfile,
     FromInfile,
@@ -98,6 +100,10 @@ impl<'a> Tokens<'a> {
             let rest = self.rest();
             let skipped = match rest {
                 [first, ..] if first.is_ascii_whitespace() || *first == 0x0b || *first == 0 => 1,
+                [0x80..=0xff, ..] => match unicode_space(rest) {
+                    0 => return,
+                    length => length,
+                },
                 [b'-', b'-', ..] | [b'#', b' ' | b'!', ..] => line(rest),
                 [b'/', b'*', ..] => comment(rest),
                 _ => return,
@@ -105,6 +111,20 @@ impl<'a> Tokens<'a> {
             self.at += skipped;
         }
     }
+}
+
+/// The length of one of the blanks beyond ASCII that ClickHouse skips, a byte order mark among them.
+fn unicode_space(rest: &[u8]) -> usize {
+    let chunk = rest[..rest.len().min(4)].utf8_chunks().next();
+    let first = chunk.and_then(|chunk| chunk.valid().chars().next());
+    let is_blank = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
+            )
+    };
+    first.filter(|c| is_blank(*c)).map_or(0, char::len_utf8)
 }
 
 /// The length of a comment that ends with its line.
@@ -203,7 +223,24 @@ pub fn read(text: &[u8], complete: bool) -> Option<Result<Statement, Refused>> {
     let mut tokens = Tokens { text, at: 0 };
     match tokens.next() {
         Some(token) if token.is("INSERT") => insert(text, tokens, complete),
-        _ => complete.then(|| whole(text)),
+        first => complete.then(|| match first {
+            Some(token) if begins_statement(&token) => whole(text),
+            _ => Err(Refused::NoStatement),
+        }),
+    }
+}
+
+/// Whether the engine says what is wrong with a statement that begins so. A byte that begins no
+/// token, a quote that is not closed and a word that ends ClickHouse's own client it passes over.
+fn begins_statement(token: &Token) -> bool {
+    match token.lexeme {
+        Lexeme::Word => {
+            let ends_client = ["exit", "quit", "logout", "q"];
+            token.text[0].is_ascii() && !ends_client.iter().any(|word| token.is(word))
+        }
+        Lexeme::Mark(mark) => matches!(mark, b'(' | b';'),
+        Lexeme::Number => true,
+        Lexeme::Name | Lexeme::Text => false,
     }
 }
 
@@ -654,6 +691,7 @@ mod tests {
             ("kill query where 1", Kind::Kill, None),
             ("kill mutation where 1", Kind::Other, None),
             ("create table t (a Int8) engine = Memory", Kind::Other, None),
+            ("\u{feff}\u{a0}select 1", select.clone(), None),
         ] {
             assert_eq!(kind_of(text), (kind, format.map(str::to_owned)), "{text}");
         }
@@ -662,6 +700,13 @@ mod tests {
     #[test]
     fn what_a_server_refuses_is_refused() {
         for (text, refused) in [
+            ("", Refused::NoStatement),
+            (" -- select 1", Refused::NoStatement),
+            ("\u{feff}", Refused::NoStatement),
+            ("'select 1", Refused::NoStatement),
+            ("\u{1}select 1", Refused::NoStatement),
+            ("ſelect 1", Refused::NoStatement),
+            ("quit;", Refused::NoStatement),
             ("select 1; select 2", Refused::SeveralStatements),
             ("select 1 into outfile 'x'", Refused::IntoOutfile),
             (

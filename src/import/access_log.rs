@@ -326,6 +326,8 @@ mod tests {
     use std::fs::File;
     use std::path::Path;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0";
@@ -551,5 +553,72 @@ mod tests {
             (report.page_views, report.persons, report.sessions),
             (1709, 938, 1096)
         );
+    }
+
+    /// Requests as a client may send them: their bytes reach the log, and hence the events.
+    fn any_request() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..60),
+            "GET [/a-z0-9?&=%#:@.\\[\\]'\"\\\\-]{0,40} HTTP/1.1".prop_map(String::into_bytes),
+            "GET (http|HTTPS)://[a-zA-Z0-9.:@\\[\\]-]{0,20}[/?#]?\\PC{0,10} HTTP/1.1"
+                .prop_map(String::into_bytes),
+            "GET /\\?(utm_source|utm_medium|gclid)=\\PC{0,10}(%[0-9a-fA-F]{0,2}){0,4} HTTP/1.1"
+                .prop_map(String::into_bytes),
+        ]
+    }
+
+    fn any_line() -> impl Strategy<Value = Vec<u8>> {
+        let usual = (
+            any_request(),
+            "[0-9]{2}/(May|Feb|Dec)/(1969|1970|2015|2105|2106|9999|0000)",
+            "[1-5][0-9]{2}|-",
+            proptest::collection::vec(any::<u8>(), 0..30),
+            prop::sample::select(vec![
+                BROWSER,
+                "-",
+                "curl/8.5.0",
+                "Mozilla/5.0 (\u{202e}\u{0})",
+            ]),
+        );
+        let usual = usual.prop_map(|(request, date, status, referrer, agent)| {
+            let mut line = format!("1.2.3.4 - - [{date}:10:05:03 +0000] \"").into_bytes();
+            line.extend(request);
+            line.extend(format!("\" {status} 5 \"").into_bytes());
+            line.extend(referrer);
+            line.extend(format!("\" \"{agent}\"").into_bytes());
+            line
+        });
+        prop_oneof![4 => usual, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_line_of_any_log_is_counted_once_and_every_event_can_be_stored(
+            lines in proptest::collection::vec(any_line(), 0..12),
+            include_bots: bool,
+        ) {
+            let text = lines.join(&b'\n');
+            let options = AccessLogOptions { include_bots, ..options() };
+            let Ok(log) = read_access_log(&text[..], &options, &mut |_| {}) else { return Ok(()) };
+            let report = log.report();
+            let left_out = report.not_get + report.bad_status + report.assets + report.robots
+                + report.blank + report.unreadable;
+            prop_assert_eq!(report.lines, report.events + left_out);
+            let events: Vec<Event> = log.events().collect();
+            prop_assert_eq!(events.len() as u64, report.events);
+            prop_assert!(events.is_sorted_by_key(|event| event.timestamp));
+            let distinct: std::collections::HashSet<Uuid> = events.iter().map(|event| event.uuid).collect();
+            prop_assert_eq!(distinct.len(), events.len());
+            for event in &events {
+                prop_assert!((0..=i64::from(u32::MAX) * 1_000_000).contains(&event.timestamp));
+                prop_assert!(event.session_id.parse::<Uuid>().is_ok());
+            }
+            // What is shown of a line that could not be read has nothing that a terminal obeys.
+            for unreadable in &report.first_unreadable {
+                prop_assert!(!unreadable.text.contains(char::is_control));
+            }
+        }
     }
 }

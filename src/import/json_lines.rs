@@ -770,7 +770,119 @@ mod tests {
         assert!(lines.next().is_none());
     }
 
+    /// Any value of JSON, and those that a field is most easily taken in by.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            prop::sample::select(vec![
+                "'; drop table events; --",
+                "\0",
+                "\u{202e}\n\\",
+                "NaN",
+                "1e999",
+                "-0",
+                "{}",
+                "[]",
+                "9999-12-31T23:59:59.999999999Z",
+                "-009999-01-01T00:00:00Z",
+                "2026-05-01 10:00:00",
+                "2026-05-01T10:00:60+25:59",
+                "00000000-0000-0000-0000-000000000001",
+                "9223372036854775808",
+            ])
+            .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::btree_map("[$a-z_\\PC]{0,8}", inner, 0..3)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// An event with some of its fields replaced by any value, as an object or as an export has it.
+    fn like_an_event() -> impl Strategy<Value = Value> {
+        let fixed = [
+            "uuid",
+            "event",
+            "distinct_id",
+            "person_id",
+            "timestamp",
+            "team_id",
+            "properties",
+            "inserted_at",
+        ];
+        let names = fixed
+            .iter()
+            .chain(&CONTRACT_NAMES.texts)
+            .chain(&POSTHOG_NAMES.texts)
+            .chain(&CONTRACT_NAMES.viewport)
+            .copied()
+            .collect::<Vec<_>>();
+        let replaced = (prop::sample::select(names), any_value());
+        (proptest::collection::vec(replaced, 0..4), 0_u8..3).prop_map(|(replaced, shape)| {
+            let mut event =
+                json!({"event": "$pageview", "distinct_id": "a", "timestamp": 1_777_629_600});
+            let replaced = replaced
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value));
+            match shape {
+                0 => event.as_object_mut().expect("an object").extend(replaced),
+                1 => event["properties"] = replaced.collect(),
+                _ => event["properties"] = replaced.collect::<Value>().to_string().into(),
+            }
+            event
+        })
+    }
+
     proptest! {
+        #[test]
+        fn every_line_of_any_input_is_counted_once_and_every_event_can_be_stored(
+            events in proptest::collection::vec(like_an_event(), 1..5),
+            damage in proptest::option::of((0_usize..2000, any::<u8>())),
+        ) {
+            let mut text: Vec<u8> = events.iter().flat_map(|event| format!("{event}\n").into_bytes()).collect();
+            if let Some((at, byte)) = damage {
+                let at = at % text.len();
+                text[at] = byte;
+            }
+            let mut lines = JsonLines::new(&text[..], Some(7)).expect("readable");
+            let mut kept = 0;
+            while let Some(Ok(event)) = lines.next() {
+                kept += 1;
+                prop_assert_eq!(event.team_id, 7);
+                prop_assert!(!event.event.is_empty() && !event.person_id.is_nil() && !event.uuid.is_nil());
+                prop_assert!((0..TIME_LIMIT).contains(&event.timestamp));
+            }
+            let report = lines.report();
+            prop_assert_eq!(report.events, kept);
+            let left_out = report.duplicates + report.other_team + report.blank + report.unreadable;
+            prop_assert_eq!(report.lines, kept + left_out);
+            for unreadable in &report.first_unreadable {
+                prop_assert!(!unreadable.text.contains(char::is_control));
+            }
+        }
+
+        #[test]
+        fn every_text_of_an_event_is_kept_as_it_is(texts in proptest::collection::vec(any::<String>(), 21)) {
+            let mut event = json!({"event": "$pageview", "timestamp": 1, "distinct_id": format!("x{}", texts[20])});
+            let fields = CONTRACT_NAMES.texts.iter().zip(&texts);
+            event.as_object_mut().expect("an object")
+                .extend(fields.map(|(name, text)| ((*name).to_owned(), text.as_str().into())));
+            let (events, _) = read(&event.to_string(), Some(7));
+            prop_assert_eq!(&events[0].distinct_id, &format!("x{}", texts[20]));
+            let stored = serde_json::to_value(&events[0]).expect("JSON");
+            for (name, text) in CONTRACT_NAMES.texts.iter().zip(&texts) {
+                prop_assert_eq!(stored[*name].as_str(), Some(text.as_str()), "{}", name);
+            }
+        }
+
         #[test]
         fn no_bytes_make_it_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut lines = JsonLines::new(&text[..], Some(7)).expect("readable");

@@ -515,7 +515,55 @@ mod tests {
         escaped
     }
 
+    /// Lines of every shape that is read, damaged in a few places by what means something to the parser.
+    fn damaged_line() -> impl Strategy<Value = Vec<u8>> {
+        let whole = prop::sample::select(vec![
+            format!(r#"{COMMON} "http://a.com/" "Mozilla/5.0 (X11)""#),
+            format!(r#"example.com:443 {COMMON} 0.003 - "r" "agent" "-""#),
+            COMMON.replace("1.2.3.4 - -", "2001:db8::1, 10.0.0.1 - Mary [x] Lee"),
+            COMMON.replace("GET /a", r#"\x16\"\\GET /\xff"#),
+        ]);
+        let part = prop_oneof![
+            Just(Vec::new()),
+            proptest::collection::vec(any::<u8>(), 1..3),
+            proptest::collection::vec(prop::sample::select(b"\" [],\\-:/+\0x\n9".to_vec()), 1..4),
+            prop::sample::select(vec![
+                &b"[17/May/2015:10:05:03 +0000]"[..],
+                b"31/Dec/9999:23:59:59 -2359",
+                b"[::1]:80",
+                b"\xff\xfe",
+                b"\\",
+                b"\\x",
+                b"\\x4",
+                b"\"",
+                b"\" \"",
+                b"99999999999999999999",
+            ])
+            .prop_map(<[u8]>::to_vec),
+        ];
+        let edit = (0_usize..200, 0_usize..12, part);
+        (whole, proptest::collection::vec(edit, 1..4)).prop_map(|(line, edits)| {
+            let mut line = line.into_bytes();
+            for (at, removed, part) in edits {
+                let from = at % (line.len() + 1);
+                let until = (from + removed).min(line.len());
+                line.splice(from..until, part);
+            }
+            line
+        })
+    }
+
     proptest! {
+        #[test]
+        fn a_damaged_line_is_read_as_a_request_or_refused(line in damaged_line()) {
+            if let Ok(read) = parse(&line) {
+                prop_assert!(!read.address.is_empty() && !read.address.contains(&b' '));
+                prop_assert!(read.status.is_none_or(|status| status < 1000));
+                // The years 0 to 9999, which is what four digits can say, and an offset.
+                prop_assert!((-62_167_305_600..=253_402_387_200).contains(&read.time_seconds));
+            }
+        }
+
         #[test]
         fn no_bytes_make_the_parser_panic(line in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse(&line);

@@ -225,6 +225,8 @@ fn device_type(lower: &str, os: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -354,5 +356,34 @@ mod tests {
         assert!(clients.get(empty).is_robot);
         assert_eq!(clients.index_of(Some(b"")), empty);
         assert_eq!(clients.remembered.len(), 1);
+    }
+
+    proptest! {
+        // The rules take a millisecond for each in a debug build.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_a_client_calls_itself_it_is_named_and_known_again(
+            agent in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..1400),
+                "Mozilla/[0-9.]{0,9} \\([;:.A-Za-z0-9 ]{0,40}\\) (Gecko|AppleWebKit|Presto)/[0-9.]{0,30}( [A-Z][a-z]{2,9}/[0-9._]{0,12}){0,3}"
+                    .prop_map(String::into_bytes),
+                "(Mozilla/5.0 )?\\PC{0,60}".prop_map(String::into_bytes),
+                "(Opera|Version|Android|iPhone OS |Windows NT |MSIE )[0-9._]{0,200}".prop_map(String::into_bytes),
+                // What somebody sends to keep rules with repetitions busy.
+                "[a(\\[;/ ]{900,1100}".prop_map(String::into_bytes),
+            ],
+        ) {
+            let mut clients = Clients::default();
+            let index = clients.index_of(Some(&agent));
+            let client = clients.get(index).clone();
+            prop_assert!(["", "Desktop", "Mobile", "Tablet"].contains(&client.device_type));
+            prop_assert!(!client.is_robot || client.device_type.is_empty());
+            prop_assert!(client.browser.len() <= 3 * LENGTH_LIMIT_BYTES && client.os.len() <= 3 * LENGTH_LIMIT_BYTES);
+            prop_assert_eq!(clients.index_of(Some(&agent)), index);
+            let mut again = Clients::default();
+            let index = again.index_of(Some(&agent));
+            prop_assert_eq!(again.get(index), &client);
+        }
     }
 }

@@ -130,6 +130,10 @@ fn options(url: &str) -> Result<(PgConnectOptions, String)> {
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err(not_valid());
     }
+    // A slash in the password ends the host, and the rest would be shown as the database's name.
+    if parsed.path().contains('@') || parsed.fragment().is_some() {
+        return Err(not_valid());
+    }
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| not_valid())?
         .application_name("prefill")
@@ -302,6 +306,8 @@ async fn try_migrate(database: &Database, schema: &str, until: i64) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::config::Config;
     use crate::ledger::Ledger;
     use crate::ledger::sqlite::tests::{ROWS, as_they_were};
@@ -351,5 +357,22 @@ mod tests {
             .await
             .expect("dropped");
         transaction.commit("tidy").await.expect("committed");
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_shows_its_password(
+            password in "[A-Za-z0-9/@:?#%&=+ -]{0,6}[A-Za-z0-9]{12}",
+            user in "[a-z]{1,4}|[0-9]{1,4}",
+            rest in prop::sample::select(vec!["h/db", "h:5432/db?sslmode=require", "/db?host=/tmp", "h", "[::1]:1/db"]),
+        ) {
+            let url = format!("postgres://{user}:{password}@{rest}");
+            let hidden = &password[password.len() - 12..];
+            let told = match options(&url) {
+                Ok((_, place)) => place,
+                Err(error) => format!("{} {error:?}", error.chain()),
+            };
+            prop_assert!(!told.contains(hidden), "{url} is told as {told}");
+        }
     }
 }
