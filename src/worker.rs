@@ -30,7 +30,7 @@ const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 const MOST_PIECES: i64 = 256;
 
 /// How often a lease is renewed.
-fn beat(lease: Duration) -> Duration {
+pub fn beat(lease: Duration) -> Duration {
     (lease / 4).min(Duration::from_secs(1))
 }
 
