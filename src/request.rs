@@ -4,7 +4,8 @@
 //! the same words. A range that was asked for is never widened or clipped.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use crate::ledger::{Ledger, Reason, State, Team, partition_of};
 use crate::rollup::sql;
 use crate::schema::Store;
 use crate::service::Prefill;
+use crate::worker;
 
 /// The days that somebody asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -344,8 +346,6 @@ pub struct Cleanup {
 
 /// How long a cleanup waits for fills under way to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
-/// A cleanup renews its hold well within this.
-const HOLD: Duration = Duration::from_secs(60);
 
 impl Prefill {
     /// What [`Prefill::cleanup`] would delete.
@@ -401,8 +401,9 @@ impl Prefill {
             )
             .hint("run the same cleanup again")),
         };
-        self.ledger.let_go(&owner).await?;
+        let let_go = self.ledger.let_go(&owner).await;
         let deleted = deleted?;
+        let_go?;
         info!(
             team_id = team.0, date_start = %days.from, date_end = %days.until,
             stats_rows = deleted.stats_rows, bounces_rows = deleted.bounces_rows,
@@ -423,15 +424,40 @@ impl Prefill {
             .flat_map(|bounds| [partition_of(bounds.from), partition_of(bounds.until)])
             .collect();
         partitions.dedup();
-        let deadline = tokio::time::Instant::now() + STOP_WITHIN;
-        for partition in &partitions {
-            while !self
-                .ledger
-                .hold(&store.name, *partition, owner, HOLD)
-                .await?
-                || self.ledger.runs_in(&store.name, *partition).await?
-            {
-                if tokio::time::Instant::now() > deadline {
+        let held = AtomicUsize::new(0);
+        let delete = async {
+            self.hold_all(&store.name, &partitions, owner, &held)
+                .await?;
+            let counted = self.count_cleanup(target).await?;
+            let bounds = bounds(target)?;
+            for table in [&store.tables.stats, &store.tables.bounces] {
+                fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup")
+                    .await?;
+            }
+            self.ledger.clean(team, days).await?;
+            Ok(counted)
+        };
+        tokio::select! {
+            deleted = delete => deleted,
+            lost = self.keep_holding(&store.name, &partitions, owner, &held) => Err(lost),
+        }
+    }
+
+    /// Takes hold of all partitions, in their order, once nothing is filled in them any more; `held` is
+    /// how many it has.
+    async fn hold_all(
+        &self,
+        warehouse: &str,
+        partitions: &[i64],
+        owner: &str,
+        held: &AtomicUsize,
+    ) -> Result<()> {
+        let lease = self.config.service.lease();
+        let deadline = Instant::now() + STOP_WITHIN;
+        for partition in partitions {
+            let hold = || self.ledger.hold(warehouse, *partition, owner, lease);
+            while !hold().await? || self.ledger.runs_in(warehouse, *partition).await? {
+                if Instant::now() > deadline {
                     return Err(Error::new(
                         Class::Later,
                         format!(
@@ -442,21 +468,45 @@ impl Prefill {
                     .hint("run the same cleanup again; prefill status shows what is running"));
                 }
                 // Nobody else may be there to take back what a dead worker holds.
-                self.worker(store, None).expire().await?;
+                self.worker(self.store(warehouse).await?, None)
+                    .expire()
+                    .await?;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            held.fetch_add(1, Ordering::SeqCst);
         }
-        let counted = self.count_cleanup(target).await?;
-        let bounds = bounds(target)?;
-        for table in [&store.tables.stats, &store.tables.bounces] {
-            for partition in &partitions {
-                self.ledger
-                    .hold(&store.name, *partition, owner, HOLD)
-                    .await?;
+        Ok(())
+    }
+
+    /// Renews the hold on the first `held` partitions, however long a deletion takes, until it is lost.
+    /// One that nobody renews is soon over, so that a cleanup that was killed is in nobody's way.
+    async fn keep_holding(
+        &self,
+        warehouse: &str,
+        partitions: &[i64],
+        owner: &str,
+        held: &AtomicUsize,
+    ) -> Error {
+        let lease = self.config.service.lease();
+        // A fill may have come and gone in a hold that was over and was taken again.
+        let lost = worker::renewed(lease, || async {
+            for partition in &partitions[..held.load(Ordering::SeqCst)] {
+                if !self
+                    .ledger
+                    .hold(warehouse, *partition, owner, lease)
+                    .await?
+                {
+                    return Err(Error::new(Class::Lost, "somebody else holds it"));
+                }
             }
-            fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup").await?;
-        }
-        self.ledger.clean(team, days).await?;
-        Ok(counted)
+            Ok(())
+        });
+        let why = lost.await;
+        Error::new(
+            Class::Later,
+            "the hold on the partitions of the range was lost",
+        )
+        .caused_by(why)
+        .hint("run the same cleanup again")
     }
 }

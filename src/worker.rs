@@ -34,7 +34,10 @@ const MOST_PIECES: i64 = 256;
 /// Renews a lease again and again; why it is lost. A ledger that does not answer has until shortly
 /// before the lease is over, since when is known here by the time that went by, and not by a clock:
 /// from then on somebody else may have the claim.
-async fn renewed<F: Future<Output = Result<()>>>(lease: Duration, renew: impl Fn() -> F) -> Error {
+pub async fn renewed<F: Future<Output = Result<()>>>(
+    lease: Duration,
+    renew: impl Fn() -> F,
+) -> Error {
     let in_time = lease * 3 / 4;
     let mut since = Instant::now();
     loop {
@@ -44,12 +47,12 @@ async fn renewed<F: Future<Output = Result<()>>>(lease: Duration, renew: impl Fn
             Ok(Ok(())) => since = asked,
             Ok(Err(error)) if error.class() == Class::Lost => return error,
             Ok(Err(error)) if since.elapsed() < in_time => {
-                warn!(error = error.chain(), "could not renew a claim");
+                warn!(error = error.chain(), "could not renew a lease");
             }
             Ok(Err(_)) | Err(_) => {
                 return Error::new(
                     Class::Lost,
-                    "the claim could not be renewed before its lease was over",
+                    "it could not be renewed before its lease was over",
                 );
             }
         }

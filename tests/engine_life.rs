@@ -58,6 +58,31 @@ async fn many_that_attach_at_once_share_one_engine() {
     assert_eq!(engines.iter().filter(|engine| engine.is_child()).count(), 1);
 }
 
+/// Both write to one log, and the quicker one may have the last word in it.
+#[tokio::test]
+async fn an_engine_that_another_was_quicker_than_is_known_by_its_own_words() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let slower = directory.path().join("slower");
+    let text = format!(
+        "#!/bin/sh\n\
+         test -e {0}.was && exec {1} \"$@\"\n\
+         touch {0}.was\n\
+         echo 'error: another prefill engine (pid unknown) serves this' >&2\n\
+         echo 'hint: use that one' >&2\n\
+         echo 'INFO engine ready' >&2\n\
+         exit 1\n",
+        slower.display(),
+        PREFILL
+    );
+    std::fs::write(&slower, text).expect("written");
+    std::fs::set_permissions(&slower, std::fs::Permissions::from_mode(0o755))
+        .expect("made a program");
+    let engine = Engine::attach(directory.path(), Some(&slower)).await;
+    let engine = engine.expect("attached when the other one is gone");
+    assert!(engine.is_child());
+    assert_eq!(ask(&engine, "select 'mine'").await, "mine");
+}
+
 #[tokio::test]
 async fn a_killed_engine_is_revived_once_for_all_with_its_data() {
     let world = World::new().await;

@@ -2,7 +2,14 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use prefill::calendar::TeamId;
 use prefill::config::DEFAULT_WAREHOUSE;
+use prefill::event::Event;
+use prefill::schema::Store;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
 
@@ -37,69 +44,235 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn f7_a_reader_of_a_day_that_is_refilled_sees_the_old_rows_or_the_new_and_never_a_gap() {
-    let world = World::new().await;
-    let (team, other) = (world.team(7, "UTC").await, world.team(8, "UTC").await);
-    let mut events = Vec::new();
-    for person in 1..=200_u32 {
-        for team in [team, other] {
-            let session = format!("s{person}");
-            let when = format!("2026-05-01T10:{:02}:{:02}Z", person % 60, person / 4);
-            events.push(page_view(
-                team,
-                person.into(),
-                &session,
-                &when,
-                &format!("/{person}"),
-            ));
+/// The page views of the stats rollup, a row a team and a day; what is counted by value is in it too.
+const STATS_ANSWER: &str = "\
+    select toDate(period_bucket), team_id, sum(views), count(), max(views), \
+        uniqMerge(persons), uniqMerge(sessions) \
+    from (select period_bucket, team_id, pathname, sumMerge(pageviews_count_state) as views, \
+        uniqMergeState(persons_uniq_state) as persons, uniqMergeState(sessions_uniq_state) as sessions \
+        from web_pre_aggregated_stats group by all) \
+    group by all order by all";
+
+const BOUNCES_ANSWER: &str = "\
+    select toDate(period_bucket), team_id, sumMerge(pageviews_count_state), \
+        sumMerge(total_session_count_state), sumMerge(bounces_count_state), \
+        sumMerge(total_session_duration_state), uniqMerge(persons_uniq_state) \
+    from web_pre_aggregated_bounces group by all order by all";
+
+/// What the source holds of team 7 on each of its days.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    /// 200 sessions of two page views.
+    WithoutLate,
+    /// A third page view in 50 of them, and 20 sessions of one.
+    WithLate,
+    Nothing,
+}
+
+impl Source {
+    /// Each turns into each once, then it begins again.
+    const ROUND: [Self; 6] = [
+        Self::WithLate,
+        Self::WithoutLate,
+        Self::Nothing,
+        Self::WithLate,
+        Self::Nothing,
+        Self::WithoutLate,
+    ];
+
+    /// What a reader of a day is told of both tables, counted by hand.
+    fn answers(self) -> [&'static str; 2] {
+        match self {
+            Self::WithoutLate => ["400\t201\t200\t200\t200", "400\t200\t0\t4000\t200"],
+            Self::WithLate => ["470\t202\t200\t220\t220", "470\t220\t20\t5950\t220"],
+            Self::Nothing => ["", ""],
         }
     }
-    world.insert(&events).await;
-    for team in [team, other] {
-        world.enable(team).await;
-        assert_eq!(
-            world.fill(team, "2026-05-01", "2026-05-02", false).await,
-            "completed"
-        );
+
+    /// Which of the saved events are there.
+    fn which(self) -> &'static str {
+        match self {
+            Self::WithoutLate => "pathname != '/late'",
+            Self::WithLate => "true",
+            Self::Nothing => "false",
+        }
     }
-    let reader = world.again().await;
-    let reader = reader.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
-    let reader = reader.clone();
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    let reading = tokio::spawn(async move {
-        let mut answers = std::collections::BTreeMap::new();
-        while !told.is_cancelled() {
+}
+
+/// How often a reader was told what.
+#[derive(Debug, Default)]
+struct Answers {
+    old: u64,
+    new: u64,
+    neither: Vec<String>,
+    of_the_other_team: u64,
+}
+
+/// Reads at full speed until told to stop. `done` is 2n after the nth refill, and odd during one: what
+/// may be answered lies between what was refilled when the question was asked and when it was answered.
+async fn read(reader: Store, done: Arc<AtomicUsize>, stop: CancellationToken) -> Answers {
+    let state = |refill: usize| match refill {
+        0 => Source::WithoutLate,
+        refill => Source::ROUND[(refill - 1) % Source::ROUND.len()],
+    };
+    let mut answers = Answers::default();
+    while !stop.is_cancelled() {
+        for (table, question) in [STATS_ANSWER, BOUNCES_ANSWER].into_iter().enumerate() {
+            let oldest = done.load(Ordering::SeqCst) / 2;
             let answer = reader
                 .warehouse
-                .statement(
-                    "select team_id, sumMerge(pageviews_count_state), uniqMerge(persons_uniq_state) \
-                     from web_pre_aggregated_stats group by team_id order by team_id",
-                    "test:reader",
-                )
+                .statement(question, "test:reader")
                 .bytes("TSV", "read")
                 .await
                 .expect("an answer");
-            *answers
-                .entry(String::from_utf8(answer).expect("text"))
-                .or_insert(0) += 1;
+            let newest = done.load(Ordering::SeqCst).div_ceil(2);
+            let answer = String::from_utf8(answer).expect("text");
+            let of = |day: &str, team: i64| {
+                let row = format!("{day}\t{team}\t");
+                let mut rows = answer.lines().filter_map(|line| line.strip_prefix(&row));
+                let first = rows.next().unwrap_or_default().to_owned();
+                assert_eq!(rows.next(), None, "{answer}");
+                first
+            };
+            for day in ["2026-05-01", "2026-05-02"] {
+                let told = of(day, 7);
+                let is = |refill: usize| state(refill).answers()[table] == told;
+                if is(newest) {
+                    answers.new += 1;
+                } else if (oldest..newest).any(is) {
+                    answers.old += 1;
+                } else {
+                    answers.neither.push(format!(
+                        "{day}, refills {oldest} to {newest}, table {table}: {told:?}"
+                    ));
+                }
+            }
+            let others = [("2026-05-01", 8), ("2026-05-03", 8)].map(|(day, team)| of(day, team));
+            if others == [OTHERS[table]; 2] {
+                answers.of_the_other_team += 2;
+            } else {
+                answers.neither.push(format!(
+                    "the other team, refills {oldest} to {newest}, table {table}: {others:?}"
+                ));
+            }
         }
-        answers
-    });
-    for _ in 0..10 {
-        assert_eq!(
-            world.fill(team, "2026-05-01", "2026-05-02", true).await,
-            "completed"
-        );
     }
+    answers
+}
+
+/// What a reader is told of a day of the other team, at all times.
+const OTHERS: [&str; 2] = ["200\t200\t1\t200\t200", "200\t200\t200\t0\t200"];
+
+/// How many days are refilled while they are read; a thousand is the long mode.
+fn refills() -> usize {
+    match std::env::var("PREFILL_REFILLS") {
+        Ok(text) => text.parse().expect("PREFILL_REFILLS is a number"),
+        Err(_) => 24,
+    }
+}
+
+/// Two readers, one day that another team has rows of and one that it has none of, from each state of
+/// the source to each other: also to no rows (F13) and back, and the other team's are as they were (F11).
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f7_f11_f13_readers_of_days_that_are_refilled_see_the_old_rows_or_the_new_and_nothing_else()
+{
+    let world = World::new().await;
+    let (team, other) = (world.team(7, "UTC").await, world.team(8, "UTC").await);
+    world.insert(&traffic(team, other)).await;
+    world
+        .query("create table saved as events engine = MergeTree order by uuid")
+        .await;
+    world
+        .query("insert into saved select * from events where team_id = 7")
+        .await;
+    let becomes = async |state: Source| {
+        world
+            .query("alter table events delete where team_id = 7 settings mutations_sync = 2")
+            .await;
+        let which = state.which();
+        world
+            .query(&format!(
+                "insert into events select * from saved where {which}"
+            ))
+            .await;
+    };
+    becomes(Source::WithoutLate).await;
+    for (team, from, until) in [
+        (other, "2026-05-01", "2026-05-04"),
+        (team, "2026-05-01", "2026-05-03"),
+    ] {
+        world.enable(team).await;
+        assert_eq!(world.fill(team, from, until, false).await, "completed");
+    }
+    let stop = CancellationToken::new();
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let reader = world.again().await;
+        let reader = reader.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+        readers.push(tokio::spawn(read(
+            reader.clone(),
+            done.clone(),
+            stop.clone(),
+        )));
+    }
+    let begun = Instant::now();
+    let steps = refills().div_ceil(2).max(Source::ROUND.len());
+    for step in 0..steps {
+        becomes(Source::ROUND[step % Source::ROUND.len()]).await;
+        done.fetch_add(1, Ordering::SeqCst);
+        let refilled = world.fill(team, "2026-05-01", "2026-05-03", true).await;
+        assert_eq!(refilled, "completed");
+        done.fetch_add(1, Ordering::SeqCst);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
     stop.cancel();
-    let answers = reading.await.expect("the reader ended");
-    let expected = "7\t200\t200\n8\t200\t200\n";
-    assert_eq!(
-        answers.keys().collect::<Vec<_>>(),
-        [expected],
-        "{answers:?}"
+    let mut all = Answers::default();
+    for reader in readers {
+        let answers = reader.await.expect("the reader ended");
+        all.old += answers.old;
+        all.new += answers.new;
+        all.neither.extend(answers.neither);
+        all.of_the_other_team += answers.of_the_other_team;
+    }
+    println!(
+        "{} refills in {seconds:.1} s: {} answers old, {} new, {} of the other team, {} neither",
+        steps * 2,
+        all.old,
+        all.new,
+        all.of_the_other_team,
+        all.neither.len()
     );
-    assert!(answers[expected] > 20, "{answers:?}");
+    assert_eq!(all.neither, Vec::<String>::new());
+    // Readers that saw too little would have found nothing.
+    let least = u64::try_from(steps).expect("a number");
+    assert!(all.old > least && all.new > least, "{all:?}");
+}
+
+/// Two days of team 7 and two of team 8, of which one is the same.
+fn traffic(team: TeamId, other: TeamId) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut add = |team: TeamId, person: u32, day: &str, second: u32, path: &str| {
+        let (session, minute) = (format!("{day}-{person}"), person % 60);
+        let when = format!("{day}T10:{minute:02}:{second:02}Z");
+        events.push(page_view(team, person.into(), &session, &when, path));
+    };
+    for day in ["2026-05-01", "2026-05-02"] {
+        for person in 1..=200 {
+            add(team, person, day, 0, "/");
+            add(team, person, day, 20, &format!("/{person}"));
+            if person <= 50 {
+                add(team, person, day, 59, "/late");
+            }
+        }
+        for person in 201..=220 {
+            add(team, person, day, 0, "/late");
+        }
+    }
+    for day in ["2026-05-01", "2026-05-03"] {
+        for person in 1..=200 {
+            add(other, person, day, 0, &format!("/{person}"));
+        }
+    }
+    events
 }

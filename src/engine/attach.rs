@@ -179,16 +179,17 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
         match (&child, status) {
             (None, _) => child = Some(spawn(place, program)?),
             (Some(ended), Some(status)) => {
-                let said = last_line(&place.log(), ended.log_from);
+                let said = since(&place.log(), ended.log_from);
                 // Somebody killed it while it started; it had nothing to say against starting.
                 if status.signal().is_some() && killed < KILLED {
                     killed += 1;
                     child = None;
                     continue;
                 }
-                // Two started at once: the other one has the lock, and will answer or go.
+                // Two started at once: the other one has the lock, and will answer or go. It says so
+                // in the same file, also after ours did.
                 if !said.contains("another prefill engine") {
-                    return Err(failed(&said, status));
+                    return Err(failed(&last_line(&said), status));
                 }
                 if place.engine_lock()?.try_lock().is_ok() {
                     child = None;
@@ -198,7 +199,7 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
         }
         if Instant::now() > deadline {
             let from = child.as_ref().map_or(0, |child| child.log_from);
-            let said = last_line(&place.log(), from);
+            let said = last_line(&since(&place.log(), from));
             return Err(Error::new(
                 Class::Later,
                 format!(
@@ -284,14 +285,17 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
     })
 }
 
-/// The last lines of the log from a place on that say something: the hint stands on a line of its
-/// own.
-fn last_line(log: &Path, from: u64) -> String {
+/// What the log says from a place on.
+fn since(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     // A log that is shorter now was emptied by another process that started an engine, so all of
     // it is new.
     let from = usize::try_from(from).unwrap_or(usize::MAX);
-    let text = String::from_utf8_lossy(text.get(from..).unwrap_or(&text)).into_owned();
+    String::from_utf8_lossy(text.get(from..).unwrap_or(&text)).into_owned()
+}
+
+/// The last lines that say something: the hint stands on a line of its own.
+fn last_line(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())
