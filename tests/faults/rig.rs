@@ -204,23 +204,39 @@ impl Rig {
             .await
     }
 
+    /// Everything that has reached the warehouse did so longer ago: what a look has to look at again
+    /// because it may have become visible late is over.
+    pub async fn hour_passes(&self) {
+        self.world
+            .query("alter table events update inserted_at = inserted_at - interval 1 hour where 1 settings mutations_sync = 2")
+            .await;
+    }
+
     /// Nothing of teams, events and rows is left.
     pub async fn empty(&self) {
-        for table in [
-            "events",
-            prefill::rollup::STATS,
-            prefill::rollup::BOUNCES,
-        ] {
+        for table in ["events", prefill::rollup::STATS, prefill::rollup::BOUNCES] {
             self.world.query(&format!("truncate table {table}")).await;
         }
-        for table in ["run_slices", "runs", "slices", "marks", "holds", "teams", "signals"] {
+        for table in [
+            "run_slices",
+            "runs",
+            "slices",
+            "marks",
+            "holds",
+            "teams",
+            "signals",
+        ] {
             self.clock.sql(&format!("delete from {table}")).await;
         }
     }
 
     /// Ends a task as a process ends that is killed: nothing of it goes on, and nothing is cleared up.
     /// `None` when it died before its end, be it that it came to none.
-    pub async fn until_death<T>(&self, limit: Duration, task: impl Future<Output = T>) -> Option<T> {
+    pub async fn until_death<T>(
+        &self,
+        limit: Duration,
+        task: impl Future<Output = T>,
+    ) -> Option<T> {
         tokio::select! {
             biased;
             () = self.process.died() => None,

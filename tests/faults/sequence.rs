@@ -99,7 +99,11 @@ impl std::fmt::Debug for Operation {
                 from,
                 until,
                 force,
-            } => write!(f, "fill {team} {from}..{until}{}", if *force { " again" } else { "" }),
+            } => write!(
+                f,
+                "fill {team} {from}..{until}{}",
+                if *force { " again" } else { "" }
+            ),
             Self::Bring(events) => {
                 write!(f, "bring")?;
                 for event in events {
@@ -251,6 +255,7 @@ impl Sequence {
         }
         self.rig.settle().await.expect("undisturbed");
         self.check().await.expect("undisturbed");
+        self.rig.hour_passes().await;
     }
 
     /// At the end of a batch of teams: an undisturbed fill of everything from nothing changes nothing.
@@ -323,7 +328,11 @@ impl Sequence {
         let on = |(id, team): (&i64, &Team)| team.enabled.then_some(*id);
         let enabled: Vec<i64> = self.model.teams.iter().filter_map(on).collect();
         let from = self.dice.below(DAYS);
-        let count = 1 + self.dice.below((DAYS - from).min(2));
+        let count = if self.dice.chance(25) {
+            (DAYS - from).min(2)
+        } else {
+            1
+        };
         let date = |days: u64| FIRST + i64::try_from(days).expect("small").days();
         let (from, until) = (date(from), date(from + count));
         let team = self.dice.pick(&teams);
@@ -356,7 +365,11 @@ impl Sequence {
                     let index = self.dice.index(self.sessions.len());
                     let Session { team, id, begun } = self.sessions[index].clone();
                     let away = self.seconds(3 * 3_600);
-                    let at = if self.dice.chance(60) { begun + away } else { begun - away };
+                    let at = if self.dice.chance(60) {
+                        begun + away
+                    } else {
+                        begun - away
+                    };
                     let person = u128::from(1 + self.dice.below(4));
                     events.push(self.event(team, person, &id, at));
                 }
@@ -367,7 +380,11 @@ impl Sequence {
             80..86 => Operation::Clean { team, from, until },
             86..91 => Operation::Move(team, self.dice.pick(&ZONES)),
             drawn => {
-                let team = if enabled.is_empty() { team } else { self.dice.pick(&enabled) };
+                let team = if enabled.is_empty() {
+                    team
+                } else {
+                    self.dice.pick(&enabled)
+                };
                 let days = known(&self.model, team);
                 if days.is_empty() {
                     return Operation::Enable(team);
@@ -435,7 +452,7 @@ impl Sequence {
     /// One run: disturbed, restarted, settled, compared.
     async fn run(&mut self) -> Result<(), String> {
         self.tally.runs += 1;
-        let operations: Vec<Operation> = (0..=self.dice.below(3)).map(|_| self.draw()).collect();
+        let operations: Vec<Operation> = (0..=self.dice.below(2)).map(|_| self.draw()).collect();
         let mut on_warehouse = BTreeMap::new();
         let mut on_ledger = BTreeMap::new();
         for _ in 0..=self.dice.below(3) {
@@ -470,7 +487,10 @@ impl Sequence {
         if let Some(ledger) = &self.rig.ledger {
             ledger.arm(on_ledger);
         }
-        let (done, died) = self.disturb(&operations, &allowed).await.map_err(|why| format!("{told}: {why}"))?;
+        let (done, died) = self
+            .disturb(&operations, &allowed)
+            .await
+            .map_err(|why| format!("{told}: {why}"))?;
         self.rig.calm().await;
         if died || self.dice.chance(10) {
             self.tally.restarts += 1;
@@ -491,9 +511,14 @@ impl Sequence {
             }
             self.note(operation);
         }
-        self.tally.rounds += self.rig.settle().await.map_err(|why| format!("{told}: {why}"))?;
+        self.tally.rounds += self
+            .rig
+            .settle()
+            .await
+            .map_err(|why| format!("{told}: {why}"))?;
         self.check().await.map_err(|why| format!("{told}: {why}"))?;
         self.rig.clock.forget_pieces().await;
+        self.rig.hour_passes().await;
         Ok(())
     }
 
@@ -589,6 +614,8 @@ impl Sequence {
                         "a reader of team {team}, {day} got {held:?}, which is none of {allowed:?}"
                     );
                 }
+                // Readers that never rest would be all that the engine does.
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 self.tally.answers.fetch_add(2, Ordering::Relaxed);
                 if allowed.last() != allowed.first() && allowed.first() == Some(&held) {
                     self.tally.of_old.fetch_add(2, Ordering::Relaxed);
@@ -629,7 +656,9 @@ impl Sequence {
                     let was = self.seen.contains_key(&(*id, bucket)) && right.contains_key(&bucket);
                     match (kept, of_team.get(&bucket)) {
                         (Kept::Cleaned, Some(held)) => {
-                            return Err(format!("team {id}, {day}: cleaned, and the tables hold {held:?}"));
+                            return Err(format!(
+                                "team {id}, {day}: cleaned, and the tables hold {held:?}"
+                            ));
                         }
                         (Kept::Filled, None) if was => {
                             return Err(format!("team {id}, {day}: its rows are gone"));
@@ -663,9 +692,7 @@ impl Sequence {
             let fits = match (kept, team.enabled) {
                 (Kept::Cleaned, _) => slice.state == State::Cleaned,
                 (Kept::Filled, true) => slice.state == State::Filled,
-                (Kept::Filled, false) => {
-                    !matches!(slice.state, State::Running | State::Cleaned)
-                }
+                (Kept::Filled, false) => !matches!(slice.state, State::Running | State::Cleaned),
             };
             if !fits {
                 return Err(told());
@@ -688,7 +715,9 @@ impl Sequence {
                     right.duration_seconds,
                 ];
                 if said != right {
-                    return Err(format!("team {id}, {day}: the receipt says {said:?}, not {right:?}"));
+                    return Err(format!(
+                        "team {id}, {day}: the receipt says {said:?}, not {right:?}"
+                    ));
                 }
             }
         }

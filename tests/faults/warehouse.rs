@@ -117,6 +117,7 @@ pub struct FaultyWarehouse {
     password: String,
     user: String,
     armed: Arc<Mutex<BTreeMap<usize, Fault>>>,
+    refused: Arc<Mutex<Option<&'static str>>>,
     calls: Arc<AtomicUsize>,
     under_way: Arc<AtomicUsize>,
     hung: Arc<AtomicUsize>,
@@ -168,6 +169,7 @@ impl FaultyWarehouse {
             user: endpoint.user.clone(),
             password: endpoint.password.clone(),
             armed: Arc::default(),
+            refused: Arc::default(),
             calls: Arc::default(),
             under_way: Arc::default(),
             hung: Arc::default(),
@@ -186,6 +188,11 @@ impl FaultyWarehouse {
         let mut armed = self.armed.lock().expect("no test died here");
         *armed = faults.into_iter().collect();
         self.calls.store(0, Ordering::SeqCst);
+    }
+
+    /// Reports every statement as failed that holds this text, until told otherwise.
+    pub fn refuse(&self, text: Option<&'static str>) {
+        *self.refused.lock().expect("no test died here") = text;
     }
 
     /// Breaks nothing more; how many calls there were.
@@ -273,7 +280,10 @@ impl FaultyWarehouse {
             Fault::ConnectionRefused => gone(),
             Fault::DoneButReportedFailed => {
                 self.done(call).await;
-                exception(319, "Unknown status, client must retry. (UNKNOWN_STATUS_OF_INSERT)")
+                exception(
+                    319,
+                    "Unknown status, client must retry. (UNKNOWN_STATUS_OF_INSERT)",
+                )
             }
             Fault::DoneButAnswerLost => {
                 self.done(call).await;
@@ -379,6 +389,13 @@ async fn answer(State(faulty): State<FaultyWarehouse>, request: Request) -> Resp
             _ => gone(),
         };
     };
+    let refused = *faulty.refused.lock().expect("no test died here");
+    if refused.is_some_and(|text| String::from_utf8_lossy(&call.body).contains(text)) {
+        faulty
+            .process
+            .count("warehouse: Refused, whenever it was asked");
+        return exception(210, "the network is down (NETWORK_ERROR)");
+    }
     let nth = faulty.calls.fetch_add(1, Ordering::SeqCst) + 1;
     let fault = faulty.armed.lock().expect("no test died here").remove(&nth);
     match fault {
