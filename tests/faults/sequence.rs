@@ -152,6 +152,23 @@ pub struct Tally {
     pub operations: BTreeMap<&'static str, usize>,
 }
 
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} runs, {} of them broken, {} restarts, {} rounds to settle, {} buckets compared; {} answers of readers \
+             while broken, all old or new ({} old where they differ)",
+            self.runs,
+            self.broken,
+            self.restarts,
+            self.rounds,
+            self.checked,
+            self.answers.load(Ordering::Relaxed),
+            self.of_old.load(Ordering::Relaxed)
+        )
+    }
+}
+
 pub struct Sequence {
     rig: Rig,
     disturbed: Prefill,
@@ -209,6 +226,7 @@ impl Sequence {
             if let Err(told) = self.end().await {
                 panic!("PREFILL_FAULTS_SEED={seed} cargo test --test faults random: {told}");
             }
+            println!("seed {seed}: {}", self.tally);
             seed += 1;
         }
     }
