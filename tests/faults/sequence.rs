@@ -210,10 +210,7 @@ impl Sequence {
         while self.tally.broken < most {
             self.begin(seed).await;
             for run in 0..RUNS_OF_TEAMS {
-                let told = match self.run().await {
-                    Ok(()) => None,
-                    Err(told) => Some(told),
-                };
+                let told = self.run().await.err();
                 if let Some(told) = told {
                     panic!(
                         "PREFILL_FAULTS_SEED={seed} cargo test --test faults random: run {run}: {told}"
@@ -479,7 +476,7 @@ impl Sequence {
                 on_ledger.insert(nth, self.dice.pick(&ledger::FAULTS));
                 continue;
             }
-            let nth = 1 + self.dice.index(45);
+            let nth = 1 + self.dice.index(30);
             let fault = match self.dice.below(14) {
                 12 => warehouse::Fault::ToldToStop,
                 13 => warehouse::Fault::LedgerIsBusy,
@@ -742,7 +739,7 @@ impl Sequence {
         // Those of the window: today, and yesterday, of which no events have come.
         for slice in slices.values() {
             let is_waiting = slice.waiting_for_events || !team.enabled;
-            if slice.day.to_string() < "2026-03-20".to_owned()
+            if slice.day.to_string().as_str() < "2026-03-20"
                 || slice.state != State::Wanted
                 || !is_waiting
             {
