@@ -137,6 +137,9 @@ pub struct Slice {
     /// Its rows, where there are any, are of another day: that of the zone that the team has left.
     #[serde(skip)]
     pub is_of_left_zone: bool,
+    /// Where those rows are.
+    #[serde(skip)]
+    pub left_bucket: Option<Timestamp>,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
     /// The handle by which the statements of the fill under way are found on the warehouse.
@@ -874,6 +877,9 @@ fn slice(row: &Row) -> Result<Slice> {
         not_before: Timestamp::from_millisecond(row.get("not_before")?).unwrap_or_default(),
         filled_at: filled_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
         is_of_left_zone: row.get::<Option<i64>>("left_bucket_s")?.is_some(),
+        left_bucket: row
+            .get::<Option<i64>>("left_bucket_s")?
+            .and_then(|at| Timestamp::from_second(at).ok()),
         receipt,
         error: row.get("error")?,
         comment: row
