@@ -3,7 +3,7 @@
 //! The checks of what may be asked live here, so that every surface refuses the same things with
 //! the same words. A range that was asked for is never widened or clipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill;
 use crate::freshness;
-use crate::ledger::{Ledger, Reason, State, Team, partition_of};
+use crate::ledger::{Ledger, Reason, Slice, State, Team, partition_of};
 use crate::rollup::sql;
 use crate::schema::Store;
 use crate::service::Prefill;
@@ -335,6 +335,25 @@ fn bounds(target: &Target) -> Result<Bounds> {
     }
 }
 
+/// Where rows of these days may lie outside of `bounds`: at the instants at which they began in a zone
+/// that the team has left, and where no other day of it has its own.
+fn buckets_elsewhere(
+    slices: &BTreeMap<Day, Slice>,
+    days: Days,
+    bounds: Bounds,
+) -> BTreeSet<Timestamp> {
+    let (asked, others): (Vec<_>, Vec<_>) =
+        slices.values().partition(|slice| days.contains(slice.day));
+    let of_others: BTreeSet<Timestamp> = others.iter().map(|slice| slice.bucket).collect();
+    asked
+        .into_iter()
+        .flat_map(|slice| [Some(slice.bucket), slice.left_bucket])
+        .flatten()
+        .filter(|bucket| *bucket < bounds.from || *bucket >= bounds.until)
+        .filter(|bucket| !of_others.contains(bucket))
+        .collect()
+}
+
 /// What a deletion covers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cleanup {
@@ -415,6 +434,9 @@ impl Prefill {
     async fn delete_held(&self, target: &Target, owner: &str) -> Result<Cleanup> {
         let (team, days) = (target.team.id, target.days);
         let store = self.store_of(&target.team).await?;
+        let bounds = bounds(target)?;
+        let slices = self.ledger.slices(team).await?;
+        let elsewhere = buckets_elsewhere(&slices, days, bounds);
         self.ledger.stop(team, days).await?;
         // A refill under way copied the rows and would bring them back: none may be under way in
         // the range's partitions, and none may begin.
@@ -422,17 +444,25 @@ impl Prefill {
             .newest_first()
             .filter_map(|day| target.zone.bounds(day))
             .flat_map(|bounds| [partition_of(bounds.from), partition_of(bounds.until)])
+            .chain(elsewhere.iter().map(|bucket| partition_of(*bucket)))
             .collect();
+        partitions.sort_unstable();
         partitions.dedup();
         let held = AtomicUsize::new(0);
         let delete = async {
             self.hold_all(&store.name, &partitions, owner, &held)
                 .await?;
             let counted = self.count_cleanup(target).await?;
-            let bounds = bounds(target)?;
+            let delete = async |table, bounds| {
+                fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup").await
+            };
             for table in [&store.tables.stats, &store.tables.bounces] {
-                fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup")
-                    .await?;
+                delete(table, bounds).await?;
+                for bucket in &elsewhere {
+                    let from = *bucket;
+                    let until = from + jiff::SignedDuration::from_secs(1);
+                    delete(table, Bounds { from, until }).await?;
+                }
             }
             self.ledger.clean(team, days).await?;
             Ok(counted)

@@ -134,9 +134,9 @@ pub struct Slice {
     pub attempts: i64,
     pub not_before: Timestamp,
     pub filled_at: Option<Timestamp>,
-    /// Its rows, where there are any, are of another day: that of the zone that the team has left.
+    /// Where its rows, if there are any, are those of another day: that of the zone that the team has left.
     #[serde(skip)]
-    pub is_of_left_zone: bool,
+    pub left_bucket: Option<Timestamp>,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
     /// The handle by which the statements of the fill under way are found on the warehouse.
@@ -148,7 +148,7 @@ impl Slice {
     /// Whether the tables hold the day, fresh or not; not where they hold what was this day in the
     /// zone that the team has left.
     pub fn has_data(&self) -> bool {
-        self.filled_at.is_some() && !self.is_of_left_zone
+        self.filled_at.is_some() && self.left_bucket.is_none()
     }
 }
 
@@ -877,7 +877,9 @@ fn slice(row: &Row) -> Result<Slice> {
         attempts: row.get("attempts")?,
         not_before: Timestamp::from_millisecond(row.get("not_before")?).unwrap_or_default(),
         filled_at: filled_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
-        is_of_left_zone: row.get::<Option<i64>>("left_bucket_s")?.is_some(),
+        left_bucket: row
+            .get::<Option<i64>>("left_bucket_s")?
+            .and_then(|at| Timestamp::from_second(at).ok()),
         receipt,
         error: row.get("error")?,
         comment: row
