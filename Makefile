@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: help build engine demo test bench-ledger check test-python clean
+.PHONY: help build engine demo test bench-ledger faults kill check test-python clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,10 +28,22 @@ $(VENV)/done: tests/requirements.txt
 
 # Every test with the ledger in SQLite, beside a Postgres for the tests that need one whatever the others
 # use; then each story of an installation once more, with its ledger in Postgres.
-STORIES := claims cli cli_bad_input faults fill real_log reference_tables serve
+STORIES := claims cli cli_bad_input control faults fill hostile real_log reference_tables serve
 test: engine test-python ## all set-up that the tests need, and all tests
 	tests/with_postgres $(CARGO) test --locked --no-fail-fast
 	PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
+
+# What takes hours: every call broken in every way, at random with the seed that is printed; and the
+# real processes killed from outside. FAULTS is a number of runs, SECONDS how long to kill.
+FAULTS ?= 10000
+SECONDS ?= 600
+faults: engine ## broken runs on both ledgers, as many as FAULTS says
+	PREFILL_FAULTS=$(FAULTS) tests/with_postgres $(CARGO) test --locked --test faults -- --nocapture
+	PREFILL_FAULTS=$(FAULTS) PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --test faults -- --nocapture
+
+kill: engine ## serve, engine and Postgres killed at random moments for SECONDS, then everything validated
+	tests/kill_everything --seconds $(SECONDS) --ledger sqlite
+	tests/kill_everything --seconds $(SECONDS) --ledger postgres
 
 bench-ledger: ## how quick the ledger is, on SQLite and on Postgres
 	tests/with_postgres $(CARGO) bench --locked --bench ledger

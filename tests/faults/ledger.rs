@@ -78,8 +78,7 @@ impl Clock {
 
     /// What memory taught is forgotten: many pieces make many calls.
     pub async fn forget_pieces(&self) {
-        self.sql("update slices set pieces = 1 where pieces > 1")
-            .await;
+        self.sql("delete from widths").await;
     }
 
     /// Somebody else writes to a ledger in a file, for so long.
