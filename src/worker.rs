@@ -31,14 +31,15 @@ const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
 
-/// Renews a lease again and again; why it is lost. A ledger that does not answer has until shortly
-/// before the lease is over, since when is known here by the time that went by, and not by a clock:
+/// Renews a lease again and again; why it is lost. A ledger that does not answer has until half of
+/// the lease is over, since when is known here by the time that went by, and not by a clock:
 /// from then on somebody else may have the claim.
 pub async fn renewed<F: Future<Output = Result<()>>>(
     lease: Duration,
     renew: impl Fn() -> F,
 ) -> Error {
-    let in_time = lease * 3 / 4;
+    // The other half is for stopping what runs.
+    let in_time = lease / 2;
     let mut since = Instant::now();
     loop {
         tokio::time::sleep((lease / 4).min(Duration::from_secs(1))).await;
@@ -475,5 +476,43 @@ impl Worker {
             info!(table = name, "dropped a table that a crash left");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(2);
+
+    #[tokio::test]
+    async fn f9_a_lease_that_nobody_renews_in_time_is_lost_before_it_is_over() {
+        let begun = Instant::now();
+        let silent = renewed(LEASE, std::future::pending::<Result<()>>).await;
+        assert_eq!(silent.class(), Class::Lost);
+        assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+
+        let begun = Instant::now();
+        let broken = || async { Err(Error::new(Class::Unreachable, "no ledger")) };
+        assert_eq!(renewed(LEASE, broken).await.class(), Class::Lost);
+        assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_until_the_ledger_says_that_it_is_lost() {
+        let (begun, asked) = (Instant::now(), AtomicUsize::new(0));
+        // One answer in two fails, which is no matter.
+        let lost = renewed(LEASE, || async {
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                8.. => Err(Error::new(Class::Lost, "somebody else has it")),
+                odd if odd % 2 == 1 => Err(Error::new(Class::Later, "busy")),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        assert_eq!(lost.to_string(), "somebody else has it");
+        assert!(begun.elapsed() > LEASE, "{:?}", begun.elapsed());
     }
 }

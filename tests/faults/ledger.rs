@@ -2,8 +2,7 @@
 //!
 //! Before Postgres stands a proxy that reads the frontend's messages: each Query and each Sync is a
 //! call, and those whose turn it is are broken. A ledger in SQLite has no wire; what can happen to it
-//! from outside is that somebody else holds its write lock (here for less than the busy timeout; for
-//! longer, in `tests/control.rs`).
+//! from outside is that somebody else holds its write lock, for less than the busy timeout.
 
 use std::collections::BTreeMap;
 use std::path::Path;
