@@ -38,9 +38,6 @@ async fn four_days(config: Config) -> (World, TeamId) {
     (world, team)
 }
 
-/// Those that fill millions of events do it one after the other: two of them are slow on a small machine.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// Works until nothing can be claimed.
 async fn work(world: &World) {
     let (worker, stop) = (world.worker(), CancellationToken::new());
@@ -247,7 +244,6 @@ async fn f34_a_forced_refill_that_is_cancelled_leaves_filled_what_was_right_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f34_a_fill_that_runs_stops_when_it_is_cancelled_or_paused_and_leaves_no_half() {
-    let _alone = ALONE.lock().await;
     let (world, team) = four_days(Config::default()).await;
     world
         .query(
@@ -575,67 +571,4 @@ async fn f29_what_is_too_much_is_never_tried_again_at_the_same_width_and_the_wid
         None,
         "all is all"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn f29_a_day_for_which_memory_is_short_is_filled_in_pieces_and_the_next_one_begins_so() {
-    let _alone = ALONE.lock().await;
-    let mut config = Config::default();
-    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
-    warehouse.max_memory_usage = 150_000_000;
-    let (mut world, team) = four_days(config).await;
-    for day in [3, 4] {
-        world
-            .query(&format!(
-                "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
-                 select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 300000)), concat('{day}-', toString(number % 400000)), \
-                 toDateTime64('2026-05-0{day} 01:00:00', 6, 'UTC') + number % 400000 / 10 + intDiv(number, 400000) * 7, concat('/', toString(number % 50000)) \
-                 from numbers(1200000) settings max_memory_usage = 4000000000"
-            ))
-            .await;
-    }
-    let run = ask(&world, team, "2026-05-04", UNTIL, false).await;
-    work(&world).await;
-    let failures = world.prefill.ledger.failures(run).await.expect("read");
-    assert_eq!(status(&world, run).await, "completed", "{failures:?}");
-    let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, team).await;
-    let width = width.expect("read").expect("memory was short");
-    assert!(width.pieces > 1, "{width:?}");
-    println!("filled in {} pieces", width.pieces);
-    let next = ask(&world, team, "2026-05-03", "2026-05-04", false).await;
-    let held = claims(&world).await;
-    assert_eq!(
-        held[0].slices[0].pieces, width.pieces,
-        "what worked is tried first"
-    );
-    for claim in &held {
-        let id = claim.id.to_string();
-        let ledger = &world.prefill.ledger;
-        ledger.expire(&id, true).await.expect("given back");
-    }
-    assert_eq!(status(&world, next).await, "queued");
-    assert_eq!(views(&world).await, "2026-05-04 1200001");
-
-    // What is too much at the least width fails at once, and says which limit to raise.
-    let least = Width {
-        together: 1,
-        pieces: 256,
-    };
-    let ledger = &world.prefill.ledger;
-    let narrowed = ledger.narrow(DEFAULT_WAREHOUSE, &[team], least).await;
-    narrowed.expect("remembered");
-    let warehouse = &mut world.prefill.config.warehouses;
-    let warehouse = warehouse.get_mut(DEFAULT_WAREHOUSE).expect("one");
-    warehouse.max_memory_usage = 20_000_000;
-    let poor = world.again().await;
-    let store = poor.store(DEFAULT_WAREHOUSE).await.expect("a store");
-    let run = ask(&world, team, "2026-05-04", UNTIL, true).await;
-    let stop = CancellationToken::new();
-    let step = poor.worker(store, Some(run)).step(&stop).await;
-    assert_eq!(step.expect("stepped"), Step::Failed);
-    assert_eq!(status(&world, run).await, "failed");
-    let failures = world.prefill.ledger.failures(run).await.expect("read");
-    let error = &failures[0].1;
-    assert!(error.contains("MEMORY_LIMIT_EXCEEDED"), "{error}");
-    assert!(error.contains("raise max_memory_usage"), "{error}");
 }
