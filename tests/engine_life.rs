@@ -36,10 +36,15 @@ async fn two_handles_share_an_engine_that_ends_with_the_last() {
     drop(second);
     wait_until("the engine ended", || !alive(pid));
     assert_eq!(pid_of(directory.path()), None);
-    // Whoever comes at once waits for the old one and starts a new one.
+    // Whoever comes while it stops waits for the old one and starts a new one. (Who comes before has
+    // it still.)
     let third = attach(directory.path()).await;
     let old = third.pid();
     drop(third);
+    wait_until("it stops", || {
+        let users = std::fs::File::open(directory.path().join("engine.users"));
+        !alive(old) || users.expect("the lock").try_lock_shared().is_err()
+    });
     let fourth = attach(directory.path()).await;
     assert_ne!(fourth.pid(), old);
     assert_eq!(ask(&fourth, "select 'new'").await, "new");
