@@ -242,9 +242,7 @@ async fn from_the_commit_of_the_change_to_the_claim_of_the_first_slice_takes_les
         at(99),
         at(100)
     );
-    // p99 under a second is what a machine gives that does nothing else (the benchmark of the ledger
-    // has the distribution); here other tests and their engines run at the same time.
-    assert!(at(90) < 1_000 && at(99) < 3_000, "{waits:?}");
+    assert!(at(99) < 1_000, "{waits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
