@@ -130,6 +130,8 @@ struct Batch {
     left: Vec<(u64, i64)>,
     as_of_us: i64,
     comment: String,
+    /// How many pieces are made of the work, one after the other.
+    pieces: i64,
 }
 
 impl Batch {
@@ -181,15 +183,8 @@ impl Fill<'_> {
         if let Some(copy) = &scratch.overrides {
             self.copy_overrides(&batch, copy).await?;
         }
-        let pieces = self
-            .claim
-            .slices
-            .iter()
-            .map(|slice| slice.pieces)
-            .max()
-            .unwrap_or(1);
-        for piece in 0..pieces {
-            self.collect(&batch, scratch, pieces, piece).await?;
+        for piece in 0..batch.pieces {
+            self.collect(&batch, scratch, piece).await?;
         }
         let mut done = self.take_out_incomplete(&mut batch, scratch).await?;
         if batch.slices.is_empty() {
@@ -214,6 +209,7 @@ impl Fill<'_> {
             return Ok(None);
         };
         let comment = self.claim.comment();
+        let slices = &self.claim.slices;
         // Events that reach the warehouse while this runs belong to the next fill, for the check too.
         let now = self
             .warehouse
@@ -245,6 +241,7 @@ impl Fill<'_> {
             slices: self.claim.slices.clone(),
             as_of_us,
             comment,
+            pieces: slices.iter().map(|slice| slice.pieces).max().unwrap_or(1),
         }))
     }
 
@@ -282,13 +279,7 @@ impl Fill<'_> {
             .await
     }
 
-    async fn collect(
-        &self,
-        batch: &Batch,
-        scratch: &Scratch,
-        pieces: i64,
-        piece: i64,
-    ) -> Result<()> {
+    async fn collect(&self, batch: &Batch, scratch: &Scratch, piece: i64) -> Result<()> {
         self.alive().await?;
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
@@ -302,7 +293,7 @@ impl Fill<'_> {
             .param("from_us", batch.bounds.from.as_microsecond())
             .param("until_us", batch.bounds.until.as_microsecond())
             .param("as_of_us", batch.as_of_us)
-            .param("pieces", pieces)
+            .param("pieces", batch.pieces)
             .param("piece", piece)
             .run("collect the sessions")
             .await
@@ -435,13 +426,17 @@ impl Fill<'_> {
             (sql::WRITE_STATS, "write the stats rollup"),
             (sql::WRITE_BOUNCES, "write the bounces rollup"),
         ] {
-            self.alive().await?;
-            // Teams that were taken out of the batch have no sessions in the table.
-            self.warehouse
-                .statement(&self.tables.render(statement, &names), &batch.comment)
-                .param("bucket", batch.bounds.from.as_second())
-                .run(doing)
-                .await?;
+            for piece in 0..batch.pieces {
+                self.alive().await?;
+                // Teams that were taken out of the batch have no sessions in the table.
+                self.warehouse
+                    .statement(&self.tables.render(statement, &names), &batch.comment)
+                    .param("bucket", batch.bounds.from.as_second())
+                    .param("pieces", batch.pieces)
+                    .param("piece", piece)
+                    .run(doing)
+                    .await?;
+            }
         }
         Ok(())
     }

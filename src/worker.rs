@@ -30,6 +30,9 @@ const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
 const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
+/// The next step then.
+const TOO_MUCH: &str =
+    "raise max_memory_usage or max_execution_time of the warehouse, then run prefill retry";
 
 /// Renews a lease again and again; why it is lost. A ledger that does not answer has until half of
 /// the lease is over, since when is known here by the time that went by, and not by a clock:
@@ -59,9 +62,6 @@ pub async fn renewed<F: Future<Output = Result<()>>>(
         }
     }
 }
-
-const TOO_MUCH: &str =
-    "raise max_memory_usage or max_execution_time of the warehouse, then run prefill retry";
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -409,6 +409,12 @@ async fn the_commands_say_what_they_did_and_refuse_what_is_not_there() {
     let status: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(status["paused_teams"], serde_json::json!([7]));
     assert_eq!(status["tasks"][0]["status"], "paused");
+    let (code, out, _) = told(&["health", "--json"]);
+    assert_eq!(code, Some(1), "its days are missing");
+    assert!(
+        out.contains("team 7 is paused: run prefill resume --team-id 7"),
+        "{out}"
+    );
     // A backfill that is asked for meanwhile does not wait for ever.
     let (code, out, err) = told(&[
         "backfill",
@@ -571,4 +577,125 @@ async fn f29_what_is_too_much_is_never_tried_again_at_the_same_width_and_the_wid
         None,
         "all is all"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f29_a_day_for_which_memory_is_short_is_filled_in_pieces_and_the_next_one_begins_so() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse.max_memory_usage = 110_000_000;
+    let (world, team) = four_days(config).await;
+    for day in [3, 4] {
+        world
+            .query(&format!(
+                "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+                 select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 100000)), concat('{day}-', toString(number % 130000)), \
+                 toDateTime64('2026-05-0{day} 01:00:00', 6, 'UTC') + number % 130000 / 10 + intDiv(number, 130000) * 7, concat('/', toString(number % 50000)) \
+                 from numbers(400000) settings max_memory_usage = 4000000000"
+            ))
+            .await;
+    }
+    let run = ask(&world, team, "2026-05-04", UNTIL, false).await;
+    work(&world).await;
+    let failures = world.prefill.ledger.failures(run).await.expect("read");
+    assert_eq!(status(&world, run).await, "completed", "{failures:?}");
+    let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, team).await;
+    let width = width.expect("read").expect("memory was short");
+    assert!(width.pieces > 1, "{width:?}");
+    println!("filled in {} pieces", width.pieces);
+    let next = ask(&world, team, "2026-05-03", "2026-05-04", false).await;
+    let held = claims(&world).await;
+    assert_eq!(
+        held[0].slices[0].pieces, width.pieces,
+        "what worked is tried first"
+    );
+    for claim in &held {
+        let id = claim.id.to_string();
+        let ledger = &world.prefill.ledger;
+        ledger.expire(&id, true).await.expect("given back");
+    }
+    work(&world).await;
+    assert_eq!(status(&world, next).await, "completed");
+    assert_eq!(views(&world).await, "2026-05-03 400001, 2026-05-04 400001");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f29_what_is_too_much_at_the_least_width_fails_at_once_and_says_which_limit_to_raise() {
+    let (mut world, team) = four_days(Config::default()).await;
+    let width = Width {
+        together: 1,
+        pieces: 128,
+    };
+    let ledger = world.prefill.ledger.clone();
+    let narrowed = ledger.narrow(DEFAULT_WAREHOUSE, &[team], width).await;
+    narrowed.expect("remembered");
+    let run = ask(&world, team, "2026-05-03", "2026-05-04", false).await;
+    // Whatever has more than one session is too much.
+    let warehouse = &mut world.prefill.config.warehouses;
+    let warehouse = warehouse.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse
+        .settings
+        .insert("max_rows_to_group_by".to_owned(), 1.into());
+    let poor = world.again().await;
+    let store = poor.store(DEFAULT_WAREHOUSE).await.expect("a store");
+    let (stop, mut tries) = (CancellationToken::new(), 0);
+    while status(&world, run).await == "queued" {
+        let step = poor.worker(store, Some(run)).step(&stop).await;
+        assert_eq!(step.expect("stepped"), Step::Failed);
+        tries += 1;
+    }
+    assert_eq!(
+        (status(&world, run).await, tries),
+        ("failed", 2),
+        "in 128 pieces, and in 256"
+    );
+    let failures = ledger.failures(run).await.expect("read");
+    let error = &failures[0].1;
+    assert!(error.contains("TOO_MANY_ROWS"), "{error}");
+    assert!(error.contains("raise max_memory_usage"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f9_a_worker_whose_ledger_does_not_answer_stops_its_statements_before_its_lease_is_over() {
+    let mut config = Config::default();
+    config.service.lease_ms = 6_000;
+    // Long at reading, where a statement can be stopped at any moment.
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse.max_threads = 1;
+    let (world, team) = four_days(config).await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+             select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 9000)), toString(number % 20000), \
+             toDateTime64('2026-05-04 01:00:00', 6, 'UTC') + number % 20000 + intDiv(number, 20000), concat('/', toString(number % 5000)) \
+             from numbers(3000000)",
+        )
+        .await;
+    ask(&world, team, "2026-05-04", UNTIL, false).await;
+    let (worker, stop) = (world.worker(), CancellationToken::new());
+    let step = tokio::spawn(async move { worker.step(&stop).await });
+    let ours = "select count() from system.processes where startsWith(Settings['log_comment'], 'prefill:') and query ilike '%insert%select%' and query not ilike '%system.processes%'";
+    until("it writes", Duration::from_secs(30), || async {
+        (world.query(ours).await != "0").then_some(())
+    })
+    .await;
+    let lock = support::ledger::Locked::new(world.dir.path());
+    let locked = std::time::Instant::now();
+    until(
+        "its statements are stopped",
+        Duration::from_secs(6),
+        || async { (world.query(ours).await == "0").then_some(()) },
+    )
+    .await;
+    println!(
+        "stopped {:?} after the ledger went silent, of a lease of 6 s",
+        locked.elapsed()
+    );
+    drop(lock);
+    assert!(!matches!(step.await.expect("no panic"), Ok(Step::Filled)));
+    assert_eq!(
+        world.fill(team, "2026-05-04", UNTIL, false).await,
+        "completed"
+    );
+    assert_eq!(views(&world).await, "2026-05-04 3000001");
 }

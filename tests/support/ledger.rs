@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use prefill::ledger::Ledger;
@@ -104,4 +104,59 @@ pub fn plain_sql(dir: &Path, sql: &str) {
         .status()
         .expect("python3 runs");
     assert!(done.success(), "{sql}");
+}
+
+/// Another program that lets nobody write the slices, until it is dropped.
+pub struct Locked(std::process::Child);
+
+impl Locked {
+    pub fn new(dir: &Path) -> Self {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut command = match url(dir) {
+            Some(url) => {
+                let mut psql = Command::new("psql");
+                psql.args([
+                    "--no-psqlrc",
+                    "--quiet",
+                    "--tuples-only",
+                    "--no-align",
+                    "--dbname",
+                    &url,
+                ]);
+                psql
+            }
+            None => {
+                let mut python = Command::new("python3");
+                python
+                    .arg("-c")
+                    .arg("import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None); c.execute('begin immediate'); print('locked', flush=True); sys.stdin.read()")
+                    .arg(Ledger::file(dir));
+                python
+            }
+        };
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        if url(dir).is_some() {
+            let stdin = child.stdin.as_mut().expect("a pipe");
+            stdin
+                .write_all(b"begin; lock table prefill.slices; select 'locked';\n")
+                .expect("written");
+        }
+        let mut told = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe"))
+            .read_line(&mut told)
+            .expect("readable");
+        assert_eq!(told.trim(), "locked");
+        Self(child)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }

@@ -62,5 +62,9 @@ select
     sumState(toInt64(duration_seconds)) as total_session_duration_state,
     sumState(toUInt64(1)) as total_session_count_state
 from {sessions}
+-- as in write_stats.sql
+where {pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
+    host, entry_pathname, end_pathname, referring_domain, utm_source, utm_campaign,
+    browser, os, viewport_width, city_name) % {pieces:UInt32}
 -- by everything that is no state
 group by all
