@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::ledger::{Extent, Ledger, Slice, State, Team};
+use crate::ledger::{Ledger, Slice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
 use crate::service::Prefill;
@@ -126,11 +126,7 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             None if coverage.filled == coverage.wanted && coverage.stale == 0 => {
                 "filled".to_owned()
             }
-            None if pauses.contains(&Extent::Everything)
-                || pauses.contains(&Extent::Team(team.id)) =>
-            {
-                "paused".to_owned()
-            }
+            None if pauses.iter().any(|pause| pause.covers(team.id)) => "paused".to_owned(),
             None if coverage.filled + coverage.waiting >= coverage.wanted
                 && coverage.running == 0
                 && coverage.stale == 0 =>
@@ -391,6 +387,7 @@ impl Prefill {
             .filter(|team| team.enabled)
             .collect();
         let (totals, warehouses) = self.totals(&teams).await?;
+        let pauses = self.ledger.pauses().await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -430,15 +427,22 @@ impl Prefill {
             } else {
                 ("no data", "keep prefill serve running, or run")
             };
-            health.recommendations.push(match (trouble.hint, trouble.days.first(), trouble.days.last()) {
+            let pause = pauses.iter().find(|pause| pause.covers(team.id));
+            let days = (trouble.days.first(), trouble.days.last());
+            health.recommendations.push(match (trouble.hint, pause, days) {
                 (Some(hint), ..) => hint,
-                (None, Some(first), Some(last)) => format!(
+                (None, Some(pause), _) => format!(
+                    "team {} has {what}, and {} is paused: run prefill resume {pause}",
+                    team.id,
+                    pause.name()
+                ),
+                (None, None, (Some(first), Some(last))) => format!(
                     "team {} has {what}: {else_run} prefill backfill --team-id {} --date-start {first} --date-end {} --force",
                     team.id,
                     team.id,
                     last.plus(1)
                 ),
-                (None, ..) => format!("team {} has {what}: {else_run} prefill backfill --team-id {}", team.id, team.id),
+                (None, None, _) => format!("team {} has {what}: {else_run} prefill backfill --team-id {}", team.id, team.id),
             });
             if has_data {
                 health.data_gaps_detected.push(Gap {

@@ -5,11 +5,13 @@
 //! is filled wants them. Both are facts about runs and teams, from which the views of 0004_control.sql
 //! derive which slices they keep, so a slice that is planned later is kept as well.
 
+use std::fmt;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::database::{Statement, Transacting, json, sql, text};
+use super::database::{Statement, json, sql, text};
 use super::runs::uuid;
 use crate::calendar::TeamId;
 use crate::error::{Error, Result};
@@ -22,7 +24,36 @@ pub enum Extent {
     Everything,
 }
 
+/// As the command line has it: `prefill resume {extent}`.
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(run) => write!(f, "{run}"),
+            Self::Team(team) => write!(f, "--team-id {team}"),
+            Self::Everything => f.write_str("--all"),
+        }
+    }
+}
+
 impl Extent {
+    /// What it is, for people.
+    pub fn name(self) -> String {
+        match self {
+            Self::Task(run) => format!("task {run}"),
+            Self::Team(team) => format!("team {team}"),
+            Self::Everything => "everything".to_owned(),
+        }
+    }
+
+    /// Whether a pause of it keeps all of a team.
+    pub fn covers(self, team: TeamId) -> bool {
+        match self {
+            Self::Task(_) => false,
+            Self::Team(paused) => paused == team,
+            Self::Everything => true,
+        }
+    }
+
     fn run(self) -> Option<String> {
         match self {
             Self::Task(run) => Some(run.to_string()),
@@ -64,7 +95,8 @@ impl Ledger {
         let stop = Statement::new(sql!("stop_paused"));
         transaction.execute(DOING, &stop).await?;
         transaction.commit(DOING).await?;
-        // A claim that was being made at the same time has not seen it.
+        // A claim that was made at the same time has not seen it. (One that is still being made then is
+        // filled to its end.)
         self.database.execute(DOING, &stop).await?;
         Ok(())
     }
@@ -160,7 +192,7 @@ impl Ledger {
             return Err(Error::misuse(format!("task {run} is cancelled"))
                 .hint(format!("run prefill resume {run}")));
         }
-        let mut transaction: Transacting = self.database.begin(DOING).await?;
+        let mut transaction = self.database.begin(DOING).await?;
         let statement = Statement::new(sql!("retry"))
             .bind(extent.run())
             .bind(extent.team());
@@ -210,17 +242,31 @@ impl Ledger {
         match extent {
             Extent::Task(run) => {
                 let error = Error::misuse(format!("task {run} is neither paused nor cancelled"));
-                match self.pauses().await.unwrap_or_default().first() {
-                    Some(Extent::Everything) => {
-                        error.hint("everything is paused: run prefill resume --all")
+                error.hint(match self.paused_by(extent).await {
+                    Ok(Some(pause)) => {
+                        format!("{} is paused: run prefill resume {pause}", pause.name())
                     }
-                    _ => error.hint(format!("run prefill status {run} to see its days")),
-                }
+                    _ => format!("run prefill status {run} to see its days"),
+                })
             }
-            Extent::Team(team) => Error::misuse(format!("nothing of team {team} is paused"))
-                .hint("prefill status shows what is paused; prefill resume TASK takes up a task that was cancelled"),
-            Extent::Everything => Error::misuse("nothing is paused")
-                .hint("prefill resume TASK takes up a task that was cancelled"),
+            Extent::Team(_) | Extent::Everything => {
+                let what = match extent {
+                    Extent::Team(team) => format!("nothing of team {team} is paused"),
+                    _ => "nothing is paused".to_owned(),
+                };
+                Error::misuse(what).hint("prefill status shows what is paused; prefill resume TASK takes up a task that was cancelled")
+            }
         }
+    }
+
+    /// The pause of its team, or of everything, that keeps a run or a team.
+    pub async fn paused_by(&self, extent: Extent) -> Result<Option<Extent>> {
+        let team = match extent {
+            Extent::Task(run) => self.run(run).await?.team_id,
+            Extent::Team(team) => team,
+            Extent::Everything => return Ok(None),
+        };
+        let pauses = self.pauses().await?;
+        Ok(pauses.into_iter().find(|pause| pause.covers(team)))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::arguments::{Metrics, Status, Validate};
 
-use super::{ledger, open, stopping, task_id};
+use super::{ledger, open, task_id};
 use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
 use crate::error::{Error, Result};
@@ -306,13 +306,9 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
         return Ok(Ended::Well);
     }
     for pause in pauses {
-        let what = match pause {
-            Extent::Team(team) => format!("team {team}"),
-            Extent::Task(_) | Extent::Everything => "everything".to_owned(),
-        };
         note(format!(
-            "{what} is paused: nothing of it is filled before prefill resume {}",
-            stopping::words(pause)
+            "{} is paused: nothing of it is filled before prefill resume {pause}",
+            pause.name()
         ));
     }
     if tasks.is_empty() {

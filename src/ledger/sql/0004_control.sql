@@ -24,6 +24,15 @@ where exists (select 1 from pauses p where p.team_id = 0 or p.team_id = s.team_i
         join run_slices w on w.run_id = r.id and w.day = s.day
         where r.paused_at is not null and r.team_id = s.team_id and s.filled_fence <= w.after_fence);
 
+-- What a run that is not cancelled still waits for.
+create view asked_slices as
+select s.team_id, s.day
+from slices s
+where exists (
+    select 1 from runs r
+    join run_slices w on w.run_id = r.id and w.day = s.day
+    where r.cancelled_at is null and r.team_id = s.team_id and s.filled_fence <= w.after_fence);
+
 -- What the tables have never held, of a run that was cancelled, and of no run that still wants it.
 create view cancelled_slices as
 select s.team_id, s.day
@@ -33,10 +42,7 @@ where s.filled_at is null
         select 1 from runs r
         join run_slices w on w.run_id = r.id and w.day = s.day
         where r.cancelled_at is not null and r.team_id = s.team_id and s.filled_fence <= w.after_fence)
-    and not exists (
-        select 1 from runs r
-        join run_slices w on w.run_id = r.id and w.day = s.day
-        where r.cancelled_at is null and r.team_id = s.team_id and s.filled_fence <= w.after_fence);
+    and not exists (select 1 from asked_slices a where a.team_id = s.team_id and a.day = s.day);
 
 -- How much of a team is filled at once, where all was too much for the warehouse's limits.
 create table widths

@@ -13,8 +13,4 @@ where (team_id, day) in (
     and (
         (state = 'running' and (filled_at is null or reason = 'forced'))
         or (state = 'stale' and reason = 'forced'))
-    and not exists (
-        select 1 from runs r
-        join run_slices w on w.run_id = r.id and w.day = slices.day
-        where r.cancelled_at is null and r.team_id = slices.team_id
-            and slices.filled_fence <= w.after_fence)
+    and not exists (select 1 from asked_slices a where a.team_id = slices.team_id and a.day = slices.day)

@@ -4,11 +4,7 @@ update slices
 set state = case
         -- its rows were right before somebody asked for them again, and nobody does any more
         when cancel = 1 and filled_at is not null and reason = 'forced' and again = 0
-            and not exists (
-                select 1 from runs r
-                join run_slices w on w.run_id = r.id and w.day = slices.day
-                where r.cancelled_at is null and r.team_id = slices.team_id
-                    and slices.filled_fence <= w.after_fence)
+            and not exists (select 1 from asked_slices a where a.team_id = slices.team_id and a.day = slices.day)
             then 'filled'
         when filled_at is not null then 'stale'
         else 'wanted'
