@@ -2,9 +2,9 @@
 //!
 //! Whether rows are there is decided by looking at the tables, not by remembering: without any, the
 //! new ones are inserted directly and then verified; with some (a refill, or what a try of unknown
-//! outcome left), the partition is copied, changed and verified aside, and takes the old one's
-//! place in one step. So a fill that is done twice, at any point, leaves the rows of one. Each
-//! statement that writes is preceded by a look at the claim. Writes no ledger.
+//! outcome left), and where a day is written in pieces, the partition is copied, changed and verified
+//! aside, and takes the old one's place in one step. So a fill that is done twice, at any point, leaves
+//! the rows of one. Each statement that writes is preceded by a look at the claim. Writes no ledger.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -356,7 +356,8 @@ impl Fill<'_> {
 
     async fn write(&self, batch: &Batch, scratch: &Scratch) -> Result<BTreeMap<TeamId, Verdict>> {
         let existing = self.existing(batch).await?;
-        if existing.there == 0 {
+        // Pieces are published together: until the last one readers see none.
+        if existing.there == 0 && batch.pieces == 1 {
             self.alive().await?;
             self.wrote_directly.store(true, Ordering::SeqCst);
             self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
