@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use ledger::{cluster, new_database, psql};
 use prefill::calendar::TeamId;
-use prefill::config::{Config, Teams};
+use prefill::config::{Config, DEFAULT_WAREHOUSE, Teams};
 use prefill::error::Class;
-use prefill::ledger::{Ledger, Notice};
+use prefill::ledger::{Extent, Ledger, Notice};
 use prefill::reconcile;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection as _, PgConnection};
@@ -846,4 +846,57 @@ async fn addresses_with_odd_passwords_sockets_and_certificates_work_and_no_passw
         &deployment.url,
         &format!("reassign owned by {user} to postgres; drop role {user}"),
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f34_a_claim_that_is_being_made_in_the_moment_of_a_pause_or_a_cancel_does_not_get_what_is_stopped()
+ {
+    for what in ["pause", "cancel"] {
+        let deployment = Deployment::new();
+        let ledger = deployment.migrate().await;
+        deployment.sql("update posthog_team set web_analytics_pre_aggregated_tables_enabled = true where id = 1");
+        deployment.look(&ledger).await;
+        let run = ledger.latest_runs(1).await.expect("runs").remove(0).id;
+
+        // Claims wait with the slice that they have chosen.
+        let lock = format!("hashtextextended('prefill:prefill:claim:{DEFAULT_WAREHOUSE}', 0)");
+        let mut holder = deployment.connect().await;
+        let hold = format!("select pg_advisory_lock({lock})");
+        sqlx::query(sqlx::AssertSqlSafe(hold))
+            .execute(&mut holder)
+            .await
+            .expect("held");
+        let waiting = async |count: usize| {
+            let asked = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())";
+            while deployment.sql(asked) != count.to_string() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let lease = Duration::from_secs(60);
+        let claim = {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                let claimed = ledger.claim("test", lease, 50, DEFAULT_WAREHOUSE, None);
+                claimed.await.expect("asked")
+            })
+        };
+        waiting(1).await;
+        let stop = {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                match what {
+                    "pause" => ledger.pause(Extent::Task(run)).await.expect("paused"),
+                    _ => drop(ledger.cancel(Extent::Task(run)).await.expect("cancelled")),
+                }
+            })
+        };
+        waiting(2).await;
+        holder.close().await.expect("let go");
+        let claimed = claim.await.expect("no panic");
+        stop.await.expect("no panic");
+        assert!(claimed.is_none(), "{what}: {claimed:?}");
+        ledger.resume(Extent::Task(run)).await.expect("resumed");
+        let claimed = ledger.claim("test", lease, 50, DEFAULT_WAREHOUSE, None);
+        assert!(claimed.await.expect("asked").is_some(), "{what}");
+    }
 }

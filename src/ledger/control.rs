@@ -95,8 +95,7 @@ impl Ledger {
         let stop = Statement::new(sql!("stop_paused"));
         transaction.execute(DOING, &stop).await?;
         transaction.commit(DOING).await?;
-        // A claim that was made at the same time has not seen it. (One that is still being made then is
-        // filled to its end.)
+        self.wait_for_claims(DOING).await?;
         self.database.execute(DOING, &stop).await?;
         Ok(())
     }
@@ -173,7 +172,7 @@ impl Ledger {
             .bind(json(runs.iter().map(|run| json!([run.to_string()]))));
         transaction.execute(DOING, &slices).await?;
         transaction.commit(DOING).await?;
-        // A claim that was being made at the same time has not seen it.
+        self.wait_for_claims(DOING).await?;
         self.database.execute(DOING, &slices).await?;
         Ok(runs)
     }
@@ -214,6 +213,22 @@ impl Ledger {
                 })
             })
             .collect()
+    }
+
+    /// Waits until every claim that was being made while something was stopped, and has not seen that, is
+    /// there to be told. On SQLite nothing happens at the same time.
+    async fn wait_for_claims(&self, doing: &str) -> Result<()> {
+        let warehouses = Statement::new(text!("select distinct warehouse from slices order by 1"));
+        let warehouses = self.database.rows(doing, &warehouses).await?;
+        let locks = warehouses
+            .iter()
+            .map(|row| Ok(self.claim_lock(&row.get::<String>("warehouse")?)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut transaction = self.database.begin(doing).await?;
+        transaction.lock_all(doing, &locks).await?;
+        // A claim waits for these locks with a slice of its own locked: they are given up before any
+        // slice is touched.
+        transaction.commit(doing).await
     }
 
     async fn must_exist(&self, extent: Extent) -> Result<()> {

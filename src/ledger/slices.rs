@@ -417,7 +417,7 @@ impl Ledger {
             let leading = Statement::new(sql!("postgres/claim_leading"))
                 .bind(&claiming.run)
                 .bind(claiming.warehouse)
-                .bind(format!("{}:claim:{}", self.schema(), claiming.warehouse))
+                .bind(self.claim_lock(claiming.warehouse))
                 .bind(partition_lock);
             let rows = transaction.rows(DOING, &leading).await?;
             let Some(leading) = rows.first() else {
@@ -449,6 +449,11 @@ impl Ledger {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The lock that every claim of a warehouse shares while it is made.
+    pub(super) fn claim_lock(&self, warehouse: &str) -> String {
+        format!("{}:claim:{warehouse}", self.schema())
     }
 
     /// What the name of the lock of a warehouse's partitions begins with; the partition follows.

@@ -203,20 +203,23 @@ impl Sequence {
         self.rig.process.injected()
     }
 
-    /// Runs until `most` of them were broken, each batch of teams by a seed of its own, which is
-    /// `seed` and those after it.
-    pub async fn go(&mut self, seed: u64, most: usize) {
+    /// Runs until `most` of them were broken, here and by those who share the count, each batch of
+    /// teams by a seed of its own, which is `seed` and those after it.
+    pub async fn go(&mut self, seed: u64, most: usize, broken: &AtomicUsize) {
         let mut seed = seed;
-        while self.tally.broken < most {
+        while broken.load(Ordering::SeqCst) < most {
             self.begin(seed).await;
             for run in 0..RUNS_OF_TEAMS {
+                let before = self.tally.broken;
                 let told = self.run().await.err();
+                let now = self.tally.broken - before;
+                let broken = broken.fetch_add(now, Ordering::SeqCst) + now;
                 if let Some(told) = told {
                     panic!(
                         "PREFILL_FAULTS_SEED={seed} cargo test --test faults random: run {run}: {told}"
                     );
                 }
-                if self.tally.broken >= most {
+                if broken >= most {
                     break;
                 }
             }

@@ -28,7 +28,11 @@ taken as materialized
 (
     select place from together
     union all
-    select ctid from slices where team_id = $7 and day = $8
+    -- somebody may have paused or cancelled it since it was chosen
+    select s.ctid from slices s
+    where s.team_id = $7 and s.day = $8
+        and not exists (select 1 from paused_slices p where p.team_id = s.team_id and p.day = s.day)
+        and not exists (select 1 from cancelled_slices c where c.team_id = s.team_id and c.day = s.day)
 )
 update slices
 set state = 'running',
