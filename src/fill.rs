@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Row;
+use futures_util::future::try_join;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -30,6 +31,12 @@ const SOURCE_LAG: Duration = Duration::from_hours(24);
 
 /// How often a deletion under way is looked at; two looks without a step decide.
 const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
+
+/// So few page views are grouped without a look at whether that makes fewer rows of them.
+const FEW_PAGE_VIEWS: u64 = 20_000;
+/// Rows are grouped where that makes at least so many times fewer of them. Grouping costs three times
+/// what writing does; readers notice the rows that they have to merge.
+const WORTH_GROUPING: i64 = 2;
 
 /// How often a partition that somebody else writes to is begun again before the try is given up.
 const RESTARTS: usize = 5;
@@ -73,6 +80,13 @@ struct Mutations {
 struct SessionsOf {
     team_id: u64,
     sessions: u64,
+    page_views: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Sample {
+    rows: i64,
+    keys: i64,
 }
 
 #[derive(Row, Deserialize)]
@@ -132,6 +146,8 @@ struct Batch {
     comment: String,
     /// How many pieces are made of the work, one after the other.
     pieces: i64,
+    /// Of all sessions that were collected.
+    page_views: u64,
 }
 
 impl Batch {
@@ -242,6 +258,7 @@ impl Fill<'_> {
             as_of_us,
             comment,
             pieces: slices.iter().map(|slice| slice.pieces).max().unwrap_or(1),
+            page_views: 0,
         }))
     }
 
@@ -306,14 +323,16 @@ impl Fill<'_> {
         scratch: &Scratch,
     ) -> Result<Vec<(Claimed, Filled)>> {
         let text = with_names(
-            "select team_id, count() as sessions from {sessions} group by team_id",
+            "select team_id, count() as sessions, sum(length(page_views)) as page_views from {sessions} group by team_id",
             &[("sessions", &scratch.sessions)],
         );
-        let found: BTreeMap<u64, u64> = self
+        let rows = self
             .warehouse
             .statement(&text, &batch.comment)
             .rows::<SessionsOf>("count the sessions")
-            .await?
+            .await?;
+        batch.page_views = rows.iter().map(|row| row.page_views).sum();
+        let found: BTreeMap<u64, u64> = rows
             .into_iter()
             .map(|row| (row.team_id, row.sessions))
             .collect();
@@ -410,7 +429,23 @@ impl Fill<'_> {
         })
     }
 
-    /// Writes the batch's sessions into both rollups, or copies of them.
+    /// Whether rows of the same key are made one before they are written.
+    async fn is_worth_grouping(&self, batch: &Batch, scratch: &Scratch) -> Result<bool> {
+        if batch.page_views <= FEW_PAGE_VIEWS {
+            return Ok(true);
+        }
+        let text = with_names(sql::SAMPLE_KEYS, &[("sessions", &scratch.sessions)]);
+        let rows = self
+            .warehouse
+            .statement(&text, &batch.comment)
+            .rows::<Sample>("look at how many rows grouping makes")
+            .await?;
+        Ok(rows
+            .first()
+            .is_none_or(|sample| sample.rows >= WORTH_GROUPING * sample.keys))
+    }
+
+    /// Writes the batch's sessions into both rollups, or copies of them, at the same time.
     async fn insert(
         &self,
         batch: &Batch,
@@ -423,22 +458,27 @@ impl Fill<'_> {
             ("stats", stats),
             ("bounces", bounces),
         ];
-        for (statement, doing) in [
-            (sql::WRITE_STATS, "write the stats rollup"),
-            (sql::WRITE_BOUNCES, "write the bounces rollup"),
-        ] {
+        let grouped = self.is_worth_grouping(batch, scratch).await?;
+        let write = async |statement, doing| {
+            let text = self.tables.render_write(statement, grouped, &names);
             for piece in 0..batch.pieces {
                 self.alive().await?;
                 // Teams that were taken out of the batch have no sessions in the table.
                 self.warehouse
-                    .statement(&self.tables.render(statement, &names), &batch.comment)
+                    .statement(&text, &batch.comment)
                     .param("bucket", batch.bounds.from.as_second())
                     .param("pieces", batch.pieces)
                     .param("piece", piece)
                     .run(doing)
                     .await?;
             }
-        }
+            Ok(())
+        };
+        try_join(
+            write(sql::WRITE_STATS, "write the stats rollup"),
+            write(sql::WRITE_BOUNCES, "write the bounces rollup"),
+        )
+        .await?;
         Ok(())
     }
 

@@ -137,8 +137,46 @@ impl Tables {
         with_names(&text, &names)
     }
 
+    /// A statement that writes a rollup from the sessions table. Grouped, it makes one row of what has
+    /// the same key; otherwise each session and page view is a row, and readers merge more of them.
+    pub fn render_write(
+        &self,
+        statement: &str,
+        grouped: bool,
+        more: &[(&str, &Name)],
+    ) -> String {
+        let of_page_views = statement.contains("array join");
+        let page_views = if of_page_views { "1" } else { "length(page_views)" };
+        let mut text = statement.to_owned();
+        for (place, function, value) in [
+            ("persons_state", "uniq", "person_id"),
+            ("sessions_state", "uniq", "session_id"),
+            ("page_views_state", "sum", &format!("toUInt64({page_views})")),
+            ("bounces_state", "sum", "toUInt64(bounced)"),
+            ("duration_state", "sum", "toInt64(duration_seconds)"),
+            ("session_count_state", "sum", "toUInt64(1)"),
+        ] {
+            let state = if grouped {
+                format!("{function}State({value})")
+            } else {
+                format!("initializeAggregation('{function}State', {value})")
+            };
+            text = with_names(&text, &[(place, &state)]);
+        }
+        // By everything that is no state.
+        let grouping = if grouped { "group by all" } else { "" };
+        self.render(&with_names(&text, &[("grouping", &grouping)]), more)
+    }
+
     /// A statement with the parts that it is made of, by the kind of the source.
     fn with_source(&self, statement: &str) -> String {
+        with_names(
+            &self.with_parts(statement),
+            &[("ids_of_the_day", &parts::IDS_OF_THE_DAY)],
+        )
+    }
+
+    fn with_parts(&self, statement: &str) -> String {
         let alone = with_names(
             parts::SOURCE,
             &[("person", &"{person_id}"), ("persons", &"")],
@@ -194,6 +232,7 @@ impl Tables {
 /// What statements are made of: the places `{source}`, `{collected}` and so on.
 mod parts {
     pub const SOURCE: &str = include_str!("rollup/sql/source.sql");
+    pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
     pub const PERSONS: &str = include_str!("rollup/sql/persons.sql");
     pub const RAW_PERSONS: &str = include_str!("rollup/sql/raw_persons.sql");
@@ -215,6 +254,7 @@ pub mod sql {
     pub const COPY_OVERRIDES: &str = include_str!("rollup/sql/copy_overrides.sql");
     pub const WRITE_STATS: &str = include_str!("rollup/sql/write_stats.sql");
     pub const WRITE_BOUNCES: &str = include_str!("rollup/sql/write_bounces.sql");
+    pub const SAMPLE_KEYS: &str = include_str!("rollup/sql/sample_keys.sql");
     pub const RAW: &str = include_str!("rollup/sql/raw.sql");
     pub const FROM_STATS: &str = include_str!("rollup/sql/from_stats.sql");
     pub const FROM_BOUNCES: &str = include_str!("rollup/sql/from_bounces.sql");

@@ -60,3 +60,5 @@ select
     intDiv(toUnixTimestamp64Micro(ended_at) - toUnixTimestamp64Micro(started_at), 1000000) as duration_seconds,
     page_views
 from {collected}
+-- the ids are no part of a key: to look for them in one would be to sort them in vain
+settings use_index_for_in_with_subqueries = 0

@@ -20,7 +20,7 @@ from
         intDiv(dateDiff('microsecond', min(at), max(at)), 1000000) as session_seconds,
         toUInt64(session_seconds < 10
             and countIf(event = '$pageview' or event = '$screen' or event = '$autocapture') = 1) as session_bounced,
-        argMaxIf(person_id, (at, toUInt128(uuid)), event = '$pageview' or event = '$screen') as session_person,
+        argMaxIf(person_id, bitOr(bitShiftLeft(toInt256(toUnixTimestamp64Micro(at)), 128), toInt256(toUInt128(uuid))), event = '$pageview' or event = '$screen') as session_person,
         sumWithOverflow(cityHash64(uuid, person_id)) as session_checksum
     from {raw_source}
     group by team_id, session_id
@@ -29,3 +29,5 @@ from
         and session_page_views > 0
 )
 group by team_id
+-- as in collect_sessions.sql
+settings use_index_for_in_with_subqueries = 0

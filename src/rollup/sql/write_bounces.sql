@@ -55,16 +55,15 @@ select
     has_gclid,
     has_gad_source_paid_search,
     has_fbclid,
-    uniqState(person_id) as persons_uniq_state,
-    uniqState(session_id) as sessions_uniq_state,
-    sumState(toUInt64(length(page_views))) as pageviews_count_state,
-    sumState(toUInt64(bounced)) as bounces_count_state,
-    sumState(toInt64(duration_seconds)) as total_session_duration_state,
-    sumState(toUInt64(1)) as total_session_count_state
+    {persons_state} as persons_uniq_state,
+    {sessions_state} as sessions_uniq_state,
+    {page_views_state} as pageviews_count_state,
+    {bounces_state} as bounces_count_state,
+    {duration_state} as total_session_duration_state,
+    {session_count_state} as total_session_count_state
 from {sessions}
 -- as in write_stats.sql
 where {pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
     host, entry_pathname, end_pathname, referring_domain, utm_source, utm_campaign,
     browser, os, viewport_width, city_name) % {pieces:UInt32}
--- by everything that is no state
-group by all
+{grouping}

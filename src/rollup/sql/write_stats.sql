@@ -54,14 +54,13 @@ select
     has_gclid,
     has_gad_source_paid_search,
     has_fbclid,
-    uniqState(person_id) as persons_uniq_state,
-    uniqState(session_id) as sessions_uniq_state,
-    sumState(toUInt64(1)) as pageviews_count_state
+    {persons_state} as persons_uniq_state,
+    {sessions_state} as sessions_uniq_state,
+    {page_views_state} as pageviews_count_state
 from {sessions}
 array join page_views as view
 -- taken in pieces where memory was not enough for all: rows of one key are in one piece
 where {pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
     view.host, view.pathname, entry_pathname, end_pathname, referring_domain, utm_source, utm_campaign,
     view.browser, view.os, view.viewport_width, view.city_name) % {pieces:UInt32}
--- by everything that is no state
-group by all
+{grouping}
