@@ -160,7 +160,7 @@ impl Bench {
                         let slice = &claim.slices[0];
                         claimed.send((slice.team_id, Instant::now())).expect("sent");
                         ledger
-                            .record(&claim, slice, &Receipt::default())
+                            .record(&claim, &[(slice.clone(), Receipt::default())])
                             .await
                             .expect("recorded");
                     }
@@ -289,7 +289,7 @@ impl Bench {
                         if record {
                             for slice in &claim.slices {
                                 ledger
-                                    .record(&claim, slice, &Receipt::default())
+                                    .record(&claim, &[(slice.clone(), Receipt::default())])
                                     .await
                                     .expect("recorded");
                             }

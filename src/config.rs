@@ -188,7 +188,7 @@ pub struct Service {
     pub reconcile_ms: u64,
     /// How often the source is asked for events that came late or today, in milliseconds. Default 30000.
     pub freshness_ms: u64,
-    /// Teams of the same day filled by one statement, at most. Default 50.
+    /// Teams of the same day filled by one statement, at most. Default 1000.
     pub batch: u32,
 }
 
@@ -383,7 +383,7 @@ impl Default for Service {
             lease_ms: 10_000,
             reconcile_ms: 30_000,
             freshness_ms: 30_000,
-            batch: 50,
+            batch: 1_000,
         }
     }
 }

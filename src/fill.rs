@@ -38,6 +38,9 @@ const FEW_PAGE_VIEWS: u64 = 20_000;
 /// what writing does; readers notice the rows that they have to merge.
 const WORTH_GROUPING: i64 = 2;
 
+/// So many events, or those of one team, are read for at once.
+const MOST_EVENTS: u64 = 1_000_000;
+
 /// How often a partition that somebody else writes to is begun again before the try is given up.
 const RESTARTS: usize = 5;
 
@@ -52,12 +55,15 @@ pub enum Filled {
     Differs(Verdict),
 }
 
-/// A claim being filled: what all steps share.
+/// A portion of a claim being filled: what all steps share.
 pub struct Fill<'a> {
     pub warehouse: &'a Warehouse,
     pub tables: &'a Tables,
     pub ledger: &'a Ledger,
     pub claim: &'a Claim,
+    /// Those of the claim's slices that are filled together, and the how manieth they are.
+    pub slices: &'a [Claimed],
+    pub portion: usize,
     pub lease: Duration,
     /// Whether rows may have been written into the tables themselves.
     pub wrote_directly: &'a AtomicBool,
@@ -81,6 +87,12 @@ struct SessionsOf {
     team_id: u64,
     sessions: u64,
     page_views: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct EventsOf {
+    team_id: i64,
+    events: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -115,8 +127,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    fn new(tables: &Tables, claim: &Claim) -> Result<Self> {
-        let own = |kind: &str| tables.own(&format!("{SCRATCH_PREFIX}{}_{kind}", claim.id.simple()));
+    fn new(tables: &Tables, claim: &Claim, portion: usize) -> Result<Self> {
+        let claim = claim.id.simple();
+        let own = |kind: &str| tables.own(&format!("{SCRATCH_PREFIX}{claim}_{portion}_{kind}"));
         let mut scratch = Self {
             sessions: own("sessions")?,
             stats: own("stats")?,
@@ -161,15 +174,67 @@ impl Batch {
     }
 }
 
+/// The slices of a claim, in the portions that are filled one after the other, the small teams first: a
+/// team with many events is alone, and the others do not wait for it.
+///
+/// # Errors
+///
+/// As the warehouse's errors are classed.
+pub async fn portions(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    claim: &Claim,
+) -> Result<Vec<Vec<Claimed>>> {
+    let [first, _, ..] = claim.slices.as_slice() else {
+        return Ok(vec![claim.slices.clone()]);
+    };
+    let ids: Vec<i64> = claim.slices.iter().map(|slice| slice.team_id.0).collect();
+    let comment = claim.comment();
+    let rows = warehouse
+        .statement(&tables.render(sql::WEIGH, &[]), &comment)
+        .param("teams", ids)
+        .param("from_us", first.bounds.from.as_microsecond())
+        .param("until_us", first.bounds.until.as_microsecond())
+        .rows::<EventsOf>("see how many events each team has")
+        .await?;
+    let events: BTreeMap<i64, u64> = rows
+        .into_iter()
+        .map(|row| (row.team_id, row.events))
+        .collect();
+    let weight = |slice: &Claimed| events.get(&slice.team_id.0).copied().unwrap_or_default();
+    Ok(shared(claim.slices.clone(), weight))
+}
+
+/// Slices in portions of at most [`MOST_EVENTS`] by their weights, or of one.
+fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
+    slices.sort_by_key(|slice| (weight(slice), slice.team_id));
+    let mut portions: Vec<Vec<Claimed>> = Vec::new();
+    let mut room = 0;
+    for slice in slices {
+        let needed = weight(&slice);
+        match portions.last_mut() {
+            Some(portion) if needed <= room => {
+                room -= needed;
+                portion.push(slice);
+            }
+            _ => {
+                room = MOST_EVENTS.saturating_sub(needed);
+                portions.push(vec![slice]);
+            }
+        }
+    }
+    portions
+}
+
 impl Fill<'_> {
-    /// Fills the claim's slices; what became of each.
+    /// Fills the slices; what became of each.
     ///
     /// # Errors
     ///
     /// [`Class::Lost`] when the claim was lost; otherwise as the warehouse's errors are classed.
     /// Then nobody knows what was written, and the next try looks.
     pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
-        let scratch = Scratch::new(self.tables, self.claim)?;
+        let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
         let filled = self.with_scratch(&scratch).await;
         // On an error too. A fill that is done is not done again because of what it left behind:
         // that is swept by the next worker that starts.
@@ -221,11 +286,11 @@ impl Fill<'_> {
     }
 
     async fn batch(&self) -> Result<Option<Batch>> {
-        let Some(first) = self.claim.slices.first() else {
+        let slices = self.slices;
+        let Some(first) = slices.first() else {
             return Ok(None);
         };
         let comment = self.claim.comment();
-        let slices = &self.claim.slices;
         // Events that reach the warehouse while this runs belong to the next fill, for the check too.
         let now = self
             .warehouse
@@ -237,28 +302,21 @@ impl Fill<'_> {
             .await?;
         let as_of_us = now.first().map_or(0, |now| now.value);
         Ok(Some(Batch {
-            teams: self
-                .claim
-                .slices
-                .iter()
-                .map(|slice| slice.team_id)
-                .collect(),
+            teams: slices.iter().map(|slice| slice.team_id).collect(),
             bounds: first.bounds,
             partition: first.partition,
-            left: self
-                .claim
-                .slices
+            left: slices
                 .iter()
                 .filter_map(|slice| {
                     let team = u64::try_from(slice.team_id.0).ok()?;
                     slice.left_bucket.map(|left| (team, left.as_second()))
                 })
                 .collect(),
-            slices: self.claim.slices.clone(),
             as_of_us,
             comment,
             pieces: slices.iter().map(|slice| slice.pieces).max().unwrap_or(1),
             page_views: 0,
+            slices: slices.to_vec(),
         }))
     }
 
@@ -644,7 +702,7 @@ impl Fill<'_> {
                 .await?;
             }
         }
-        self.drop_scratch(&Scratch::new(self.tables, self.claim)?)
+        self.drop_scratch(&Scratch::new(self.tables, self.claim, self.portion)?)
             .await
     }
 }

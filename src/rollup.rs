@@ -139,19 +139,22 @@ impl Tables {
 
     /// A statement that writes a rollup from the sessions table. Grouped, it makes one row of what has
     /// the same key; otherwise each session and page view is a row, and readers merge more of them.
-    pub fn render_write(
-        &self,
-        statement: &str,
-        grouped: bool,
-        more: &[(&str, &Name)],
-    ) -> String {
+    pub fn render_write(&self, statement: &str, grouped: bool, more: &[(&str, &Name)]) -> String {
         let of_page_views = statement.contains("array join");
-        let page_views = if of_page_views { "1" } else { "length(page_views)" };
+        let page_views = if of_page_views {
+            "1"
+        } else {
+            "length(page_views)"
+        };
         let mut text = statement.to_owned();
         for (place, function, value) in [
             ("persons_state", "uniq", "person_id"),
             ("sessions_state", "uniq", "session_id"),
-            ("page_views_state", "sum", &format!("toUInt64({page_views})")),
+            (
+                "page_views_state",
+                "sum",
+                &format!("toUInt64({page_views})"),
+            ),
             ("bounces_state", "sum", "toUInt64(bounced)"),
             ("duration_state", "sum", "toInt64(duration_seconds)"),
             ("session_count_state", "sum", "toUInt64(1)"),
@@ -255,6 +258,7 @@ pub mod sql {
     pub const WRITE_STATS: &str = include_str!("rollup/sql/write_stats.sql");
     pub const WRITE_BOUNCES: &str = include_str!("rollup/sql/write_bounces.sql");
     pub const SAMPLE_KEYS: &str = include_str!("rollup/sql/sample_keys.sql");
+    pub const WEIGH: &str = include_str!("rollup/sql/weigh.sql");
     pub const RAW: &str = include_str!("rollup/sql/raw.sql");
     pub const FROM_STATS: &str = include_str!("rollup/sql/from_stats.sql");
     pub const FROM_BOUNCES: &str = include_str!("rollup/sql/from_bounces.sql");

@@ -2,6 +2,7 @@
 
 mod owner;
 
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::fill::{Fill, Filled};
+use crate::fill::{self, Fill, Filled};
 use crate::ledger::{Claim, Claimed, Ledger, Outcome, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
@@ -33,6 +34,15 @@ const MOST_PIECES: i64 = 256;
 /// The next step then.
 const TOO_MUCH: &str =
     "raise max_memory_usage or max_execution_time of the warehouse, then run prefill retry";
+
+/// Nothing of it was done, or nothing that the next one has to know.
+const NOT_TRIED: Outcome = Outcome {
+    wait: Duration::ZERO,
+    error: None,
+    failed: false,
+    counts: false,
+    waiting_for_events: false,
+};
 
 /// Renews a lease again and again; why it is lost. A ledger that does not answer has until half of
 /// the lease is over, since when is known here by the time that went by, and not by a clock:
@@ -161,39 +171,101 @@ impl Worker {
     }
 
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
-        let wrote_directly = AtomicBool::new(false);
-        let fill = Fill {
-            warehouse: &self.store.warehouse,
-            tables: &self.store.tables,
-            ledger: &self.ledger,
-            claim,
-            lease: self.config.service.lease(),
-            wrote_directly: &wrote_directly,
-        };
-        let filled = tokio::select! {
-            filled = fill.run() => filled,
-            lost = self.stay_alive(claim) => Err(lost),
-            () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
-        };
-        match filled {
-            Ok(filled) => self.record(claim, filled).await,
-            Err(error) => {
-                if !self.quiet(claim, stop).await {
-                    return Ok(Step::Failed);
+        let Store {
+            warehouse, tables, ..
+        } = &self.store;
+        let weighed = fill::portions(warehouse, tables, claim);
+        let mut portions: VecDeque<Vec<Claimed>> =
+            match self.while_alive(claim, stop, weighed).await {
+                Ok(portions) => portions.into(),
+                Err(error) => {
+                    return self
+                        .give_up(claim, &claim.slices, None, &error, stop)
+                        .await
+                        .map(|_| Step::Failed);
                 }
-                // Whoever waits for this day waits for this to be over.
-                if error.class() == Class::Lost {
-                    self.undo(claim, &fill).await;
+            };
+        let mut step = Step::Failed;
+        for portion in 0.. {
+            let Some(slices) = portions.pop_front() else {
+                break;
+            };
+            let wrote_directly = AtomicBool::new(false);
+            let fill = Fill {
+                warehouse,
+                tables,
+                ledger: &self.ledger,
+                claim,
+                slices: &slices,
+                portion,
+                lease: self.config.service.lease(),
+                wrote_directly: &wrote_directly,
+            };
+            match self.while_alive(claim, stop, fill.run()).await {
+                Ok(filled) => {
+                    if self.record(claim, filled).await? == Step::Filled {
+                        step = Step::Filled;
+                    }
                 }
-                if error.class() == Class::Narrower {
-                    self.narrow(claim).await?;
+                Err(error) => {
+                    let is_given_up = self
+                        .give_up(claim, &slices, Some(&fill), &error, stop)
+                        .await?;
+                    let is_over = matches!(error.class(), Class::Lost | Class::Unreachable);
+                    if is_given_up && !is_over {
+                        continue;
+                    }
+                    // The others were not tried.
+                    if is_given_up {
+                        let rest: Vec<Claimed> = portions.into_iter().flatten().collect();
+                        self.ledger.give_back(claim, &rest, &NOT_TRIED).await?;
+                    }
+                    break;
                 }
-                for slice in &claim.slices {
-                    self.give_back(claim, slice, &error, stop).await?;
-                }
-                Ok(Step::Failed)
             }
         }
+        Ok(step)
+    }
+
+    /// Does a part of the work, as long as the claim is ours and nobody stops this.
+    async fn while_alive<T>(
+        &self,
+        claim: &Claim,
+        stop: &CancellationToken,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            lost = self.stay_alive(claim) => Err(lost),
+            () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
+        }
+    }
+
+    /// Ends a try of some slices; false when that is left to [`Worker::expire`].
+    async fn give_up(
+        &self,
+        claim: &Claim,
+        slices: &[Claimed],
+        fill: Option<&Fill<'_>>,
+        error: &Error,
+        stop: &CancellationToken,
+    ) -> Result<bool> {
+        if !self.quiet(claim, stop).await {
+            return Ok(false);
+        }
+        // Whoever waits for this day waits for this to be over.
+        if error.class() == Class::Lost
+            && let Some(fill) = fill
+        {
+            self.undo(claim, fill).await;
+        }
+        if error.class() == Class::Narrower {
+            self.narrow(slices).await?;
+        }
+        for slice in slices {
+            self.give_back(claim, slice, error, stop).await?;
+        }
+        Ok(true)
     }
 
     /// Sees to it that no statement of a claim runs any more: one that nobody answered for may still be
@@ -262,9 +334,9 @@ impl Worker {
     }
 
     /// Half as many teams together from now on, and of one that is alone, half of its sessions.
-    async fn narrow(&self, claim: &Claim) -> Result<()> {
-        let teams: Vec<TeamId> = claim.slices.iter().map(|slice| slice.team_id).collect();
-        let width = match claim.slices.as_slice() {
+    async fn narrow(&self, slices: &[Claimed]) -> Result<()> {
+        let teams: Vec<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
+        let width = match slices {
             [alone] => Width {
                 together: 1,
                 pieces: (alone.pieces * 2).min(MOST_PIECES),
@@ -284,61 +356,13 @@ impl Worker {
     }
 
     async fn record(&self, claim: &Claim, filled: Vec<(Claimed, Filled)>) -> Result<Step> {
-        let mut step = Step::Failed;
+        let (mut done, mut waiting) = (Vec::new(), Vec::new());
         for (slice, filled) in filled {
             match filled {
-                Filled::Done(receipt) => match self.ledger.record(claim, &slice, &receipt).await {
-                    Ok(()) => {
-                        step = Step::Filled;
-                        if slice.is_wider {
-                            let most = self.config.service.batch;
-                            self.ledger
-                                .widen(&self.store.name, slice.team_id, most)
-                                .await?;
-                        }
-                        info!(
-                            team_id = slice.team_id.0,
-                            day = %slice.day,
-                            timezone = slice.timezone,
-                            reason = slice.reason,
-                            stats_rows = receipt.stats_rows,
-                            bounces_rows = receipt.bounces_rows,
-                            sessions = receipt.sessions,
-                            page_views = receipt.page_views,
-                            events = receipt.events,
-                            elapsed_ms = receipt.elapsed_ms,
-                            outcome = "filled",
-                            "filled team {}, {}: {} sessions, {} page views, verified",
-                            slice.team_id, slice.day, receipt.sessions, receipt.page_views
-                        );
-                    }
-                    Err(error) if error.class() == Class::Lost => {
-                        // The rows are right; whoever has the slice now finds them.
-                        warn!(team_id = slice.team_id.0, day = %slice.day, outcome = "lost", "the claim was lost before the fill was recorded");
-                        let lost = Outcome {
-                            wait: Duration::ZERO,
-                            error: None,
-                            failed: false,
-                            counts: false,
-                            waiting_for_events: false,
-                        };
-                        self.ledger.give_back(claim, &slice, &lost).await?;
-                    }
-                    Err(error) => return Err(error),
-                },
+                Filled::Done(receipt) => done.push((slice, receipt)),
                 Filled::NoEventsYet => {
                     debug!(team_id = slice.team_id.0, day = %slice.day, outcome = "waiting", "no events yet");
-                    let outcome = Outcome {
-                        wait: WAIT_FOR_EVENTS,
-                        error: Some(
-                            "no events yet, and the source is not known to be complete for the day"
-                                .to_owned(),
-                        ),
-                        failed: false,
-                        counts: false,
-                        waiting_for_events: true,
-                    };
-                    self.ledger.give_back(claim, &slice, &outcome).await?;
+                    waiting.push(slice);
                 }
                 Filled::Differs(verdict) => {
                     let error = Error::new(
@@ -353,7 +377,53 @@ impl Worker {
                 }
             }
         }
-        Ok(step)
+        let outcome = Outcome {
+            wait: WAIT_FOR_EVENTS,
+            error: Some(
+                "no events yet, and the source is not known to be complete for the day".to_owned(),
+            ),
+            failed: false,
+            counts: false,
+            waiting_for_events: true,
+        };
+        self.ledger.give_back(claim, &waiting, &outcome).await?;
+        let recorded = self.ledger.record(claim, &done).await?;
+        let mut lost = Vec::new();
+        for (slice, receipt) in done {
+            if !recorded.contains(&(slice.team_id, slice.day)) {
+                // The rows are right; whoever has the slice now finds them.
+                warn!(team_id = slice.team_id.0, day = %slice.day, outcome = "lost", "the claim was lost before the fill was recorded");
+                lost.push(slice);
+                continue;
+            }
+            if slice.is_wider {
+                let most = self.config.service.batch;
+                self.ledger
+                    .widen(&self.store.name, slice.team_id, most)
+                    .await?;
+            }
+            info!(
+                team_id = slice.team_id.0,
+                day = %slice.day,
+                timezone = slice.timezone,
+                reason = slice.reason,
+                stats_rows = receipt.stats_rows,
+                bounces_rows = receipt.bounces_rows,
+                sessions = receipt.sessions,
+                page_views = receipt.page_views,
+                events = receipt.events,
+                elapsed_ms = receipt.elapsed_ms,
+                outcome = "filled",
+                "filled team {}, {}: {} sessions, {} page views, verified",
+                slice.team_id, slice.day, receipt.sessions, receipt.page_views
+            );
+        }
+        self.ledger.give_back(claim, &lost, &NOT_TRIED).await?;
+        Ok(if recorded.is_empty() {
+            Step::Failed
+        } else {
+            Step::Filled
+        })
     }
 
     /// Decides what a failed try means for a slice, by the class of its error.
@@ -420,7 +490,9 @@ impl Worker {
                 "trying team {}, {} again", slice.team_id, slice.day
             );
         }
-        self.ledger.give_back(claim, slice, &outcome).await
+        self.ledger
+            .give_back(claim, std::slice::from_ref(slice), &outcome)
+            .await
     }
 
     /// The wait after a try: doubles with each, with jitter.

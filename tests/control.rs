@@ -315,17 +315,16 @@ async fn claims(world: &World) -> Vec<Claim> {
 }
 
 async fn give_back(world: &World, claim: &Claim, failed: bool) {
-    for slice in &claim.slices {
-        let outcome = Outcome {
-            wait: Duration::from_secs(3_600),
-            error: Some("broken on purpose".to_owned()),
-            failed,
-            counts: true,
-            waiting_for_events: false,
-        };
-        let given = world.prefill.ledger.give_back(claim, slice, &outcome).await;
-        given.expect("given back");
-    }
+    let outcome = Outcome {
+        wait: Duration::from_secs(3_600),
+        error: Some("broken on purpose".to_owned()),
+        failed,
+        counts: true,
+        waiting_for_events: false,
+    };
+    let ledger = &world.prefill.ledger;
+    let given = ledger.give_back(claim, &claim.slices, &outcome).await;
+    given.expect("given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -622,6 +621,13 @@ async fn f29_a_day_for_which_memory_is_short_is_filled_in_pieces_and_the_next_on
 #[tokio::test(flavor = "multi_thread")]
 async fn f29_what_is_too_much_at_the_least_width_fails_at_once_and_says_which_limit_to_raise() {
     let (mut world, team) = four_days(Config::default()).await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, session_id, timestamp) \
+             select generateUUIDv4(), '$pageview', 7, toString(number), toDateTime64('2026-05-03 12:00:00', 6, 'UTC') \
+             from numbers(2000)",
+        )
+        .await;
     let width = Width {
         together: 1,
         pieces: 128,
@@ -630,7 +636,7 @@ async fn f29_what_is_too_much_at_the_least_width_fails_at_once_and_says_which_li
     let narrowed = ledger.narrow(DEFAULT_WAREHOUSE, &[team], width).await;
     narrowed.expect("remembered");
     let run = ask(&world, team, "2026-05-03", "2026-05-04", false).await;
-    // Whatever has more than one session is too much.
+    // Whatever has more than one session is too much, and each piece has some.
     let warehouse = &mut world.prefill.config.warehouses;
     let warehouse = warehouse.get_mut(DEFAULT_WAREHOUSE).expect("one");
     warehouse

@@ -685,11 +685,9 @@ async fn behind_pgbouncer_in_transaction_mode_everything_works_and_listening_is_
                         .expect("claimed");
                     let Some(claim) = claim else { continue };
                     for slice in &claim.slices {
-                        ledger
-                            .record(&claim, slice, &prefill::ledger::Receipt::default())
-                            .await
-                            .expect("recorded");
-                        slices += 1;
+                        let filled = (slice.clone(), prefill::ledger::Receipt::default());
+                        let recorded = ledger.record(&claim, &[filled]).await;
+                        slices += recorded.expect("recorded").len();
                     }
                 }
                 slices

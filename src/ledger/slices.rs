@@ -519,49 +519,66 @@ impl Ledger {
         Ok(u64::try_from(open).unwrap_or(0))
     }
 
-    /// Records a fill.
-    ///
-    /// # Errors
-    ///
-    /// [`Class::Lost`] when the claim is no longer the slice's.
-    pub async fn record(&self, claim: &Claim, slice: &Claimed, receipt: &Receipt) -> Result<()> {
+    /// Records fills; which of them were recorded. The claim of the others was lost or cancelled.
+    pub async fn record(
+        &self,
+        claim: &Claim,
+        filled: &[(Claimed, Receipt)],
+    ) -> Result<BTreeSet<(TeamId, Day)>> {
+        if filled.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = filled.iter().map(|(slice, receipt)| {
+            json!([
+                slice.team_id.0,
+                slice.day.to_string(),
+                slice.fence,
+                receipt.as_of_us,
+                receipt.stats_rows,
+                receipt.bounces_rows,
+                receipt.events,
+                receipt.sessions,
+                receipt.page_views,
+                receipt.persons,
+                receipt.bounces,
+                receipt.duration_seconds,
+                receipt.checksum,
+                receipt.elapsed_ms,
+            ])
+        });
         let statement = Statement::new(sql!("record"))
             .bind(claim.id.to_string())
-            .bind(slice.team_id.0)
-            .bind(slice.day.to_string())
-            .bind(slice.fence)
-            .bind(receipt.as_of_us)
-            .bind(receipt.stats_rows)
-            .bind(receipt.bounces_rows)
-            .bind(receipt.events)
-            .bind(receipt.sessions)
-            .bind(receipt.page_views)
-            .bind(receipt.persons)
-            .bind(receipt.bounces)
-            .bind(receipt.duration_seconds)
-            .bind(receipt.checksum)
-            .bind(receipt.elapsed_ms);
-        let recorded = self.database.execute("record a fill", &statement).await?;
-        if recorded == 0 {
-            return Err(Error::new(Class::Lost, "the claim was lost or cancelled"));
-        }
-        Ok(())
+            .bind(json(rows));
+        let recorded = self.database.returned("record a fill", &statement).await?;
+        recorded
+            .iter()
+            .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
+            .collect()
     }
 
-    /// Ends a try that did not fill the slice. A claim that is lost has nothing to give back.
-    pub async fn give_back(&self, claim: &Claim, slice: &Claimed, outcome: &Outcome) -> Result<()> {
+    /// Ends a try that did not fill these slices. A claim that is lost has nothing to give back.
+    pub async fn give_back(
+        &self,
+        claim: &Claim,
+        slices: &[Claimed],
+        outcome: &Outcome,
+    ) -> Result<()> {
+        if slices.is_empty() {
+            return Ok(());
+        }
+        let rows = slices
+            .iter()
+            .map(|slice| json!([slice.team_id.0, slice.day.to_string(), slice.fence]));
         let statement = Statement::new(sql!("give_back"))
             .bind(claim.id.to_string())
-            .bind(slice.team_id.0)
-            .bind(slice.day.to_string())
-            .bind(slice.fence)
+            .bind(json(rows))
             .bind(milliseconds(outcome.wait))
             .bind(&outcome.error)
             .bind(outcome.failed)
             .bind(outcome.counts)
             .bind(i64::from(outcome.waiting_for_events));
         self.database
-            .execute("give a slice back", &statement)
+            .execute("give slices back", &statement)
             .await?;
         Ok(())
     }

@@ -1,0 +1,7 @@
+-- How many events each team has within [from, until).
+select toInt64({team_id}) as team_id, count() as events
+from {events} as e
+where {team_id} in {teams:Array(Int64)}
+    and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
+    and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+group by team_id
