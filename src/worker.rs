@@ -127,7 +127,7 @@ impl Worker {
         for slice in &claim.slices {
             debug!(team_id = slice.team_id.0, day = %slice.day, attempt = slice.attempts, reason = slice.reason, "claimed");
         }
-        self.work(&claim, stop).await
+        Box::pin(self.work(&claim, stop)).await
     }
 
     /// Gives back what dead workers held, after killing what they left running.
@@ -201,7 +201,8 @@ impl Worker {
                 lease: self.config.service.lease(),
                 wrote_directly: &wrote_directly,
             };
-            match self.while_alive(claim, stop, fill.run()).await {
+            // In a box: it is large, and lies on the stack of whoever waits for it otherwise.
+            match self.while_alive(claim, stop, Box::pin(fill.run())).await {
                 Ok(filled) => {
                     if self.record(claim, filled).await? == Step::Filled {
                         step = Step::Filled;
