@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: help build engine demo test bench-ledger faults kill check test-python clean
+.PHONY: help build engine demo test bench bench-ledger faults kill check test-python clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,7 @@ STORIES := claims cli cli_bad_input control faults fill hostile real_log referen
 test: engine test-python ## all set-up that the tests need, and all tests
 	tests/with_postgres $(CARGO) test --locked --no-fail-fast
 	PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
+	PREFILL_BENCH_EVENTS=40000 PREFILL_BENCH_RUNS=1 PREFILL_BENCH_TEAMS=50 $(CARGO) test --locked --bench fill
 
 # What takes hours: every call broken in every way, at random with the seed that is printed; and the
 # real processes killed from outside. FAULTS is a number of runs, SECONDS how long to kill.
@@ -44,6 +45,12 @@ faults: engine ## broken runs on both ledgers, as many as FAULTS says
 kill: engine ## serve, engine and Postgres killed at random moments for SECONDS, then everything validated
 	tests/kill_everything --seconds $(SECONDS) --ledger sqlite
 	tests/kill_everything --seconds $(SECONDS) --ledger postgres
+
+# PREFILL_BENCH_EVENTS, PREFILL_BENCH_RUNS and PREFILL_BENCH_TEAMS make it larger: see benches/fill.rs.
+REPORT ?= docs/performance.md
+export PREFILL_BENCH_EVENTS PREFILL_BENCH_RUNS PREFILL_BENCH_TEAMS
+bench: engine ## what filling costs, beside the obvious way and the least that is possible; writes REPORT
+	PREFILL_BENCH_REPORT=$(abspath $(REPORT)) $(CARGO) bench --locked --bench fill
 
 bench-ledger: ## how quick the ledger is, on SQLite and on Postgres
 	tests/with_postgres $(CARGO) bench --locked --bench ledger

@@ -1,0 +1,714 @@
+//! What filling costs: `make bench`.
+//!
+//! Prints tables of CPU seconds and of ratios, and writes them as Markdown where `PREFILL_BENCH_REPORT`
+//! says. What is measured is the process of the embedded engine, because whatever else the machine does
+//! changes how long things take, and hardly how much they cost. Each way is run in turn with the others,
+//! and the median is shown.
+//!
+//! `PREFILL_BENCH_EVENTS` is the number of events of a day (default 100,000), `PREFILL_BENCH_RUNS` how often
+//! each is measured (3), `PREFILL_BENCH_TEAMS` the number of small teams (1,000).
+//! `cargo bench --bench fill -- fill` does that part only; the others are `teams`, `size` and `first-day`.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use prefill::calendar::TeamId;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
+use prefill::ledger::State;
+use prefill::rollup::{BOUNCES, STATS};
+use prefill::worker::Step;
+use support::World;
+use tokio_util::sync::CancellationToken;
+
+/// 1 May 2026, in days since 1970.
+const FIRST: i64 = 20_574;
+const DAYS: i64 = 7;
+const DAY_US: i64 = 86_400_000_000;
+/// A session of the generated sites has so many events.
+const EVENTS_OF_A_SESSION: u64 = 6;
+
+const QUESTIONS: [(&str, &str); 6] = [
+    ("pages", include_str!("fill/questions/pages.sql")),
+    ("by day", include_str!("fill/questions/by_day.sql")),
+    ("countries", include_str!("fill/questions/countries.sql")),
+    (
+        "pages of a browser",
+        include_str!("fill/questions/pages_of_a_browser.sql"),
+    ),
+    (
+        "bounce rate",
+        include_str!("fill/questions/bounce_rate.sql"),
+    ),
+    (
+        "entry pages",
+        include_str!("fill/questions/entry_pages.sql"),
+    ),
+];
+
+fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        // Make hands on what nobody set.
+        Ok(text) if text.is_empty() => default,
+        Ok(text) => text
+            .replace(['_', ','], "")
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text}: it is a number")),
+        Err(_) => default,
+    }
+}
+
+/// What something took of the engine's process.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    cpu: f64,
+    wall: f64,
+}
+
+fn median(mut costs: Vec<Cost>) -> Cost {
+    let middle = costs.len() / 2;
+    costs.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
+    let cpu = costs[middle].cpu;
+    costs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
+    Cost {
+        cpu,
+        wall: costs[middle].wall,
+    }
+}
+
+/// A report in Markdown that is shown as it grows.
+#[derive(Default)]
+struct Report(String);
+
+impl Report {
+    fn line(&mut self, line: impl AsRef<str>) {
+        println!("{}", line.as_ref());
+        writeln!(self.0, "{}", line.as_ref()).expect("memory");
+    }
+
+    fn table(&mut self, head: &[&str]) {
+        self.line("");
+        self.line(format!("| {} |", head.join(" | ")));
+        let aligned: Vec<&str> = (0..head.len())
+            .map(|column| if column == 0 { "---" } else { "--:" })
+            .collect();
+        self.line(format!("| {} |", aligned.join(" | ")));
+    }
+
+    fn row(&mut self, cells: &[String]) {
+        self.line(format!("| {} |", cells.join(" | ")));
+    }
+}
+
+/// An installation with generated sites.
+struct Bench {
+    world: World,
+    pid: u32,
+}
+
+/// A site's events in the source.
+#[derive(Clone, Copy)]
+struct Site {
+    first_team: i64,
+    teams: u64,
+    /// Of each team.
+    events: u64,
+    plain: bool,
+}
+
+impl Site {
+    fn one(team: i64, events: u64, plain: bool) -> Self {
+        Self {
+            first_team: team,
+            teams: 1,
+            events,
+            plain,
+        }
+    }
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let world = World::with(Config::default()).await;
+        let card = std::fs::read_to_string(world.dir.path().join("engine.json"));
+        let card: serde_json::Value =
+            serde_json::from_str(&card.expect("the engine's card")).expect("a card");
+        let pid = card["pid"].as_u64().expect("a process");
+        Self {
+            world,
+            pid: u32::try_from(pid).expect("a process"),
+        }
+    }
+
+    /// CPU seconds of the engine so far.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("Linux");
+        let (_, numbers) = stat.rsplit_once(')').expect("a name");
+        let ticks: f64 = numbers
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<f64>().expect("ticks"))
+            .sum();
+        ticks / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// From now on, [`Bench::peak_bytes`] is about what comes.
+    fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").expect("Linux");
+    }
+
+    fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("Linux");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        kilobytes.expect("a peak").parse::<u64>().expect("a number") * 1024
+    }
+
+    async fn cost<T>(&self, work: impl Future<Output = T>) -> (Cost, T) {
+        let (cpu, begun) = (self.cpu(), Instant::now());
+        let done = work.await;
+        let wall = begun.elapsed().as_secs_f64();
+        (
+            Cost {
+                cpu: self.cpu() - cpu,
+                wall,
+            },
+            done,
+        )
+    }
+
+    async fn run(&self, text: &str, params: &[(&str, i64)]) {
+        let statement = self.world.store.warehouse.statement(text, "bench");
+        let statement = params.iter().fold(statement, |statement, (name, value)| {
+            statement.param(name, *value)
+        });
+        statement.run("bench").await.expect("done");
+    }
+
+    /// Makes the days `first..first + days` of a site, and one more on either side.
+    async fn generate(&self, site: Site, first: i64, days: i64) {
+        let text = include_str!("fill/site.sql").replace("{events}", "events");
+        for day in first - 1..=first + days {
+            let sessions = (site.events / EVENTS_OF_A_SESSION).max(1);
+            let sessions = i64::try_from(sessions).expect("small");
+            let params = [
+                ("day", day),
+                ("first_team", site.first_team),
+                ("teams", i64::try_from(site.teams).expect("small")),
+                ("sessions", sessions),
+                ("plain", i64::from(site.plain)),
+            ];
+            self.run(&text, &params).await;
+        }
+        self.run("optimize table events final", &[]).await;
+    }
+
+    /// Adds teams with the setting on, without their days of this week, which have no events.
+    async fn teams(&self, site: Site) {
+        for team in site.first_team..site.first_team + i64::try_from(site.teams).expect("small") {
+            let team = self.world.team(team, "UTC").await;
+            self.world
+                .prefill
+                .ledger
+                .set_enabled(team, true)
+                .await
+                .expect("on");
+        }
+    }
+
+    /// Asks for days of a team and does all that is asked for.
+    async fn fill(&self, site: Site, days: i64) {
+        let prefill = &self.world.prefill;
+        let (from, until) = (day(FIRST), day(FIRST + days));
+        let mut runs = Vec::new();
+        for team in site.first_team..site.first_team + i64::try_from(site.teams).expect("small") {
+            let target = self.world.target(TeamId(team), &from, &until).await;
+            let run = prefill.ledger.request(
+                target.team.id,
+                target.days,
+                &target.zone,
+                DEFAULT_WAREHOUSE,
+                prefill::ledger::Reason::Forced,
+                None,
+            );
+            runs.push(run.await.expect("asked").expect("a run"));
+        }
+        let stop = CancellationToken::new();
+        let work = async || {
+            let worker = self.world.worker();
+            while worker.step(&stop).await.expect("a step") != Step::Idle {}
+        };
+        tokio::join!(work(), work());
+        for run in runs {
+            let progress = prefill.ledger.progress(run).await.expect("progress");
+            assert_eq!(progress.status(), "completed");
+        }
+    }
+
+    async fn empty_rollups(&self) {
+        for table in [STATS, BOUNCES] {
+            self.run(&format!("truncate table {table}"), &[]).await;
+        }
+    }
+
+    /// A table as a rollup is, sorted by all dimensions, as the obvious way has it.
+    async fn obvious_table(&self, table: &str) -> String {
+        let of = format!(
+            "select arrayStringConcat(groupArray(name), ', ') from (select name from system.columns \
+             where database = currentDatabase() and table = '{table}' and type not like 'Aggregate%' \
+             order by name != 'team_id', position)"
+        );
+        let key = self.world.query(&of).await;
+        let name = format!("obvious_{table}");
+        self.run(&format!("drop table if exists {name} sync"), &[])
+            .await;
+        self.run(
+            &format!(
+                "create table {name} as {table} engine = AggregatingMergeTree \
+                 partition by toYYYYMMDD(period_bucket) order by ({key})"
+            ),
+            &[],
+        )
+        .await;
+        name
+    }
+
+    /// Both rollups of a team's days by two statements that know nothing of each other.
+    async fn fill_the_obvious_way(&self, team: i64, stats: &str, bounces: &str) {
+        for text in [
+            include_str!("fill/obvious/stats.sql"),
+            include_str!("fill/obvious/bounces.sql"),
+        ] {
+            let text = text
+                .replace("{sessions}", include_str!("fill/obvious/sessions.sql"))
+                .replace("{events}", "events")
+                .replace("{stats}", stats)
+                .replace("{bounces}", bounces);
+            for day in FIRST..FIRST + DAYS {
+                self.run(&of_day(&text, team), &bounds(day)).await;
+            }
+        }
+    }
+
+    /// What no way can do without: reads and groups each day, and writes the rows that are to be there,
+    /// in the order in which they are to lie.
+    async fn least(&self, team: i64) -> Cost {
+        for table in [STATS, BOUNCES] {
+            self.run(&format!("drop table if exists least_{table} sync"), &[])
+                .await;
+            self.run(&format!("create table least_{table} as {table}"), &[])
+                .await;
+            self.run(&format!("drop table if exists rows_{table} sync"), &[])
+                .await;
+            self.run(
+                &format!(
+                    "create table rows_{table} engine = Memory as select * from {table} where team_id = {team}"
+                ),
+                &[],
+            )
+            .await;
+        }
+        let text = of_day(
+            &include_str!("fill/read_and_group.sql").replace("{events}", "events"),
+            team,
+        );
+        let (cost, ()) = self
+            .cost(async {
+                for day in FIRST..FIRST + DAYS {
+                    let read = self.world.store.warehouse.statement(&text, "bench");
+                    let read = bounds(day)
+                        .iter()
+                        .fold(read, |read, (name, value)| read.param(name, *value));
+                    drop(read.bytes("TSV", "bench").await.expect("read"));
+                    let bucket = day * 86_400;
+                    for table in [STATS, BOUNCES] {
+                        self.run(
+                            &format!(
+                                "insert into least_{table} select * from rows_{table} \
+                                 where period_bucket = fromUnixTimestamp(toInt64({bucket}))"
+                            ),
+                            &[],
+                        )
+                        .await;
+                    }
+                }
+            })
+            .await;
+        cost
+    }
+
+    /// Everything that readers see of a team in a rollup, as one number.
+    async fn merged(&self, table: &str, team: i64) -> String {
+        let states = "persons_uniq_state, sessions_uniq_state, pageviews_count_state";
+        let (more, measures) = if table.ends_with(BOUNCES) {
+            (
+                ", bounces_count_state, total_session_duration_state, total_session_count_state",
+                ", sumMerge(bounces_count_state), sumMerge(total_session_duration_state), sumMerge(total_session_count_state)",
+            )
+        } else {
+            ("", "")
+        };
+        self.world
+            .query(&format!(
+                "select count(), sum(cityHash64(*)) from (select * except ({states}{more}), uniqMerge(persons_uniq_state), \
+                 uniqMerge(sessions_uniq_state), sumMerge(pageviews_count_state){measures} from {table} \
+                 where team_id = {team} group by all)"
+            ))
+            .await
+    }
+
+    async fn size(&self, table: &str) -> (u64, u64) {
+        let told = self
+            .world
+            .query(&format!(
+                "select sum(rows), sum(bytes_on_disk) from system.parts where active and table = '{table}'"
+            ))
+            .await;
+        let mut numbers = told
+            .split('\t')
+            .map(|number| number.parse::<u64>().expect("a number"));
+        let mut next = || numbers.next().expect("a number");
+        (next(), next())
+    }
+}
+
+/// A date, of days since 1970.
+fn day(days: i64) -> String {
+    jiff::Timestamp::from_second(days * 86_400)
+        .expect("an instant")
+        .strftime("%F")
+        .to_string()
+}
+
+fn bounds(day: i64) -> [(&'static str, i64); 3] {
+    [
+        ("from_us", day * DAY_US),
+        ("until_us", (day + 1) * DAY_US),
+        ("bucket", day * 86_400),
+    ]
+}
+
+fn of_day(text: &str, team: i64) -> String {
+    text.replace("{teams:Array(Int64)}", &format!("[{team}]"))
+}
+
+fn ratio(of: f64, to: f64) -> String {
+    format!("{:.2}", of / to)
+}
+
+/// The cost of filling a week, with that of the obvious way and the least that is possible.
+async fn fill(bench: &Bench, report: &mut Report, events: u64, runs: u64) {
+    report.line("");
+    report.line("## A week of one team");
+    for (team, plain) in [(1, false), (2, true)] {
+        let site = Site::one(team, events, plain);
+        bench.generate(site, FIRST, DAYS).await;
+        bench.teams(site).await;
+        let kind = if plain {
+            "A plain site, as in an access log: few pages, browsers and countries, and nothing else"
+        } else {
+            "A varied site: 2,000 pages, 1,000 cities, 100 screens, campaigns"
+        };
+        report.line("");
+        report.line(format!("{kind}; {events} events a day."));
+        let (stats, bounces) = (
+            bench.obvious_table(STATS).await,
+            bench.obvious_table(BOUNCES).await,
+        );
+        let [mut obvious, mut filled, mut verified, mut least] = [const { Vec::new() }; 4];
+        for _ in 0..runs {
+            for table in [&stats, &bounces] {
+                bench.run(&format!("truncate table {table}"), &[]).await;
+            }
+            let work = bench.fill_the_obvious_way(team, &stats, &bounces);
+            obvious.push(bench.cost(work).await.0);
+            bench.empty_rollups().await;
+            filled.push(bench.cost(bench.fill(site, DAYS)).await.0);
+            let (from, until) = (day(FIRST), day(FIRST + DAYS));
+            let differences = bench.world.differences(TeamId(team), &from, &until);
+            let (cost, differences) = bench.cost(differences).await;
+            assert!(differences.is_empty(), "{differences:?}");
+            verified.push(cost);
+            least.push(bench.least(team).await);
+        }
+        for (own, theirs) in [(STATS, &stats), (BOUNCES, &bounces)] {
+            assert_eq!(
+                bench.merged(own, team).await,
+                bench.merged(theirs, team).await,
+                "the same answers, whatever is asked"
+            );
+        }
+        let [obvious, filled, verified, least] = [obvious, filled, verified, least].map(median);
+        let filling = Cost {
+            cpu: filled.cpu - verified.cpu,
+            wall: filled.wall - verified.wall,
+        };
+        report.table(&["way", "CPU s", "to the least", "obvious way to it", "s"]);
+        for (name, cost) in [
+            ("the obvious way, not verified", obvious),
+            ("prefill, without its verification", filling),
+            ("prefill, verified", filled),
+            ("the least: read, group by session, write the rows", least),
+        ] {
+            report.row(&[
+                name.to_owned(),
+                format!("{:.2}", cost.cpu),
+                ratio(cost.cpu, least.cpu),
+                ratio(obvious.cpu, cost.cpu),
+                format!("{:.2}", cost.wall),
+            ]);
+        }
+        questions(bench, report, team, &stats, &bounces, runs).await;
+    }
+}
+
+/// What readers pay: the questions of a dashboard about the week, on the tables of either way.
+async fn questions(
+    bench: &Bench,
+    report: &mut Report,
+    team: i64,
+    stats: &str,
+    bounces: &str,
+    runs: u64,
+) {
+    let of = |text: &str, stats: &str, bounces: &str| {
+        text.replace("{stats}", stats)
+            .replace("{bounces}", bounces)
+            .replace("{team:UInt64}", &team.to_string())
+    };
+    for table in [STATS, BOUNCES, stats, bounces] {
+        bench
+            .run(&format!("optimize table {table} final"), &[])
+            .await;
+    }
+    report.table(&[
+        "question",
+        "CPU ms",
+        "grouped and sorted by all: CPU ms",
+        "ratio",
+    ]);
+    let mut sums = [0.0, 0.0];
+    for (name, text) in QUESTIONS {
+        let texts = [of(text, STATS, BOUNCES), of(text, stats, bounces)];
+        let mut costs = [const { Vec::new() }; 2];
+        let mut answers = Vec::new();
+        for _ in 0..runs * 5 {
+            for (text, costs) in texts.iter().zip(&mut costs) {
+                let (cost, answer) = bench.cost(bench.world.query(text)).await;
+                costs.push(cost);
+                answers.push(answer);
+            }
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{name}: {answers:?}");
+        // A question takes few ticks of the clock, so that their mean says more than one of them.
+        let [own, theirs] = costs.map(|costs| {
+            let count = costs.len() as f64;
+            costs.iter().map(|cost| cost.cpu).sum::<f64>() * 1e3 / count
+        });
+        sums[0] += own;
+        sums[1] += theirs;
+        report.row(&[
+            name.to_owned(),
+            format!("{own:.1}"),
+            format!("{theirs:.1}"),
+            ratio(own, theirs),
+        ]);
+    }
+    report.row(&[
+        "all".to_owned(),
+        format!("{:.1}", sums[0]),
+        format!("{:.1}", sums[1]),
+        ratio(sums[0], sums[1]),
+    ]);
+    report.table(&["table", "rows", "MB", "grouped: rows", "grouped: MB"]);
+    for (own, theirs) in [(STATS, stats), (BOUNCES, bounces)] {
+        let ((rows, bytes), (their_rows, their_bytes)) =
+            (bench.size(own).await, bench.size(theirs).await);
+        report.row(&[
+            own.to_owned(),
+            rows.to_string(),
+            format!("{:.1}", bytes as f64 / 1e6),
+            their_rows.to_string(),
+            format!("{:.1}", their_bytes as f64 / 1e6),
+        ]);
+    }
+}
+
+/// Many small teams beside one that has as many events.
+async fn teams(bench: &Bench, report: &mut Report, teams: u64) {
+    let each = 1_000;
+    let many = Site {
+        first_team: 1_000,
+        teams,
+        events: each,
+        plain: false,
+    };
+    let one = Site::one(100, each * teams, false);
+    let days = 2;
+    for site in [many, one] {
+        bench.generate(site, FIRST, days).await;
+        bench.teams(site).await;
+    }
+    bench.empty_rollups().await;
+    let (one_cost, ()) = bench.cost(bench.fill(one, days)).await;
+    bench.empty_rollups().await;
+    let (many_cost, ()) = bench.cost(bench.fill(many, days)).await;
+    let parts = bench
+        .world
+        .query(&format!(
+            "select count() from system.parts where active and table in ('{STATS}', '{BOUNCES}')"
+        ))
+        .await;
+    report.line("");
+    report.line("## Many small teams");
+    report.line("");
+    report.line(format!(
+        "{days} days of {teams} teams with {each} events a day each, beside one team with as many as all of them. They left \
+         {parts} parts in both tables."
+    ));
+    report.table(&["", "CPU s", "s", "CPU to one team's", "time to one team's"]);
+    for (name, cost) in [("one team", one_cost), ("many teams", many_cost)] {
+        report.row(&[
+            name.to_owned(),
+            format!("{:.2}", cost.cpu),
+            format!("{:.2}", cost.wall),
+            ratio(cost.cpu, one_cost.cpu),
+            ratio(cost.wall, one_cost.wall),
+        ]);
+    }
+}
+
+/// Time and memory by the number of events of a day.
+async fn size(bench: &Bench, report: &mut Report, events: u64) {
+    report.line("");
+    report.line("## By the number of events");
+    report.line("");
+    report.line("A day of one team. Memory is the most that the engine's process held, with what it held before.");
+    report.table(&[
+        "events",
+        "CPU s",
+        "s",
+        "CPU s a million",
+        "before, MB",
+        "most, MB",
+    ]);
+    for (team, events) in (201..).zip([events / 10, events, events * 10]) {
+        let site = Site::one(team, events, false);
+        bench.generate(site, FIRST, 1).await;
+        bench.teams(site).await;
+        bench.empty_rollups().await;
+        bench.run("system jemalloc purge", &[]).await;
+        bench.forget_peak();
+        let before = bench.peak_bytes();
+        let (cost, ()) = bench.cost(bench.fill(site, 1)).await;
+        report.row(&[
+            events.to_string(),
+            format!("{:.2}", cost.cpu),
+            format!("{:.2}", cost.wall),
+            format!("{:.2}", cost.cpu * 1e6 / events as f64),
+            format!("{:.0}", before as f64 / 1e6),
+            format!("{:.0}", bench.peak_bytes() as f64 / 1e6),
+        ]);
+    }
+}
+
+/// From the change of the setting to yesterday in the tables, by a running service.
+async fn first_day(bench: &Bench, report: &mut Report, events: u64) {
+    report.line("");
+    report.line("## The first day");
+    report.line("");
+    report.line("From the change of the setting to yesterday in the tables and verified, `prefill serve` running, all of the week to be filled.");
+    report.table(&["events a day", "s"]);
+    let today = jiff::Timestamp::now().as_second() / 86_400;
+    let mut serve = std::process::Command::new(support::program())
+        .args(["--data-dir"])
+        .arg(bench.world.dir.path())
+        .arg("serve")
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it runs");
+    for (team, events) in [(301, 1_000), (302, events)] {
+        let site = Site::one(team, events, false);
+        bench.generate(site, today - 7, 7).await;
+        let team = bench.world.team(team, "UTC").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let yesterday = day(today - 1).parse().expect("a date");
+        let begun = Instant::now();
+        let ledger = &bench.world.prefill.ledger;
+        ledger.set_enabled(team, true).await.expect("on");
+        loop {
+            let slices = ledger.slices(team).await.expect("slices");
+            let yesterday = slices.get(&yesterday);
+            if yesterday.is_some_and(|slice| slice.state == State::Filled) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(300), "{slices:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        report.row(&[
+            events.to_string(),
+            format!("{:.2}", begun.elapsed().as_secs_f64()),
+        ]);
+    }
+    serve.kill().expect("it ends");
+    serve.wait().expect("it ended");
+}
+
+fn machine() -> String {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |model| {
+            model.trim_start_matches([' ', '\t', ':'])
+        });
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{model}, {cores} cores")
+}
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    let events = number("PREFILL_BENCH_EVENTS", 100_000);
+    let runs = number("PREFILL_BENCH_RUNS", 3);
+    let small_teams = number("PREFILL_BENCH_TEAMS", 1_000);
+    let bench = Bench::new().await;
+    let mut report = Report::default();
+    report.line("# How much filling costs");
+    report.line("");
+    report.line("Measured by `make bench`; see `benches/fill.rs` for what is measured and how.");
+    report.line("");
+    report.line(format!(
+        "- {}; ClickHouse {} (embedded), prefill {}",
+        machine(),
+        bench.world.query("select version()").await,
+        env!("CARGO_PKG_VERSION")
+    ));
+    report.line(format!(
+        "- `make bench PREFILL_BENCH_EVENTS={events} PREFILL_BENCH_RUNS={runs} PREFILL_BENCH_TEAMS={small_teams}`, on {}",
+        jiff::Timestamp::now().strftime("%F")
+    ));
+    if wants("fill") {
+        fill(&bench, &mut report, events, runs).await;
+    }
+    if wants("teams") {
+        teams(&bench, &mut report, small_teams).await;
+    }
+    if wants("size") {
+        size(&bench, &mut report, events).await;
+    }
+    if wants("first-day") {
+        first_day(&bench, &mut report, events).await;
+    }
+    if let Ok(path) = std::env::var("PREFILL_BENCH_REPORT") {
+        std::fs::write(path, report.0).expect("the report is written");
+    }
+}
