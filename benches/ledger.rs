@@ -1,18 +1,21 @@
 //! How quick the ledger is, on SQLite and on Postgres: `make bench-ledger`.
 //!
 //! Prints how long it takes from the commit of a change of the setting to the first claim, how long it
-//! takes to plan 10,000 teams that one statement turned on, and how many claims there are in a second.
-//! No warehouse is involved: what is claimed is recorded at once. `cargo bench --bench ledger -- plan`
-//! does that part only; the others are `claims` and `latency`.
+//! takes to plan 10,000 teams that one statement turned on, how many claims there are in a second, and how
+//! long reports of many teams take. But for the reports no warehouse is involved: what is claimed is
+//! recorded at once. `cargo bench --bench ledger -- plan` does that part only; the others are `claims`,
+//! `reports` and `latency`. PREFILL_BENCH_TEAMS and PREFILL_BENCH_DAYS say of how many teams with how many
+//! days each the reports are; 1,000 with 60 unless they are set.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use prefill::calendar::{Days, TeamId, Zone};
+use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Teams};
 use prefill::ledger::{Ledger, NewTeam, Reason, Receipt, Request};
-use prefill::reconcile;
+use prefill::service::{Place, Prefill};
+use prefill::{reconcile, report, rollup};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
@@ -240,6 +243,104 @@ impl Bench {
         );
     }
 
+    /// What people ask of `teams` that have each of the last `days` filled, in the ledger and in the tables.
+    async fn reports(mut self, teams: i64, days: i64) {
+        let now = Timestamp::now();
+        let utc = Zone::utc();
+        let today = Day::of(now, &utc);
+        let enabled = now - jiff::SignedDuration::from_hours(24 * (days - 8).max(0));
+        self.add_teams(teams).await;
+        if matches!(self.application, Application::Postgres(_)) {
+            let path = "set search_path to prefill".to_owned();
+            self.application.run(path).await;
+        }
+        let on = format!(
+            "update teams set web_analytics_pre_aggregated_tables_enabled = 1; update teams set enabled_at = {}; delete from signals",
+            enabled.as_millisecond()
+        );
+        self.application.run(on).await;
+        let place = Place {
+            data_dir: self.dir.path().to_owned(),
+            program: Some(env!("CARGO_BIN_EXE_prefill").into()),
+        };
+        let prefill = Prefill::open(&place, self.config.clone());
+        let prefill = prefill.await.expect("opened");
+        let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+        for day in (0..days).rev().map(|back| today.plus(-back)) {
+            let bounds = utc.bounds(day).expect("a day");
+            let (begin, end) = (bounds.from.as_second(), bounds.until.as_second());
+            self.application
+                .run(format!(
+                    "insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, wanted_at, filled_at, \
+                     as_of_us, stats_rows, bounces_rows, events, sessions, page_views, persons, bounces, duration_seconds, checksum, elapsed_ms) \
+                     select id, '{day}', 'UTC', {begin}, {end}, {}, 'filled', 'window', 1, 1, 1, 1, 1, 5, 2, 5, 1, 1, 1, 1, 1 from teams",
+                    day.to_string().replace('-', "")
+                ))
+                .await;
+            for (table, names, values) in [
+                (rollup::STATS, "", ""),
+                (
+                    rollup::BOUNCES,
+                    ", total_session_count_state",
+                    ", sumState(toUInt64(2))",
+                ),
+            ] {
+                let rows = format!(
+                    "insert into {table} (team_id, period_bucket, pageviews_count_state{names}) \
+                     select number + 1 as team_id, fromUnixTimestamp({begin}) as period_bucket, sumState(toUInt64(5)){values} \
+                     from numbers({teams}) group by team_id"
+                );
+                let inserted = store.warehouse.statement(&rows, "bench").run("insert rows");
+                inserted.await.expect("inserted");
+            }
+        }
+        self.ledger.fold_tallies().await.expect("folded");
+        if matches!(self.application, Application::Postgres(_)) {
+            // As autovacuum does it sooner or later.
+            self.application
+                .run("vacuum analyze slices".to_owned())
+                .await;
+        }
+        let mut told = format!(
+            "{:<24} reports of {teams} teams with {days} days each:",
+            self.name
+        );
+        for what in ["list", "health", "metrics", "status"] {
+            let mut fastest = f64::INFINITY;
+            let mut slowest: f64 = 0.0;
+            for _ in 0..5 {
+                let begun = Instant::now();
+                match what {
+                    "list" => {
+                        let list = report::list(&prefill.ledger, &prefill.config, now).await;
+                        let list = list.expect("listed");
+                        assert!(list.iter().all(|team| team.state == "filled"));
+                        assert_eq!(list.len(), teams as usize);
+                    }
+                    "health" => {
+                        let health = prefill.health(now).await.expect("looked");
+                        assert_eq!(health.status, "healthy", "{:?}", health.recommendations);
+                    }
+                    "metrics" => {
+                        let metrics = prefill.metrics(7, now).await.expect("counted");
+                        assert_eq!(metrics.metrics.total_stats_rows, teams * days.min(8));
+                    }
+                    _ => {
+                        prefill.ledger.pauses().await.expect("pauses");
+                        for run in prefill.ledger.latest_runs(20).await.expect("runs") {
+                            prefill.ledger.progress(run.id).await.expect("progress");
+                        }
+                    }
+                }
+                let elapsed = begun.elapsed().as_secs_f64();
+                fastest = fastest.min(elapsed);
+                slowest = slowest.max(elapsed);
+            }
+            told += &format!(" {what} {fastest:.2} to {slowest:.2} s");
+        }
+        println!("{told}");
+    }
+
     /// Claims by eight workers at a time; with `record`, each is recorded, as a fill is.
     async fn claims(self, together: i64, record: bool) {
         const DAYS: i64 = 2_000;
@@ -330,6 +431,17 @@ async fn durability() -> String {
     said.get("said")
 }
 
+/// A number of the environment.
+fn size(name: &str, default: i64) -> i64 {
+    let name = format!("PREFILL_BENCH_{name}");
+    match std::env::var(&name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -337,7 +449,8 @@ fn main() {
         .expect("a runtime");
     let parts: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |part: &str| {
-        let named = |name: &&String| ["plan", "claims", "latency"].contains(&name.as_str());
+        let named =
+            |name: &&String| ["plan", "claims", "reports", "latency"].contains(&name.as_str());
         parts.iter().filter(named).count() == 0 || parts.iter().any(|name| name == part)
     };
     runtime.block_on(async {
@@ -360,6 +473,13 @@ fn main() {
                     let bench = Bench::new(name, postgres, None).await;
                     bench.claims(together, record).await;
                 }
+            }
+        }
+        if wanted("reports") {
+            let (teams, days) = (size("TEAMS", 1_000), size("DAYS", 60));
+            for (name, postgres) in [("SQLite", false), ("Postgres", true)] {
+                let bench = Bench::new(name, postgres, None).await;
+                bench.reports(teams, days).await;
             }
         }
         if wanted("latency") {

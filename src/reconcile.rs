@@ -50,6 +50,7 @@ const AT_ONCE: usize = 2;
 ///
 /// When the ledger cannot be read or written; what is wrong with one team is logged and skipped.
 pub async fn all(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<()> {
+    ledger.fold_tallies().await?;
     let teams = ledger.settled_teams(None).await?;
     stream::iter(teams.chunks(TOGETHER).map(Ok))
         .try_for_each_concurrent(AT_ONCE, |teams| together(ledger, config, teams, now))

@@ -190,6 +190,7 @@ impl Tables {
                 &[
                     ("collected", &parts::SESSIONS),
                     ("source", &alone),
+                    ("source_alone", &alone),
                     ("raw_source", &alone),
                 ],
             );
@@ -276,6 +277,9 @@ pub mod sql {
     pub const COUNT_NEW_EVENTS: &str = include_str!("rollup/sql/count_new_events.sql");
     pub const ADD_NEW_EVENTS: &str = include_str!("rollup/sql/add_new_events.sql");
     pub const TOTALS: &str = include_str!("rollup/sql/totals.sql");
+    pub const SUMS: &str = include_str!("rollup/sql/sums.sql");
+    pub const ROWS_WITHIN: &str = include_str!("rollup/sql/rows_within.sql");
+    pub const DAYS_WITH_SESSIONS: &str = include_str!("rollup/sql/days_with_sessions.sql");
     pub const LATE_DAYS: &str = include_str!("rollup/sql/late_days.sql");
     pub const LATE_PERSONS: &str = include_str!("rollup/sql/late_persons.sql");
     /// PostHog's tables, for development.

@@ -3,14 +3,15 @@
 //! Counting rows proves nothing: what is compared is what dashboards show. Uniques are compared as
 //! `uniq` over the raw events against the merged states, which are equal when the states are right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Bounds, TeamId};
 use crate::error::Result;
-use crate::ledger::Receipt;
+use crate::ledger::{Receipt, Verified};
 use crate::rollup::{Tables, sql};
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::Name;
@@ -275,11 +276,16 @@ impl Totals {
     /// Whether the tables still hold what a fill verified: a cheap question, asked often. It sees
     /// rows that are gone or double, and not whether the raw events have changed.
     pub fn are_of(&self, receipt: &Receipt) -> bool {
+        self.hold(receipt.page_views, receipt.sessions)
+    }
+
+    /// As [`Totals::are_of`], of the numbers of a receipt.
+    pub fn hold(&self, page_views: i64, sessions: i64) -> bool {
         (
             self.stats_page_views,
             self.bounces_page_views,
             self.sessions,
-        ) == (receipt.page_views, receipt.page_views, receipt.sessions)
+        ) == (page_views, page_views, sessions)
     }
 }
 
@@ -302,6 +308,155 @@ pub async fn totals(
     Ok(rows
         .into_iter()
         .map(|row| ((TeamId(row.team_id), row.bucket_s), row))
+        .collect())
+}
+
+/// What both rollups hold of a team, over all of its days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
+pub struct Sums {
+    team_id: i64,
+    pub stats_rows: i64,
+    pub bounces_rows: i64,
+    stats_page_views: i64,
+    bounces_page_views: i64,
+    sessions: i64,
+}
+
+impl Sums {
+    /// Whether the tables hold what was verified of the team, and nothing else: then no day of it is
+    /// lost or double.
+    pub fn are_of(&self, verified: &Verified) -> bool {
+        (
+            self.stats_page_views,
+            self.bounces_page_views,
+            self.sessions,
+        ) == (
+            verified.page_views_weighed,
+            verified.page_views_weighed,
+            verified.sessions_weighed,
+        )
+    }
+}
+
+/// What both rollups hold, by team: one row a team, whatever number of days it has. A team without rows
+/// is missing.
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn sums(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    teams: &[TeamId],
+) -> Result<BTreeMap<TeamId, Sums>> {
+    let rows = warehouse
+        .statement(&tables.render(sql::SUMS, &[]), "prefill:sums")
+        .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
+        .rows::<Sums>("sum up what the rollups hold")
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (TeamId(row.team_id), row))
+        .collect())
+}
+
+/// How many rows both rollups have of a team's bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct BucketRows {
+    team_id: i64,
+    /// In seconds since 1970.
+    pub bucket_s: i64,
+    pub stats_rows: i64,
+    pub bounces_rows: i64,
+}
+
+impl BucketRows {
+    /// Whose they are.
+    pub fn team(&self) -> TeamId {
+        TeamId(self.team_id)
+    }
+}
+
+/// How many rows both rollups have of the buckets that begin within `[from_s, until_s)`, in seconds since
+/// 1970, by team and bucket.
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn rows_within(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    teams: &[TeamId],
+    from_s: i64,
+    until_s: i64,
+) -> Result<Vec<BucketRows>> {
+    warehouse
+        .statement(&tables.render(sql::ROWS_WITHIN, &[]), "prefill:rows")
+        .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
+        .param("from_s", from_s)
+        .param("until_s", until_s)
+        .rows("count the rows of a period")
+        .await
+}
+
+#[derive(Row, Deserialize)]
+struct WithSessions {
+    team_id: i64,
+    begin_s: i64,
+}
+
+/// The most days of [`with_sessions`]: ClickHouse takes parameters of 128 KiB
+/// (`http_max_field_value_size`), and a number here has at most ten digits.
+pub const MOST_DAYS: usize = 10_000;
+
+/// Which of some teams' days have sessions in the raw events: one question for all of them. The days of
+/// a team do not overlap; there are at most [`MOST_DAYS`].
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn with_sessions(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    days: &[(TeamId, Bounds)],
+) -> Result<BTreeSet<(TeamId, Timestamp)>> {
+    const DAY_S: i64 = 86_400;
+    let begins = || days.iter().map(|(_, bounds)| bounds.from.as_second());
+    let ends = || days.iter().map(|(_, bounds)| bounds.until.as_second());
+    let (Some(from), Some(until)) = (begins().min(), ends().max()) else {
+        return Ok(BTreeSet::new());
+    };
+    let teams: BTreeSet<i64> = days.iter().map(|(team, _)| team.0).collect();
+    // The UTC dates of the days' events, and of those within the 24 hours around, as numbers.
+    let distinct: BTreeSet<(i64, i64)> = begins().zip(ends()).collect();
+    let dates: BTreeSet<i64> = distinct
+        .into_iter()
+        .flat_map(|(begin, end)| (begin - DAY_S) / DAY_S..=(end + DAY_S) / DAY_S)
+        .collect();
+    let rows = warehouse
+        .statement(
+            &tables.render(sql::DAYS_WITH_SESSIONS, &[]),
+            "prefill:report",
+        )
+        .param("teams", teams.into_iter().collect::<Vec<_>>())
+        .param("from_us", from * 1_000_000)
+        .param("until_us", until * 1_000_000)
+        .param("as_of_us", i64::MAX / 2)
+        .param("dates", dates.into_iter().collect::<Vec<_>>())
+        .param(
+            "day_teams",
+            days.iter().map(|(team, _)| team.0).collect::<Vec<_>>(),
+        )
+        .param("begins_s", begins().collect::<Vec<_>>())
+        .param("ends_s", ends().collect::<Vec<_>>())
+        .rows::<WithSessions>("look for sessions of days that are not filled")
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let begin = Timestamp::from_second(row.begin_s).ok()?;
+            Some((TeamId(row.team_id), begin))
+        })
         .collect())
 }
 

@@ -15,6 +15,7 @@ use sqlx::postgres::{PgArguments, PgPool, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef as _};
+use tracing::trace;
 
 use crate::error::{Class, Error, Result};
 
@@ -241,6 +242,7 @@ impl Database {
     }
 
     async fn try_execute(&self, doing: &str, statement: &Statement) -> Result<u64> {
+        trace!(doing, "asking the ledger");
         match self {
             Self::Sqlite { writer, .. } => statement
                 .sqlite()
@@ -290,6 +292,7 @@ impl Database {
     }
 
     async fn try_rows(&self, doing: &str, statement: &Statement, writes: bool) -> Result<Vec<Row>> {
+        trace!(doing, "asking the ledger");
         match self {
             Self::Sqlite { writer, reader, .. } => {
                 let pool = if writes { writer } else { reader };

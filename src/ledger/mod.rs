@@ -13,6 +13,7 @@ mod postgres;
 mod runs;
 mod slices;
 mod sqlite;
+mod tallies;
 mod teams;
 mod trigger;
 mod watch;
@@ -28,6 +29,7 @@ pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
 };
+pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;
 pub use watch::Watch;

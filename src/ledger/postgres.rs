@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("sql/postgres/0002_other_teams.sql"),
     ),
     (3, "control", include_str!("sql/postgres/0003_control.sql")),
+    (4, "tallies", include_str!("sql/postgres/0004_tallies.sql")),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

@@ -841,7 +841,7 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn instant_s(row: &Row, name: &str) -> Result<Timestamp> {
+pub(super) fn instant_s(row: &Row, name: &str) -> Result<Timestamp> {
     Timestamp::from_second(row.get(name)?).map_err(|error| {
         Error::new(Class::Never, format!("the ledger's {name} is out of range")).caused_by(error)
     })

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "warehouses", include_str!("sql/0002_warehouses.sql")),
     (3, "queue", include_str!("sql/0003_queue.sql")),
     (4, "control", include_str!("sql/0004_control.sql")),
+    (5, "tallies", include_str!("sql/0005_tallies.sql")),
 ];
 
 /// How long a write waits for another process's write.
@@ -181,6 +182,12 @@ pub(super) mod tests {
         assert_eq!(states, [State::Filled, State::Running]);
         let receipt = slices.values().find_map(|slice| slice.receipt.as_ref());
         assert_eq!(receipt.map(|receipt| receipt.sessions), Some(42));
+        let (tally, verified) = ledger.tallies().await.expect("tallies")[&TeamId(7)];
+        let counted = (tally.slices, tally.with_data, tally.running);
+        assert_eq!((counted, tally.is_unbroken()), ((2, 1, 1), true));
+        let weight = 1_777_573_800 / 900 % 4093;
+        let weighed = (verified.page_views_weighed, verified.sessions_weighed);
+        assert_eq!(weighed, (weight, 42 * weight));
         let run = ledger.latest_runs(1).await.expect("runs").remove(0).id;
         let progress = ledger.progress(run).await.expect("progress");
         assert_eq!(progress.status(), "completed");

@@ -16,6 +16,7 @@ use clickhouse::query::Query;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use tracing::trace;
 
 use crate::config;
 use crate::engine::{Endpoint, Engine};
@@ -418,6 +419,7 @@ impl<'w> Statement<'w> {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
         loop {
+            trace!(doing, comment = self.comment, "asking the warehouse");
             let answer = tokio::select! {
                 answer = timeout(limit, send(self.query())) => Some(answer),
                 () = self.warehouse.falls_silent() => None,
