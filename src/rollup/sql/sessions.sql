@@ -11,7 +11,6 @@
                 country_code, city_name, region_code, region_name, gclid, gad_source, fbclid),
             moment) as first_event,
         argMax(pathname, moment) as end_pathname,
-        argMinIf((host, device_type, browser, os, viewport_width, viewport_height), moment, is_page_view) as first_view,
         argMaxIf(person_id, moment, is_page_view) as person,
         countIf(is_page_view or event = '$autocapture') as interactions,
         groupArrayIf(
@@ -27,7 +26,9 @@
                 city_name,
                 region_code
             ),
-            is_page_view) as page_views
+            is_page_view) as page_views,
+        groupArrayIf(moment, is_page_view) as moments,
+        page_views[indexOf(moments, arrayMin(moments))] as first_view
     from
     (
         select
