@@ -2,6 +2,7 @@
 
 mod owner;
 
+use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{Fill, Filled};
+use crate::governor::LOOK_EVERY;
 use crate::ledger::{Claim, Claimed, Ledger, Outcome, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
@@ -162,8 +164,9 @@ impl Worker {
 
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
         let wrote_directly = AtomicBool::new(false);
+        let warehouse = self.store.warehouse.in_background();
         let fill = Fill {
-            warehouse: &self.store.warehouse,
+            warehouse: &warehouse,
             tables: &self.store.tables,
             ledger: &self.ledger,
             claim,
@@ -174,9 +177,15 @@ impl Worker {
             filled = fill.run() => filled,
             lost = self.stay_alive(claim) => Err(lost),
             () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
+            never = self.watch() => match never {},
         };
+        // Telling what it took comes last: it must not delay the end of what runs on a claim that is lost.
         match filled {
-            Ok(filled) => self.record(claim, filled).await,
+            Ok(filled) => {
+                let step = self.record(claim, filled).await?;
+                self.tell_use(true).await;
+                Ok(step)
+            }
             Err(error) => {
                 if !self.quiet(claim, stop).await {
                     return Ok(Step::Failed);
@@ -191,8 +200,28 @@ impl Worker {
                 for slice in &claim.slices {
                     self.give_back(claim, slice, &error, stop).await?;
                 }
+                self.tell_use(true).await;
                 Ok(Step::Failed)
             }
+        }
+    }
+
+    /// Looks who uses the warehouse while a fill is under way, and tells what fills take of it.
+    async fn watch(&self) -> Infallible {
+        loop {
+            self.store.warehouse.look().await;
+            self.tell_use(false).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn tell_use(&self, last: bool) {
+        let Some(taken) = self.store.warehouse.tell_use(last) else {
+            return;
+        };
+        // For people to see, and no matter for the fill.
+        if let Err(error) = self.ledger.note_use(&self.store.name, &taken).await {
+            debug!(error = error.chain(), "could not note what fills take");
         }
     }
 

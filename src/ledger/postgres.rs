@@ -28,6 +28,11 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("sql/postgres/0002_other_teams.sql"),
     ),
     (3, "control", include_str!("sql/postgres/0003_control.sql")),
+    (
+        4,
+        "governor",
+        include_str!("sql/postgres/0004_governor.sql"),
+    ),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

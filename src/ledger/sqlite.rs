@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "warehouses", include_str!("sql/0002_warehouses.sql")),
     (3, "queue", include_str!("sql/0003_queue.sql")),
     (4, "control", include_str!("sql/0004_control.sql")),
+    (5, "governor", include_str!("sql/0005_governor.sql")),
 ];
 
 /// How long a write waits for another process's write.
