@@ -194,8 +194,8 @@ impl Warehouse {
         self.governor.tell(last)
     }
 
-    /// The statements under way, without those that ask for a sign of life or that only set something up,
-    /// as the embedded engine does before each. What somebody runs by `prefill query` is not prefill's own.
+    /// The statements under way, without those that ask for a sign of life, or that only set something up
+    /// or kill, as the embedded engine does beside them. What somebody runs by `prefill query` is not prefill's own.
     async fn seen(&self) -> Result<Seen> {
         let look = Self {
             in_background: false,
@@ -204,7 +204,7 @@ impl Warehouse {
         let users = look
             .statement_in(
                 "system",
-                "with Settings['log_comment'] as comment, (startsWith(comment, 'prefill:') and comment != 'prefill:query') as is_ours select toUInt32(countIf(not is_ours and not match(query, '(?i)^\\s*(select\\s+1\\s*$|set\\s|use\\s)'))) as others, toUInt32(countIf(is_ours and comment != 'prefill:look')) as ours from system.processes where user != ''",
+                "with Settings['log_comment'] as comment, (startsWith(comment, 'prefill:') and comment != 'prefill:query') as is_ours select toUInt32(countIf(not is_ours and not match(query, '(?i)^\\s*(select\\s+1\\s*$|set\\s|use\\s|kill\\s)'))) as others, toUInt32(countIf(is_ours and comment != 'prefill:look')) as ours from system.processes where user != ''",
                 "prefill:look",
             )
             .rows::<Users>("look who uses the warehouse");
