@@ -231,6 +231,9 @@ pub struct Warehouse {
     pub max_memory_usage: u64,
     /// Time of one statement, in seconds. Default 600.
     pub max_execution_time: u64,
+    /// The share of the time that statements of fills may be under way while others use the warehouse,
+    /// above 0 and up to 1; at 1 they never wait. Default 0.1.
+    pub budget: f64,
     pub source: Source,
 }
 
@@ -408,6 +411,7 @@ impl Default for Warehouse {
             max_threads: 2,
             max_memory_usage: 4 << 30,
             max_execution_time: 600,
+            budget: 0.1,
             source: Source::default(),
         }
     }
@@ -670,7 +674,15 @@ impl Warehouse {
             64 << 20,
             u64::MAX,
         )?;
-        in_range("max_execution_time", self.max_execution_time, 1, 604_800)
+        in_range("max_execution_time", self.max_execution_time, 1, 604_800)?;
+        if self.budget > 0.0 && self.budget <= 1.0 {
+            return Ok(());
+        }
+        Err(Error::misuse(format!(
+            "budget = {} is out of range: above 0 and up to 1",
+            self.budget
+        ))
+        .hint("it is the share of the time that fills may take while others use the warehouse: 0.1 is a tenth, and at 1 they never wait"))
     }
 }
 
@@ -930,6 +942,13 @@ mod tests {
             ("[warehouse]\nmax_thread = 1", "max_thread"),
             ("[warehouse]\nmax_threads = 0", "max_threads = 0"),
             ("[warehouses.eu]\nmax_threads = 0", "the warehouse eu"),
+            ("[warehouse]\nbudget = 0", "budget = 0 is out of range"),
+            ("[warehouse]\nbudget = -0.1", "budget = -0.1"),
+            ("[warehouse]\nbudget = 1.01", "budget = 1.01"),
+            ("[warehouse]\nbudget = 10", "above 0 and up to 1"),
+            ("[warehouse]\nbudget = nan", "budget = NaN"),
+            ("[warehouse]\nbudget = \"10 %\"", "budget"),
+            ("[warehouses.eu]\nbudget = inf", "the warehouse eu"),
             ("[warehouses.eu.source]\ntabel = \"e\"", "tabel"),
             ("source = \"hogpost\"", "hogpost"),
             ("source = 3", "source"),

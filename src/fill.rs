@@ -320,6 +320,13 @@ impl Fill<'_> {
         }))
     }
 
+    /// Waits until the warehouse has time for a statement that takes some. Not between those that
+    /// readers should see together, nor between a look at a partition and what depends on it.
+    async fn turn(&self) -> Result<()> {
+        self.warehouse.turn().await;
+        self.alive().await
+    }
+
     /// The claim must be ours before each statement that writes.
     async fn alive(&self) -> Result<()> {
         self.ledger.renew(self.claim, self.lease).await
@@ -339,7 +346,7 @@ impl Fill<'_> {
     }
 
     async fn copy_overrides(&self, batch: &Batch, copy: &Name) -> Result<()> {
-        self.alive().await?;
+        self.turn().await?;
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
             .statement(
@@ -355,7 +362,7 @@ impl Fill<'_> {
     }
 
     async fn collect(&self, batch: &Batch, scratch: &Scratch, piece: i64) -> Result<()> {
-        self.alive().await?;
+        self.turn().await?;
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
         self.warehouse
             .statement(
@@ -439,6 +446,7 @@ impl Fill<'_> {
             self.wrote_directly.store(true, Ordering::SeqCst);
             self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
                 .await?;
+            self.turn().await?;
             return verify::verdicts(
                 self.warehouse,
                 &scratch.tables,
@@ -520,7 +528,7 @@ impl Fill<'_> {
         let write = async |statement, doing| {
             let text = self.tables.render_write(statement, grouped, &names);
             for piece in 0..batch.pieces {
-                self.alive().await?;
+                self.turn().await?;
                 // Teams that were taken out of the batch have no sessions in the table.
                 self.warehouse
                     .statement(&text, &batch.comment)
@@ -578,6 +586,7 @@ impl Fill<'_> {
         }
         self.insert(batch, scratch, &scratch.stats, &scratch.bounces)
             .await?;
+        self.turn().await?;
         let verdicts = verify::verdicts(
             self.warehouse,
             &scratch.tables,

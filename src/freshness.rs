@@ -91,6 +91,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
             .min()
             .unwrap_or(0),
     };
+    warehouse.turn().await;
     let sessions: Vec<Touched> = warehouse
         .statement(&tables.render(sql::LATE_DAYS, &[]), COMMENT)
         .param("since_us", since)
@@ -130,6 +131,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
                     as_of_us: now,
                     comment: COMMENT,
                 };
+                warehouse.turn().await;
                 let raw = verify::raw(warehouse, tables, &scope).await?;
                 let raw = raw.get(&team).copied().unwrap_or_default();
                 raw.checksum != receipt.checksum || i64::try_from(raw.events) != Ok(receipt.events)

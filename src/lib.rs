@@ -51,6 +51,8 @@ pub mod event;
 
 pub mod engine;
 
+pub mod governor;
+
 pub mod warehouse;
 
 pub mod import;

@@ -4,15 +4,16 @@
 //! events and no right rows, and both are checked against the tables, not only the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Class, Error, Result};
-use crate::ledger::{Extent, Ledger, Slice, State, Tally, Team, Verified};
+use crate::ledger::{Extent, Ledger, NotedUse, Slice, State, Tally, Team, Verified};
 use crate::plan::Desire;
 use crate::reconcile;
 use crate::request::Target;
@@ -21,6 +22,8 @@ use crate::service::Prefill;
 use crate::verify::{self, Difference, Raw, Scope, Sums, Verdict};
 
 const COMMENT: &str = "prefill:report";
+/// Within this time somebody who fills tells again how busy a warehouse is.
+const NOTED_JUST_NOW: Duration = Duration::from_secs(10);
 
 /// Filled slices over wanted slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -355,12 +358,59 @@ pub struct WarehouseHealth {
     pub hint: Option<String>,
 }
 
+/// How much of a warehouse's time fills may take and take.
+#[derive(Clone, Debug, Serialize)]
+pub struct WarehouseUse {
+    pub name: String,
+    /// The share of the time that statements of fills may be under way while others use the warehouse,
+    /// above 0 and up to 1.
+    pub budget: f64,
+    /// Whether others use it, as was seen within the last seconds; nothing where nobody looked, because
+    /// no fill is under way or the budget is 1.
+    pub busy: Option<bool>,
+    /// The share of the last minute in which statements of fills were under way, from 0 to 1; nothing
+    /// where the budget is 1.
+    pub used_last_minute: Option<f64>,
+    /// How long fills have waited for others since the ledger was made, in seconds.
+    pub waited_seconds: f64,
+}
+
+/// How much of each warehouse's time fills may take and take.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn uses(ledger: &Ledger, config: &Config) -> Result<Vec<WarehouseUse>> {
+    let noted = ledger.noted_uses().await?;
+    let of = |(name, warehouse): (&String, &config::Warehouse)| {
+        let governs = warehouse.budget < 1.0;
+        let noted = noted.get(name);
+        let busy = noted.filter(|noted| governs && noted.ago < NOTED_JUST_NOW);
+        let used = noted.map_or(Duration::ZERO, NotedUse::used_of_last_minute);
+        WarehouseUse {
+            name: name.clone(),
+            budget: warehouse.budget,
+            busy: busy.map(|noted| noted.is_busy),
+            used_last_minute: governs.then(|| share_of_minute(used)),
+            waited_seconds: noted.map_or(0.0, |noted| noted.waited.as_secs_f64()),
+        }
+    };
+    Ok(config.warehouses.iter().map(of).collect())
+}
+
+/// In thousandths.
+fn share_of_minute(used: Duration) -> f64 {
+    (used.as_secs_f64() / 60.0 * 1_000.0).round() / 1_000.0
+}
+
 /// Numbers over a period.
 #[derive(Clone, Debug, Serialize)]
 pub struct Metrics {
     pub timestamp: Timestamp,
     pub period_days: i64,
     pub metrics: MetricValues,
+    /// Each warehouse that is configured.
+    pub warehouses: Vec<WarehouseUse>,
 }
 
 /// See [`Metrics`].
@@ -926,6 +976,7 @@ impl Prefill {
             timestamp: now,
             period_days,
             metrics: values,
+            warehouses: uses(&self.ledger, &self.config).await?,
         })
     }
 }

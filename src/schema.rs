@@ -43,7 +43,8 @@ impl Store {
         with_source: bool,
     ) -> Result<(Self, Vec<Prepared>)> {
         let mut tables = Tables::new(config)?;
-        let warehouse = Warehouse::open(place, config).await?;
+        let mut warehouse = Warehouse::open(place, config).await?;
+        warehouse.find_niceness().await?;
         let prepared = prepare(&warehouse, &tables, config, with_source).await?;
         tables.look_at(&columns(&warehouse, &tables.events).await?)?;
         check(&warehouse, &tables).await?;

@@ -514,9 +514,18 @@ async fn keep_fresh(
     wake: Wake,
     stop: CancellationToken,
 ) -> Result<()> {
+    let store = Store {
+        warehouse: worker.store.warehouse.in_background(),
+        ..worker.store.clone()
+    };
     while !stop.is_cancelled() {
         let imported = wake.events.notified();
-        match freshness::look(&worker.ledger, &worker.store).await {
+        let looked = tokio::select! {
+            looked = freshness::look(&worker.ledger, &store) => looked,
+            // It may have to wait for its turn.
+            () = stop.cancelled() => break,
+        };
+        match looked {
             Ok(0) => {}
             Ok(_) => wake.work.notify_waiters(),
             Err(error) => warn!(

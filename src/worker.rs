@@ -3,6 +3,7 @@
 mod owner;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled};
+use crate::governor::LOOK_EVERY;
 use crate::ledger::{Claim, Claimed, Ledger, Outcome, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
@@ -171,18 +173,16 @@ impl Worker {
     }
 
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
-        let Store {
-            warehouse, tables, ..
-        } = &self.store;
+        let warehouse = &self.store.warehouse.in_background();
+        let tables = &self.store.tables;
         let weighed = fill::portions(warehouse, tables, claim);
         let mut portions: VecDeque<Vec<Claimed>> =
             match self.while_alive(claim, stop, weighed).await {
                 Ok(portions) => portions.into(),
                 Err(error) => {
-                    return self
-                        .give_up(claim, &claim.slices, None, &error, stop)
-                        .await
-                        .map(|_| Step::Failed);
+                    self.give_up(claim, &claim.slices, None, &error, stop)
+                        .await?;
+                    return Ok(Step::Failed);
                 }
             };
         let mut step = Step::Failed;
@@ -225,6 +225,8 @@ impl Worker {
                 }
             }
         }
+        // It comes last: it must not delay the end of what runs on a claim that is lost.
+        self.tell_use(true).await;
         Ok(step)
     }
 
@@ -239,6 +241,7 @@ impl Worker {
             done = work => done,
             lost = self.stay_alive(claim) => Err(lost),
             () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
+            never = self.watch() => match never {},
         }
     }
 
@@ -267,6 +270,25 @@ impl Worker {
             self.give_back(claim, slice, error, stop).await?;
         }
         Ok(true)
+    }
+
+    /// Looks who uses the warehouse while a fill is under way, and tells what fills take of it.
+    async fn watch(&self) -> Infallible {
+        loop {
+            self.store.warehouse.look().await;
+            self.tell_use(false).await;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn tell_use(&self, last: bool) {
+        let Some(taken) = self.store.warehouse.tell_use(last) else {
+            return;
+        };
+        // For people to see, and no matter for the fill.
+        if let Err(error) = self.ledger.note_use(&self.store.name, &taken).await {
+            debug!(error = error.chain(), "could not note what fills take");
+        }
     }
 
     /// Sees to it that no statement of a claim runs any more: one that nobody answered for may still be

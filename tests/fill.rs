@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use prefill::calendar::TeamId;
-use prefill::config::DEFAULT_WAREHOUSE;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
 use prefill::schema::Store;
 use support::{World, page_view};
@@ -176,7 +176,12 @@ fn refills() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f7_f11_f13_readers_of_days_that_are_refilled_see_the_old_rows_or_the_new_and_nothing_else()
 {
-    let world = World::new().await;
+    // The readers are to meet as many refills as there can be.
+    let mut config = Config::default();
+    for warehouse in config.warehouses.values_mut() {
+        warehouse.budget = 1.0;
+    }
+    let world = World::with(config).await;
     let (team, other) = (world.team(7, "UTC").await, world.team(8, "UTC").await);
     world.insert(&traffic(team, other)).await;
     world

@@ -309,7 +309,8 @@ async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
     let world = World::with(config).await;
     std::fs::write(
         world.dir.path().join("prefill.toml"),
-        "[service]\nfreshness_ms = 500\n",
+        // The test looks at the tables all the time, and nothing waits for that.
+        "[service]\nfreshness_ms = 500\n[warehouse]\nbudget = 1\n",
     )
     .expect("written");
     let team = world.team(7, "UTC").await;

@@ -8,6 +8,7 @@
 
 mod control;
 mod database;
+mod governors;
 mod other_teams;
 mod postgres;
 mod runs;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use control::Extent;
+pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,

@@ -29,6 +29,11 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (3, "control", include_str!("sql/postgres/0003_control.sql")),
     (4, "tallies", include_str!("sql/postgres/0004_tallies.sql")),
+    (
+        5,
+        "governor",
+        include_str!("sql/postgres/0005_governor.sql"),
+    ),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

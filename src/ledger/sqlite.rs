@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "queue", include_str!("sql/0003_queue.sql")),
     (4, "control", include_str!("sql/0004_control.sql")),
     (5, "tallies", include_str!("sql/0005_tallies.sql")),
+    (6, "governor", include_str!("sql/0006_governor.sql")),
 ];
 
 /// How long a write waits for another process's write.

@@ -10,6 +10,7 @@ mod connect;
 pub mod name;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::query::Query;
@@ -21,6 +22,7 @@ use tracing::trace;
 use crate::config;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{Class, Error, Result};
+use crate::governor::{Governor, Seen, Use};
 
 /// What a statement is given beyond its own time limit before the connection is given up.
 const GRACE: Duration = Duration::from_secs(15);
@@ -30,6 +32,13 @@ const GONE: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(5);
 /// So many questions in a row go unanswered before a warehouse is given up.
 const UNANSWERED: u32 = 3;
+/// The settings that let threads of others go first, the newer name before the older. They are without
+/// effect where the server may not set priorities (it has not CAP_SYS_NICE).
+const NICENESS: [&str; 2] = ["os_threads_nice_value_query", "os_thread_priority"];
+/// Beside threads of others on all cores that is a tenth of the time, by the weights of Linux (110 to
+/// 1024, `sched_prio_to_weight`). At 19 it would be a seventieth: on a server that is never idle a
+/// statement would not end in its time, and others wait for the locks that it holds.
+const NICE: &str = "10";
 
 /// Where an installation is, and what serves its embedded engine.
 #[derive(Clone, Debug)]
@@ -46,6 +55,12 @@ pub struct Warehouse {
     config: config::Warehouse,
     /// One pool of connections; addresses change with the engine, the pool does not mind.
     http: Client,
+    /// One for all clones.
+    governor: Arc<Governor>,
+    /// What the warehouse calls the priority of a statement's threads, where it can be set.
+    niceness: Option<&'static str>,
+    /// Statements are a fill's: others come first.
+    in_background: bool,
 }
 
 #[derive(Clone)]
@@ -72,6 +87,17 @@ pub struct Progress {
 #[derive(Row, Deserialize)]
 struct Count {
     count: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct Users {
+    others: u32,
+    ours: u32,
+}
+
+#[derive(Row, Deserialize)]
+struct SettingName {
+    name: String,
 }
 
 impl std::fmt::Debug for Warehouse {
@@ -108,7 +134,90 @@ impl Warehouse {
             access,
             config: config.clone(),
             http,
+            governor: Arc::new(Governor::new(config.budget)),
+            niceness: None,
+            in_background: false,
         })
+    }
+
+    /// Asks how statements can be told to let others go first, where nothing is configured for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Statement::run`].
+    pub async fn find_niceness(&mut self) -> Result<()> {
+        let settings = &self.config.settings;
+        if NICENESS.iter().any(|name| settings.contains_key(*name)) {
+            return Ok(());
+        }
+        let known: Vec<SettingName> = self
+            .statement_in(
+                "system",
+                "select name from system.settings where name in {names:Array(String)} and readonly = 0",
+                "prefill:look",
+            )
+            .param("names", NICENESS.to_vec())
+            .rows("ask for a setting of statements")
+            .await?;
+        self.niceness = NICENESS
+            .into_iter()
+            .find(|name| known.iter().any(|known| known.name == *name));
+        Ok(())
+    }
+
+    /// The same warehouse for the statements of fills: they let others go first, and are counted
+    /// against the budget.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self {
+            in_background: true,
+            ..self.clone()
+        }
+    }
+
+    /// Waits until a statement that takes some time may begin, by the budget: at once where others do
+    /// not use the warehouse, or this is not in the background.
+    pub async fn turn(&self) {
+        if self.in_background {
+            self.governor.turn(|| self.seen()).await;
+        }
+    }
+
+    /// Looks who uses the warehouse, unless that was done just now.
+    pub async fn look(&self) {
+        if self.governor.governs() {
+            self.governor.look(|| self.seen()).await;
+        }
+    }
+
+    /// What fills took of it, see [`Governor::tell`].
+    pub fn tell_use(&self, last: bool) -> Option<Use> {
+        self.governor.tell(last)
+    }
+
+    /// The statements under way, without those that ask for a sign of life, or that only set something up
+    /// or kill, as the embedded engine does beside them. What somebody runs by `prefill query` is not prefill's own.
+    async fn seen(&self) -> Result<Seen> {
+        let look = Self {
+            in_background: false,
+            ..self.clone()
+        };
+        let users = look
+            .statement_in(
+                "system",
+                "with Settings['log_comment'] as comment, (startsWith(comment, 'prefill:') and comment != 'prefill:query') as is_ours select toUInt32(countIf(not is_ours and not match(query, '(?i)^\\s*(select\\s+1\\s*$|set\\s|use\\s|kill\\s)'))) as others, toUInt32(countIf(is_ours and comment != 'prefill:look')) as ours from system.processes where user != ''",
+                "prefill:look",
+            )
+            .rows::<Users>("look who uses the warehouse");
+        // A warehouse that hangs is found out by the statement that comes next.
+        let users = timeout(PING, users).await.unwrap_or_else(|_| {
+            let late = format!("nobody said within {} s who uses it", PING.as_secs());
+            Err(Error::new(Class::Unreachable, late))
+        })?;
+        Ok(users.first().map_or_else(Seen::default, |users| Seen {
+            others: users.others,
+            ours: users.ours,
+        }))
     }
 
     /// Where the warehouse answers right now.
@@ -374,6 +483,14 @@ impl<'w> Statement<'w> {
             .with_setting("max_execution_time", limits.max_execution_time.to_string())
             .with_setting("max_bytes_before_external_group_by", &half)
             .with_setting("max_bytes_before_external_sort", &half);
+        let niceness = self
+            .warehouse
+            .niceness
+            .filter(|_| self.warehouse.in_background);
+        let client = match niceness {
+            Some(name) => client.with_setting(name, NICE),
+            None => client,
+        };
         self.params
             .iter()
             .fold(client.query_raw(&self.text), |query, bind| bind(query))
@@ -418,6 +535,8 @@ impl<'w> Statement<'w> {
     {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
+        let governor = &self.warehouse.governor;
+        let _under_way = self.warehouse.in_background.then(|| governor.begin());
         loop {
             trace!(doing, comment = self.comment, "asking the warehouse");
             let answer = tokio::select! {

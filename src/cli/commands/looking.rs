@@ -13,7 +13,7 @@ use crate::cli::{Ended, Surroundings};
 use crate::error::{Error, Result};
 use crate::ledger::{Extent, Ledger, Slice, State};
 use crate::output::{self, Rows, counted, line, note, number};
-use crate::report::{self, DayVerdict};
+use crate::report::{self, DayVerdict, WarehouseUse};
 use crate::request::{self, Asked, Target};
 use crate::warehouse::Progress;
 
@@ -302,6 +302,7 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
             "tasks": tasks,
             "all_paused": pauses.contains(&Extent::Everything),
             "paused_teams": teams,
+            "warehouses": report::uses(ledger, &to.config).await?,
         }))?;
         return Ok(Ended::Well);
     }
@@ -313,6 +314,7 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
     }
     if tasks.is_empty() {
         note("nothing was asked for yet; run prefill enable or prefill backfill");
+        print_uses(&report::uses(ledger, &to.config).await?);
         return Ok(Ended::Well);
     }
     let mut rows = Rows::new(&[
@@ -331,7 +333,33 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
         ]);
     }
     rows.print();
+    line("");
+    print_uses(&report::uses(ledger, &to.config).await?);
     Ok(Ended::Well)
+}
+
+/// How much of the warehouses' time fills may take and take.
+fn print_uses(uses: &[WarehouseUse]) {
+    let mut rows = Rows::new(&["warehouse", "#budget", "#used", "busy", "#waited"]);
+    for taken in uses {
+        rows.add(vec![
+            taken.name.clone(),
+            percent(taken.budget),
+            taken.used_last_minute.map_or("-".to_owned(), percent),
+            match taken.busy {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "-",
+            }
+            .to_owned(),
+            format!("{:.0} s", taken.waited_seconds),
+        ]);
+    }
+    rows.print();
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 pub(super) async fn health(to: Surroundings) -> Result<Ended> {
@@ -416,5 +444,7 @@ pub(super) async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
         rows.add(vec![name.to_owned(), value]);
     }
     rows.print();
+    line("");
+    print_uses(&metrics.warehouses);
     Ok(Ended::Well)
 }
