@@ -7,7 +7,8 @@
 //!
 //! `PREFILL_BENCH_EVENTS` is the number of events of a day (default 100,000), `PREFILL_BENCH_RUNS` how often
 //! each is measured (3), `PREFILL_BENCH_TEAMS` the number of small teams (1,000).
-//! `cargo bench --bench fill -- fill` does that part only; the others are `teams`, `size` and `first-day`.
+//! `cargo bench --bench fill -- fill` does that part only; the others are `teams`, `size`, `beside` and
+//! `first-day`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -19,9 +20,11 @@ use prefill::calendar::TeamId;
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::ledger::State;
 use prefill::rollup::{BOUNCES, STATS};
+use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
 use support::World;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// 1 May 2026, in days since 1970.
 const FIRST: i64 = 20_574;
@@ -219,8 +222,8 @@ impl Bench {
         }
     }
 
-    /// Asks for days of a team and does all that is asked for.
-    async fn fill(&self, site: Site, days: i64) {
+    /// Asks for the first days of a site, whatever is filled.
+    async fn ask(&self, site: Site, days: i64) -> Vec<Uuid> {
         let prefill = &self.world.prefill;
         let (from, until) = (day(FIRST), day(FIRST + days));
         let mut runs = Vec::new();
@@ -236,6 +239,13 @@ impl Bench {
             );
             runs.push(run.await.expect("asked").expect("a run"));
         }
+        runs
+    }
+
+    /// Asks for days of a site and does all that is asked for.
+    async fn fill(&self, site: Site, days: i64) {
+        let prefill = &self.world.prefill;
+        let runs = self.ask(site, days).await;
         let stop = CancellationToken::new();
         let work = async || {
             let worker = self.world.worker();
@@ -246,6 +256,33 @@ impl Bench {
             let progress = prefill.ledger.progress(run).await.expect("progress");
             assert_eq!(progress.status(), "completed");
         }
+    }
+
+    /// Fills a week of a team again and again until it is stopped; how many days.
+    async fn fill_again(&self, site: Site, budget: f64, stop: &CancellationToken) -> usize {
+        let mut config = self.world.prefill.config.clone();
+        for warehouse in config.warehouses.values_mut() {
+            warehouse.budget = budget;
+        }
+        let place = Place {
+            data_dir: self.world.dir.path().to_path_buf(),
+            program: Some(support::program()),
+        };
+        let prefill = Prefill::open(&place, config).await.expect("opened");
+        let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+        let worker = prefill.worker(store, None);
+        let mut filled = 0;
+        while !stop.is_cancelled() {
+            self.ask(site, DAYS).await;
+            while !stop.is_cancelled() {
+                match worker.step(stop).await.expect("a step") {
+                    Step::Idle => break,
+                    Step::Filled => filled += 1,
+                    Step::Failed => {}
+                }
+            }
+        }
+        filled
     }
 
     async fn empty_rollups(&self) {
@@ -616,6 +653,89 @@ async fn size(bench: &Bench, report: &mut Report, events: u64) {
     }
 }
 
+/// How long others wait for their answers, beside fills that never end and without.
+async fn beside(bench: &Bench, report: &mut Report, events: u64, runs: u64) {
+    const ASKED_FOR: Duration = Duration::from_secs(15);
+    report.line("");
+    report.line("## Beside the queries of others");
+    report.line("");
+    report.line(
+        "Somebody asks one question after the other, while a week is filled again and again by one worker: the median of \
+         the answers' times in ms, of each question by itself. With a budget of 1 nobody waits for anybody.",
+    );
+    let site = Site::one(401, events, false);
+    bench.generate(site, FIRST, DAYS).await;
+    bench.teams(site).await;
+    bench.empty_rollups().await;
+    bench.fill(site, DAYS).await;
+    let pages = include_str!("fill/questions/pages.sql")
+        .replace("{stats}", STATS)
+        .replace("{team:UInt64}", "401");
+    let raw = "select toDate(timestamp) as day, uniq(person_id), count() from events \
+               where team_id = 401 and event = '$pageview' group by day order by day";
+    let ask = async |seconds: Duration| {
+        let (begun, mut times) = (Instant::now(), [const { Vec::new() }; 2]);
+        while begun.elapsed() < seconds {
+            for (text, times) in [pages.as_str(), raw].iter().zip(&mut times) {
+                let asked = Instant::now();
+                drop(bench.world.query(text).await);
+                times.push(asked.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        times
+    };
+    let mut all = [const { [const { Vec::new() }; 2] }; 3];
+    let mut filled = [0, 0, 0];
+    for _ in 0..runs {
+        for (way, budget) in [None, Some(0.1), Some(1.0)].into_iter().enumerate() {
+            let stop = CancellationToken::new();
+            let times = match budget {
+                None => ask(ASKED_FOR).await,
+                Some(budget) => {
+                    let (times, days) = tokio::join!(
+                        async {
+                            // It takes a moment until others are noticed, once.
+                            ask(Duration::from_secs(3)).await;
+                            let times = ask(ASKED_FOR).await;
+                            stop.cancel();
+                            times
+                        },
+                        bench.fill_again(site, budget, &stop)
+                    );
+                    filled[way] += days;
+                    times
+                }
+            };
+            for (all, times) in all[way].iter_mut().zip(times) {
+                all.extend(times);
+            }
+        }
+    }
+    report.table(&[
+        "",
+        "a question about the tables",
+        "about the raw events",
+        "days filled",
+    ]);
+    let medians = all.map(|times| {
+        times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        })
+    });
+    for (name, way) in [
+        ("alone", 0),
+        ("beside fills", 1),
+        ("beside fills, budget 1", 2),
+    ] {
+        let cell = |question: usize| {
+            let (time, alone) = (medians[way][question], medians[0][question]);
+            format!("{time:.1} ({:+.0} %)", (time / alone - 1.0) * 100.0)
+        };
+        report.row(&[name.to_owned(), cell(0), cell(1), filled[way].to_string()]);
+    }
+}
+
 /// From the change of the setting to yesterday in the tables, by a running service.
 async fn first_day(bench: &Bench, report: &mut Report, events: u64) {
     report.line("");
@@ -704,6 +824,9 @@ async fn main() {
     }
     if wants("size") {
         size(&bench, &mut report, events).await;
+    }
+    if wants("beside") {
+        beside(&bench, &mut report, events, runs).await;
     }
     if wants("first-day") {
         first_day(&bench, &mut report, events).await;
