@@ -22,8 +22,8 @@ use tracing::warn;
 
 use crate::error::Result;
 
-/// How often the warehouse is asked who uses it while something is to be done. The question takes 1 to
-/// 2 ms of the embedded engine's time.
+/// How often the warehouse is asked who uses it while something is to be done. The question takes some
+/// 5 ms of the embedded engine's time, of which any question takes most.
 pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A warehouse is taken for busy when so many looks of so long a time met others: of the short queries
 /// that follow each other a look meets one and misses some. Somebody who asks a small question now and
