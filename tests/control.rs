@@ -674,7 +674,7 @@ async fn f9_a_worker_whose_ledger_does_not_answer_stops_its_statements_before_it
             "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
              select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 9000)), toString(number % 20000), \
              toDateTime64('2026-05-04 01:00:00', 6, 'UTC') + number % 20000 + intDiv(number, 20000), concat('/', toString(number % 5000)) \
-             from numbers(3000000)",
+             from numbers(10000000)",
         )
         .await;
     ask(&world, team, "2026-05-04", UNTIL, false).await;
@@ -703,5 +703,5 @@ async fn f9_a_worker_whose_ledger_does_not_answer_stops_its_statements_before_it
         world.fill(team, "2026-05-04", UNTIL, false).await,
         "completed"
     );
-    assert_eq!(views(&world).await, "2026-05-04 3000001");
+    assert_eq!(views(&world).await, "2026-05-04 10000001");
 }
