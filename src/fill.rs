@@ -61,8 +61,9 @@ pub struct Fill<'a> {
     pub tables: &'a Tables,
     pub ledger: &'a Ledger,
     pub claim: &'a Claim,
-    /// Those of the claim's slices that are filled together, and the how manieth they are.
+    /// Those of the claim's slices that are filled together.
     pub slices: &'a [Claimed],
+    /// Which portion of the claim they are, counted from 0.
     pub portion: usize,
     pub lease: Duration,
     /// Whether rows may have been written into the tables themselves.
@@ -320,8 +321,8 @@ impl Fill<'_> {
         }))
     }
 
-    /// Waits until the warehouse has time for a statement that takes some. Not between those that
-    /// readers should see together, nor between a look at a partition and what depends on it.
+    /// Waits until the warehouse has time for statements that take some. Not between those that readers
+    /// should see together.
     async fn turn(&self) -> Result<()> {
         self.warehouse.turn().await;
         self.alive().await
@@ -525,26 +526,26 @@ impl Fill<'_> {
             ("bounces", bounces),
         ];
         let grouped = self.is_worth_grouping(batch, scratch).await?;
-        let write = async |statement, doing| {
+        let write = async |statement, piece, doing| {
             let text = self.tables.render_write(statement, grouped, &names);
-            for piece in 0..batch.pieces {
-                self.turn().await?;
-                // Teams that were taken out of the batch have no sessions in the table.
-                self.warehouse
-                    .statement(&text, &batch.comment)
-                    .param("bucket", batch.bounds.from.as_second())
-                    .param("pieces", batch.pieces)
-                    .param("piece", piece)
-                    .run(doing)
-                    .await?;
-            }
-            Ok(())
+            // Teams that were taken out of the batch have no sessions in the table.
+            self.warehouse
+                .statement(&text, &batch.comment)
+                .param("bucket", batch.bounds.from.as_second())
+                .param("pieces", batch.pieces)
+                .param("piece", piece)
+                .run(doing)
+                .await
         };
-        try_join(
-            write(sql::WRITE_STATS, "write the stats rollup"),
-            write(sql::WRITE_BOUNCES, "write the bounces rollup"),
-        )
-        .await?;
+        for piece in 0..batch.pieces {
+            // One turn for both: readers should not have to wait for the second table.
+            self.turn().await?;
+            try_join(
+                write(sql::WRITE_STATS, piece, "write the stats rollup"),
+                write(sql::WRITE_BOUNCES, piece, "write the bounces rollup"),
+            )
+            .await?;
+        }
         Ok(())
     }
 
@@ -836,5 +837,54 @@ fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {
         duration_seconds: raw.duration_seconds,
         checksum: raw.checksum,
         elapsed_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(team: i64) -> Claimed {
+        Claimed {
+            team_id: TeamId(team),
+            day: "2026-05-01".parse().expect("a date"),
+            timezone: "UTC".to_owned(),
+            bounds: Bounds {
+                from: "2026-05-01T00:00:00Z".parse().expect("an instant"),
+                until: "2026-05-02T00:00:00Z".parse().expect("an instant"),
+            },
+            partition: 20_260_501,
+            fence: 1,
+            attempts: 1,
+            pieces: 1,
+            is_wider: false,
+            reason: "requested".to_owned(),
+            left_bucket: None,
+        }
+    }
+
+    /// The teams of the portions, those of `events` being 1, 2 and so on.
+    fn portions_of(events: &[u64]) -> Vec<Vec<i64>> {
+        let slices = (1..).zip(events).map(|(team, _)| slice(team)).collect();
+        let weight = |slice: &Claimed| events[usize::try_from(slice.team_id.0 - 1).expect("small")];
+        let teams = |portion: Vec<Claimed>| portion.iter().map(|slice| slice.team_id.0).collect();
+        shared(slices, weight).into_iter().map(teams).collect()
+    }
+
+    #[test]
+    fn small_teams_share_a_portion_and_come_before_a_big_one() {
+        assert_eq!(portions_of(&[]), Vec::<Vec<i64>>::new());
+        assert_eq!(portions_of(&[0, 0, 0]), [[1, 2, 3]]);
+        assert_eq!(
+            portions_of(&[MOST_EVENTS * 30, 7, 0, MOST_EVENTS - 7]),
+            [vec![3, 2, 4], vec![1]]
+        );
+        // What is more than a portion is alone, and none is empty.
+        let big = MOST_EVENTS + 1;
+        assert_eq!(portions_of(&[big, big]), [[1], [2]]);
+        assert_eq!(
+            portions_of(&[MOST_EVENTS / 2, 1, MOST_EVENTS / 2]),
+            [vec![2, 1], vec![3]]
+        );
     }
 }

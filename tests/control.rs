@@ -579,6 +579,64 @@ async fn f29_what_is_too_much_is_never_tried_again_at_the_same_width_and_the_wid
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f29_a_team_that_is_too_much_does_not_take_those_with_it_that_share_its_claim() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse
+        .settings
+        .insert("max_rows_to_group_by".to_owned(), 10_000.into());
+    let world = World::with(config).await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, session_id, timestamp) \
+             select generateUUIDv4(), '$pageview', if(number < 10, 8 + number % 2, 7), toString(number % 50000), \
+             toDateTime64('2026-05-01 12:00:00', 6, 'UTC') from numbers(1100000) \
+             settings max_rows_to_group_by = 0",
+        )
+        .await;
+    for id in [7, 8, 9] {
+        let team = world.team(id, "UTC").await;
+        world.enable(team).await;
+        let target = world.target(team, "2026-05-01", "2026-05-02").await;
+        let reason = prefill::ledger::Reason::Request;
+        let ledger = &world.prefill.ledger;
+        let asked = ledger.request(
+            team,
+            target.days,
+            &target.zone,
+            DEFAULT_WAREHOUSE,
+            reason,
+            None,
+        );
+        asked.await.expect("asked");
+    }
+    // The days of this week come first, which have no events.
+    let (worker, stop) = (world.worker(), CancellationToken::new());
+    while days(&world, TeamId(8)).await["2026-05-01"] != State::Filled {
+        let step = worker.step(&stop).await.expect("stepped");
+        assert_ne!(step, Step::Idle, "the small team was not filled");
+    }
+    let mut states = Vec::new();
+    for id in [7, 8, 9] {
+        states.push(days(&world, TeamId(id)).await["2026-05-01"]);
+    }
+    assert_eq!(states, [State::Wanted, State::Filled, State::Filled]);
+    let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, TeamId(7));
+    assert_eq!(
+        width.await.expect("read").map(|width| width.pieces),
+        Some(2)
+    );
+    for id in [8, 9] {
+        let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, TeamId(id));
+        assert_eq!(
+            width.await.expect("read"),
+            None,
+            "team {id} was not too much"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f29_a_day_for_which_memory_is_short_is_filled_in_pieces_and_the_next_one_begins_so() {
     let mut config = Config::default();
     let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
