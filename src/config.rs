@@ -188,7 +188,7 @@ pub struct Service {
     pub reconcile_ms: u64,
     /// How often the source is asked for events that came late or today, in milliseconds. Default 30000.
     pub freshness_ms: u64,
-    /// Teams of the same day filled by one statement, at most. Default 1000.
+    /// Teams of the same day claimed together, at most; filled in portions by their events. Default 1000.
     pub batch: u32,
 }
 
