@@ -1,9 +1,11 @@
-//! What people and monitors are told: coverage, verdicts, health, metrics. Reads only.
+//! What people and monitors are told: coverage, verdicts, health, metrics, and why a day
+//! is as it is. Reads only.
 //!
 //! Reports are honest: coverage is filled slices over wanted slices, a gap is a day that has raw
 //! events and no right rows, and both are checked against the tables, not only the ledger.
 
 mod coverage;
+mod explain;
 mod health;
 mod metrics;
 mod validation;
@@ -20,6 +22,7 @@ use crate::schema::Store;
 use crate::service::Prefill;
 
 pub use coverage::{Coverage, TeamCoverage, list};
+pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
 pub use health::{Gap, Health, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use validation::{DayVerdict, Validation};
