@@ -159,10 +159,10 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
 /// A bug: told in the log, where somebody can do something about it.
 pub(super) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
     let why = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("unknown");
+        .downcast::<String>()
+        .map(|text| *text)
+        .or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|_| "unknown".to_owned());
     error!(error = why, "an answer died");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer died")
         .hint("the log of prefill serve says more; please report it")
