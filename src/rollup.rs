@@ -283,6 +283,7 @@ pub mod sql {
     pub const COUNT_NEW_EVENTS: &str = include_str!("rollup/sql/count_new_events.sql");
     pub const ADD_NEW_EVENTS: &str = include_str!("rollup/sql/add_new_events.sql");
     pub const TOTALS: &str = include_str!("rollup/sql/totals.sql");
+    pub const NUMBERS_BY_DAY: &str = include_str!("rollup/sql/numbers_by_day.sql");
     pub const SUMS: &str = include_str!("rollup/sql/sums.sql");
     pub const ROWS_WITHIN: &str = include_str!("rollup/sql/rows_within.sql");
     pub const DAYS_WITH_SESSIONS: &str = include_str!("rollup/sql/days_with_sessions.sql");

@@ -9,6 +9,7 @@
 mod control;
 mod database;
 mod detail;
+mod glances;
 mod governors;
 mod other_teams;
 mod postgres;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
+pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};
 pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
 pub use slices::{

@@ -73,8 +73,14 @@ pub struct TeamCoverage {
     pub coverage: Coverage,
     pub coverage_percentage: f64,
     /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `waiting` (for events),
-    /// `paused`, `failed`, or what is wrong with the team.
+    /// `paused`, `failed`, `off` where the setting is, or what is wrong with the team.
     pub state: String,
+    /// Nobody can tell what the team wants; `state` says why.
+    #[serde(skip)]
+    pub is_misconfigured: bool,
+    /// It is paused, or everything is.
+    #[serde(skip)]
+    pub is_paused: bool,
     pub newest_day: Option<Day>,
     pub oldest_day: Option<Day>,
 }
@@ -133,8 +139,29 @@ pub(super) async fn gaps_of<'a>(
 ///
 /// When the ledger fails.
 pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
+    of_teams(ledger, config, enabled_teams(ledger).await?, now).await
+}
+
+/// As [`list`], with the teams that have the setting off: those want nothing, and may have data.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn list_all(
+    ledger: &Ledger,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Vec<TeamCoverage>> {
+    of_teams(ledger, config, ledger.teams().await?, now).await
+}
+
+async fn of_teams(
+    ledger: &Ledger,
+    config: &Config,
+    teams: Vec<Team>,
+    now: Timestamp,
+) -> Result<Vec<TeamCoverage>> {
     let pauses = Pauses::of(&ledger.pauses().await?);
-    let teams = enabled_teams(ledger).await?;
     let tallies = ledger.tallies().await?;
     let counted = tallies.iter().map(|(team, (tally, _))| (team, tally));
     let gaps = gaps_of(ledger, counted).await?;
@@ -144,6 +171,7 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
         let mut coverage = Coverage::default();
         let mut problem = None;
         match reconcile::desire(&team, config, team.enabled_at.unwrap_or(now)) {
+            _ if !team.enabled => coverage = Coverage::of(tally.as_ref(), 0),
             Ok(desire) => {
                 let gaps = gaps.get(&team.id).map_or(&[][..], Vec::as_slice);
                 let unplanned = unplanned(desire.window(now), tally.as_ref(), gaps, &desire.zone);
@@ -152,13 +180,15 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
             Err(error) => problem = Some(error.chain()),
         }
         let is_broken = problem.is_some();
+        let is_paused = pauses.of_team(team.id).is_some();
         let state = match problem {
             Some(problem) => problem,
+            None if !team.enabled => "off".to_owned(),
             None if coverage.failed > 0 => "failed".to_owned(),
             None if coverage.filled == coverage.wanted && coverage.stale == 0 => {
                 "filled".to_owned()
             }
-            None if pauses.of_team(team.id).is_some() => "paused".to_owned(),
+            None if is_paused => "paused".to_owned(),
             None if coverage.filled + coverage.waiting >= coverage.wanted
                 && coverage.running == 0
                 && coverage.stale == 0 =>
@@ -179,6 +209,8 @@ pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Ve
                 coverage.percentage()
             },
             state,
+            is_misconfigured: is_broken,
+            is_paused,
             coverage,
             team,
         });

@@ -24,6 +24,8 @@ pub struct MissingData {
     pub organization: String,
     pub enabled_date: Option<Timestamp>,
     pub issue: String,
+    /// The next step, as it is among the recommendations.
+    pub recommendation: String,
 }
 
 /// A team that has data, and days that should have some and have not.
@@ -34,6 +36,8 @@ pub struct Gap {
     /// None where too many teams have lost days for each to be told apart.
     pub days: Vec<Day>,
     pub issue: String,
+    /// The next step, as it is among the recommendations.
+    pub recommendation: String,
 }
 
 /// The health of all teams.
@@ -221,13 +225,14 @@ impl Prefill {
                 pauses.of_team(team.id),
                 days.first().zip(days.last()),
             );
-            health.recommendations.push(recommended);
+            health.recommendations.push(recommended.clone());
             if has_data {
                 health.data_gaps_detected.push(Gap {
                     team_id: team.id,
                     team_name: team.name,
                     days: days.into_iter().collect(),
                     issue,
+                    recommendation: recommended,
                 });
             } else {
                 health.teams_missing_data.push(MissingData {
@@ -236,6 +241,7 @@ impl Prefill {
                     organization: team.organization,
                     enabled_date: team.enabled_at,
                     issue,
+                    recommendation: recommended,
                 });
             }
         }

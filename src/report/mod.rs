@@ -6,8 +6,11 @@
 
 mod coverage;
 mod explain;
+mod glance;
 mod health;
 mod metrics;
+mod numbers;
+mod overview;
 mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +24,13 @@ use crate::ledger::{Extent, Ledger, Team};
 use crate::schema::Store;
 use crate::service::Prefill;
 
-pub use coverage::{Coverage, TeamCoverage, list};
+pub use coverage::{Coverage, TeamCoverage, list, list_all};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
+pub use glance::{DayAtAGlance, days_of};
 pub use health::{Gap, Health, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
+pub use numbers::DayNumbers;
+pub use overview::{Freshness, Overview, overview};
 pub use validation::{DayVerdict, Validation};
 
 /// Whether a warehouse can be used.

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::Shared;
+use super::pages::ASSETS;
 use super::problem::Problem;
 use crate::config::{Http, Secret};
 use crate::error::Result;
@@ -137,7 +138,7 @@ fn admit(guard: &Guard, request: &Request) -> Result<Access, Problem> {
     if !is_read {
         must_be_of_this_origin(headers, &host)?;
     }
-    if path == LOGIN {
+    if path == LOGIN || (is_read && path.starts_with(ASSETS)) {
         return Ok(Access::ReadOnly);
     }
     let access = if guard.has_tokens() {

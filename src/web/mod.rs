@@ -6,6 +6,7 @@
 //! is told as [`problem`] has it, with the hints of the command line.
 
 pub mod guard;
+mod pages;
 mod probes;
 pub mod problem;
 mod server;
@@ -73,6 +74,7 @@ fn router(shared: Arc<Shared>) -> Router {
     let most_bytes = usize::try_from(shared.config.max_body_bytes).unwrap_or(usize::MAX);
     Router::new()
         .merge(probes::router())
+        .merge(pages::router())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(CatchPanicLayer::custom(problem::of_panic))
@@ -81,6 +83,7 @@ fn router(shared: Arc<Shared>) -> Router {
             server::in_time,
         ))
         .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
+        .layer(middleware::from_fn(pages::as_pages))
         .layer(middleware::from_fn(guard::protect))
         .layer(DefaultBodyLimit::max(most_bytes))
         .with_state(shared)

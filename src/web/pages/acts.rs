@@ -1,0 +1,97 @@
+//! What a button does: asks the ledger, and leads back to where one sees what came of it.
+
+use axum::extract::{Form, Path};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::runs::run_id;
+use super::{Asker, team_id};
+use crate::error::{Error, Result};
+use crate::ledger::{Extent, Ledger};
+use crate::web::problem::Problem;
+
+/// Where to go afterwards, and what to set.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Fields {
+    to: String,
+    on: String,
+}
+
+/// Does what the last part of a path names; the word for what was done.
+async fn act(ledger: &Ledger, act: &str, extent: Extent) -> Result<&'static str> {
+    match act {
+        "pause" => ledger.pause(extent).await.map(|()| "paused"),
+        "resume" => ledger.resume(extent).await.map(|()| "resumed"),
+        "cancel" => ledger.cancel(extent).await.map(|_| "cancelled"),
+        "retry" => ledger.retry(extent).await.map(|_| "retried"),
+        _ => Err(Error::missing(format!("nothing is called {act:?} here"))
+            .hint("go back and use one of the buttons")),
+    }
+}
+
+fn back(path: &str, said: &str) -> Response {
+    Redirect::to(&format!("{path}?said={said}")).into_response()
+}
+
+pub(super) async fn of_team(
+    asker: Asker,
+    Path((team, what)): Path<(String, String)>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, Problem> {
+    let team = team_id(&team)?;
+    let said = act(&asker.prefill.ledger, &what, Extent::Team(team)).await?;
+    let to = match fields.to.as_str() {
+        "overview" => "/".to_owned(),
+        _ => format!("/teams/{team}"),
+    };
+    Ok(back(&to, said))
+}
+
+pub(super) async fn of_run(
+    asker: Asker,
+    Path((run, what)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let run = run_id(&run)?;
+    let said = act(&asker.prefill.ledger, &what, Extent::Task(run)).await?;
+    Ok(back(&format!("/runs/{run}"), said))
+}
+
+pub(super) async fn of_everything(
+    asker: Asker,
+    Path(what): Path<String>,
+) -> Result<Response, Problem> {
+    if what == "cancel" {
+        return Err(Error::missing("everything is not cancelled at once here")
+            .hint("run prefill cancel --all")
+            .into());
+    }
+    let said = act(&asker.prefill.ledger, &what, Extent::Everything).await?;
+    Ok(back("/", said))
+}
+
+pub(super) async fn setting(
+    asker: Asker,
+    Path(team): Path<String>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, Problem> {
+    let team = team_id(&team)?;
+    let ledger = &asker.prefill.ledger;
+    if let Some(table) = ledger.other_teams() {
+        return Err(
+            Error::conflict(format!("the setting of team {team} is kept in {table}"))
+                .hint(format!(
+                    "change it where {table} is kept, or run prefill enable or prefill disable"
+                ))
+                .into(),
+        );
+    }
+    let team = ledger.team(team).await?.id;
+    let on = !fields.on.is_empty();
+    ledger.set_enabled(team, on).await?;
+    asker.prefill.reconcile(team).await?;
+    Ok(back(
+        &format!("/teams/{team}"),
+        if on { "on" } else { "off" },
+    ))
+}
