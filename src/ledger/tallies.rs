@@ -73,7 +73,15 @@ pub struct VerifiedDay {
 impl Ledger {
     /// The tallies of all teams that have slices.
     pub async fn tallies(&self) -> Result<BTreeMap<TeamId, (Tally, Verified)>> {
-        let statement = Statement::new(sql!("tallies"));
+        self.tallies_of(None).await
+    }
+
+    /// As [`Ledger::tallies`], or those of some teams.
+    pub async fn tallies_of(
+        &self,
+        teams: Option<&[TeamId]>,
+    ) -> Result<BTreeMap<TeamId, (Tally, Verified)>> {
+        let statement = Statement::new(sql!("tallies")).bind(teams.map(team_ids));
         let rows = self.database.rows("read the tallies", &statement).await?;
         let mut tallies = BTreeMap::new();
         for row in &rows {

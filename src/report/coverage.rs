@@ -139,7 +139,8 @@ pub(super) async fn gaps_of<'a>(
 ///
 /// When the ledger fails.
 pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
-    of_teams(ledger, config, enabled_teams(ledger).await?, now).await
+    let teams = enabled_teams(ledger).await?;
+    of_teams(ledger, config, teams, None, now).await
 }
 
 /// As [`list`], with the teams that have the setting off: those want nothing, and may have data.
@@ -152,17 +153,34 @@ pub async fn list_all(
     config: &Config,
     now: Timestamp,
 ) -> Result<Vec<TeamCoverage>> {
-    of_teams(ledger, config, ledger.teams().await?, now).await
+    of_teams(ledger, config, ledger.teams().await?, None, now).await
 }
 
-async fn of_teams(
+/// As [`list_all`], of some teams.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn list_some(
     ledger: &Ledger,
     config: &Config,
     teams: Vec<Team>,
     now: Timestamp,
 ) -> Result<Vec<TeamCoverage>> {
+    let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+    of_teams(ledger, config, teams, Some(&ids), now).await
+}
+
+/// `ids` are those of the teams, or nothing where most of all teams are meant.
+async fn of_teams(
+    ledger: &Ledger,
+    config: &Config,
+    teams: Vec<Team>,
+    ids: Option<&[TeamId]>,
+    now: Timestamp,
+) -> Result<Vec<TeamCoverage>> {
     let pauses = Pauses::of(&ledger.pauses().await?);
-    let tallies = ledger.tallies().await?;
+    let tallies = ledger.tallies_of(ids).await?;
     let counted = tallies.iter().map(|(team, (tally, _))| (team, tally));
     let gaps = gaps_of(ledger, counted).await?;
     let mut list = Vec::with_capacity(teams.len());

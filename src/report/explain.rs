@@ -763,7 +763,7 @@ fn running(detail: &Detail) -> Meaning {
 }
 
 /// Host and number of a worker's process, without what tells processes of the same number apart.
-fn process(owner: &str) -> String {
+pub fn process(owner: &str) -> String {
     let parts: Vec<&str> = owner.rsplitn(4, ':').collect();
     match parts[..] {
         [_, _, number, host] => format!("process {number} on {host}"),

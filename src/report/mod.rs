@@ -24,8 +24,8 @@ use crate::ledger::{Extent, Ledger, Team};
 use crate::schema::Store;
 use crate::service::Prefill;
 
-pub use coverage::{Coverage, TeamCoverage, list, list_all};
-pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
+pub use coverage::{Coverage, TeamCoverage, list, list_all, list_some};
+pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay, process};
 pub use glance::{DayAtAGlance, days_of};
 pub use health::{Gap, Health, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};

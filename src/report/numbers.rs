@@ -12,6 +12,9 @@ use crate::ledger::Team;
 use crate::rollup::sql;
 use crate::service::Prefill;
 
+/// How long the tables have to say something; numbers_by_day.sql has the same limit.
+const WITHIN: Duration = Duration::from_secs(3);
+
 /// What the tables say of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DayNumbers {
@@ -38,7 +41,7 @@ struct OfDay {
 }
 
 impl Prefill {
-    /// The numbers of a team's days, of those that the tables have; within so much time.
+    /// The numbers of a team's days, of those that the tables have; within a few seconds.
     ///
     /// # Errors
     ///
@@ -48,7 +51,6 @@ impl Prefill {
         team: &Team,
         zone: &Zone,
         days: Days,
-        within: Duration,
     ) -> Result<BTreeMap<Day, DayNumbers>> {
         let mut begins: BTreeMap<i64, Day> = BTreeMap::new();
         let mut until_s = 0;
@@ -73,18 +75,14 @@ impl Prefill {
                 .param("from_s", *from_s)
                 .param("until_s", until_s)
                 .param("begins", begins.keys().copied().collect::<Vec<_>>())
-                .param("seconds", within.as_secs().max(1))
                 .rows::<OfDay>("read the numbers of a team")
                 .await
         };
-        let rows = tokio::time::timeout(within, asked).await;
+        let rows = tokio::time::timeout(WITHIN, asked).await;
         let rows = rows.unwrap_or_else(|_| {
             Err(Error::new(
                 Class::Unreachable,
-                format!(
-                    "the warehouse did not answer within {} s",
-                    within.as_secs_f64()
-                ),
+                format!("the warehouse did not answer within {} s", WITHIN.as_secs()),
             ))
         })?;
         let mut numbers = BTreeMap::new();

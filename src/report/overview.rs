@@ -31,9 +31,8 @@ pub struct Overview {
     pub under_way: Vec<UnderWay>,
     /// The latest errors.
     pub failures: Vec<FailedAlike>,
-    /// Teams of which nobody can tell what they want, the first of them.
+    /// Teams of which nobody can tell what they want.
     pub misconfigured: Vec<TeamCoverage>,
-    pub misconfigured_teams: usize,
     pub everything_is_paused: bool,
     /// The first of the paused teams.
     pub paused: Vec<TeamId>,
@@ -93,7 +92,6 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         under_way,
         failures,
         misconfigured: Vec::new(),
-        misconfigured_teams: 0,
         everything_is_paused: pauses.contains(&Extent::Everything),
         paused_teams: paused.len(),
         paused: paused.into_iter().take(MOST).collect(),
@@ -107,10 +105,7 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         overview.coverage.add(&team.coverage);
         overview.freshness.add(&team, now);
         if team.is_misconfigured {
-            overview.misconfigured_teams += 1;
-            if overview.misconfigured.len() < MOST {
-                overview.misconfigured.push(team);
-            }
+            overview.misconfigured.push(team);
         }
     }
     Ok(overview)

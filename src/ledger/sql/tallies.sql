@@ -1,5 +1,5 @@
 -- How many slices each team has of which kind, and how far they reach; of a team that never had any there
--- is nothing.
+-- is nothing. $1 the teams, or null: all of them
 select t.*,
     (select min(s.day) from slices s where s.team_id = t.team_id) as first,
     (select max(s.day) from slices s where s.team_id = t.team_id) as last,
@@ -20,5 +20,6 @@ from
         cast(sum(page_views_weighed) as bigint) as page_views_weighed,
         cast(sum(sessions_weighed) as bigint) as sessions_weighed
     from tallies
+    where $1 is null or team_id in (select cast(value as bigint) from {rows $1})
     group by team_id
 ) t

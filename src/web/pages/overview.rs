@@ -4,6 +4,7 @@
 //! What the ledger says is asked for every time. What takes longer, because warehouses are asked or many
 //! slices are read, is looked at beside that, at most so often, and told with its age.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -125,16 +126,20 @@ pub(super) async fn page(
         @if overview.teams == 0 { (first_steps()) }
         section #numbers aria-label="Numbers" data-live { (numbers(&overview)) }
         div.columns {
-            section #running aria-labelledby="running-title" data-live { (running(&overview)) }
-            section #runs aria-labelledby="runs-title" data-live {
-                h2 #runs-title { "Latest runs" }
-                (super::runs::table(&overview.runs, overview.now))
-                @if !overview.runs.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
+            div {
+                section #running aria-labelledby="running-title" data-live { (running(&overview)) }
+                section #filled aria-labelledby="filled-title" data-live { (filled(look)) }
+                section #warehouses aria-labelledby="warehouses-title" data-live { (warehouses(&overview, look)) }
             }
-            section #filled aria-labelledby="filled-title" data-live { (filled(look)) }
-            section #warehouses aria-labelledby="warehouses-title" data-live { (warehouses(&overview, look)) }
+            div {
+                section #runs aria-labelledby="runs-title" data-live {
+                    h2 #runs-title { "Latest runs" }
+                    (super::runs::table(&overview.runs, overview.now))
+                    @if !overview.runs.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
+                }
+                section #pauses aria-labelledby="pauses-title" data-live { (pauses(viewer, &overview)) }
+            }
         }
-        section #pauses aria-labelledby="pauses-title" data-live { (pauses(viewer, &overview)) }
     };
     let frame = Frame {
         title: "Overview",
@@ -235,32 +240,50 @@ fn attention(viewer: Viewer, overview: &Overview, look: Option<&Look>) -> Vec<Ma
     for failed in &overview.failures {
         items.push(failure(viewer, failed));
     }
-    if overview.misconfigured_teams > 0 {
+    let of_misconfigured = overview.misconfigured.len();
+    if of_misconfigured > 0 {
         let title = format!(
             "Of {} nobody can tell what is wanted",
-            counted(overview.misconfigured_teams, "team")
+            counted(of_misconfigured, "team")
         );
+        let recommended = |id: TeamId| {
+            let known = health.into_iter().flat_map(|health| {
+                let missing = health.teams_missing_data.iter();
+                let gaps = health.data_gaps_detected.iter();
+                missing
+                    .map(|team| (team.team_id, &team.recommendation))
+                    .chain(gaps.map(|gap| (gap.team_id, &gap.recommendation)))
+            });
+            known
+                .filter(|(team, _)| *team == id)
+                .map(|(_, next)| next)
+                .next()
+        };
         let what = html! {
             ul {
-                @for team in &overview.misconfigured {
-                    li { (team_link(team.team.id, &team.team.name)) ": " span.error-text { (text(&team.state)) } }
+                @for team in overview.misconfigured.iter().take(MOST) {
+                    li {
+                        (team_link(team.team.id, &team.team.name)) ": " span.error-text { (text(&team.state)) }
+                        @if let Some(next) = recommended(team.team.id) { div.next { (hint(next)) } }
+                    }
                 }
             }
-            @if overview.misconfigured_teams > overview.misconfigured.len() {
-                p { a href="/teams?state=misconfigured" { "All of them" } }
-            }
+            @if of_misconfigured > MOST { p { a href="/teams?state=misconfigured" { "All " (number(of_misconfigured)) " of them" } } }
         };
-        items.push(item(&title, &what, &html! { "Correct the team's time zone, days or warehouse: " (command("prefill team set --team-id N …")) }));
+        items.push(item(&title, &what, &html! {}));
     }
     if let Some(health) = health {
-        items.extend(missing(viewer, health));
+        items.extend(missing(viewer, overview, health));
     }
     for claim in overview
         .under_way
         .iter()
         .filter(|claim| claim.lease_is_over)
     {
-        let title = format!("A worker gives no sign of life: {}", claim.owner);
+        let title = format!(
+            "A worker gives no sign of life: {}",
+            report::process(&claim.owner)
+        );
         let what = html! { p { "It held " (counted(claim.slices, "day")) " of warehouse " (text(&claim.warehouse)) "." } };
         items.push(item(&title, &what, &html! { "Another worker takes over by itself. If none does, look at the processes of prefill serve." }));
     }
@@ -321,13 +344,29 @@ fn failure(viewer: Viewer, failed: &FailedAlike) -> Markup {
 }
 
 /// Teams that health found wanting.
-fn missing(viewer: Viewer, health: &Health) -> Vec<Markup> {
+fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> {
     let mut items = Vec::new();
-    let missing = health.teams_missing_data.len();
+    // Of those it was told already.
+    let misconfigured: BTreeSet<TeamId> = overview
+        .misconfigured
+        .iter()
+        .map(|team| team.team.id)
+        .collect();
+    let missing_data: Vec<_> = health
+        .teams_missing_data
+        .iter()
+        .filter(|team| !misconfigured.contains(&team.team_id))
+        .collect();
+    let gaps_detected: Vec<_> = health
+        .data_gaps_detected
+        .iter()
+        .filter(|gap| !misconfigured.contains(&gap.team_id))
+        .collect();
+    let missing = missing_data.len();
     if missing > 0 {
         let what = html! {
             ul {
-                @for team in health.teams_missing_data.iter().take(MOST) {
+                @for team in missing_data.iter().take(MOST) {
                     li {
                         (team_link(team.team_id, &team.team_name)) ": " (text(&team.issue))
                         div.next { (hint(&team.recommendation)) }
@@ -343,11 +382,11 @@ fn missing(viewer: Viewer, health: &Health) -> Vec<Markup> {
             &html! {},
         ));
     }
-    let gaps = health.data_gaps_detected.len();
+    let gaps = gaps_detected.len();
     if gaps > 0 {
         let what = html! {
             ul {
-                @for gap in health.data_gaps_detected.iter().take(MOST) {
+                @for gap in gaps_detected.iter().take(MOST) {
                     li {
                         (team_link(gap.team_id, &gap.team_name)) ": " (text(&gap.issue))
                         @if let (Some(first), Some(last)) = (gap.days.first(), gap.days.last()) {
@@ -472,7 +511,7 @@ fn running(overview: &Overview) -> Markup {
                                 td { (text(&claim.warehouse)) }
                                 td { @if let Some(since) = claim.since { (moment(since, overview.now)) } }
                                 td.owner {
-                                    (text(&claim.owner))
+                                    (text(&report::process(&claim.owner)))
                                     @if claim.lease_is_over { " " strong { "gives no sign of life" } }
                                     @if claim.is_to_stop { " (told to stop)" }
                                 }

@@ -36,7 +36,7 @@ pub fn sign(situation: Situation) -> (&'static str, &'static str) {
 
 /// Every situation, with what it means.
 pub const LEGEND: [(Situation, &str); 15] = [
-    (Situation::Filled, "filled and verified"),
+    (Situation::Filled, "verified against the raw events"),
     (Situation::Stale, "filled, and to be filled again"),
     (Situation::Running, "being filled now"),
     (
@@ -47,9 +47,12 @@ pub const LEGEND: [(Situation, &str); 15] = [
         Situation::Retrying,
         "a try failed, and the next one is to come",
     ),
-    (Situation::Failed, "failed: somebody has to look"),
+    (Situation::Failed, "no try worked: somebody has to look"),
     (Situation::Waiting, "no events yet, and some may come"),
-    (Situation::Paused, "paused by somebody"),
+    (
+        Situation::Paused,
+        "somebody paused it, its team or everything",
+    ),
     (Situation::Held, "the setting is off"),
     (Situation::Cancelled, "its run was cancelled"),
     (Situation::Cleaned, "its rows were deleted on request"),
@@ -237,7 +240,7 @@ pub fn bars(values: &[(String, Option<f64>)]) -> Markup {
     }
 }
 
-/// `1 234 567 890` of bytes or events, short.
+/// A share of a hundred.
 pub fn percent(share: f64) -> String {
     format!("{share:.1} %")
 }

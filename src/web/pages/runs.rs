@@ -40,7 +40,7 @@ pub fn table(runs: &[(Run, Progress)], now: Timestamp) -> Markup {
                             tr {
                                 th scope="row" { a href={ "/runs/" (run.id) } { (moment(run.requested_at, now)) span.unseen { ", run " (run.id) } } }
                                 td { a href={ "/teams/" (run.team_id) } { (run.team_id) } }
-                                td.nowrap { (days(run)) }
+                                td { (range(run)) }
                                 td { (text(&run.reason)) }
                                 td { (parts::status(progress.status())) }
                                 td { (parts::progress(progress)) }
@@ -53,9 +53,9 @@ pub fn table(runs: &[(Run, Progress)], now: Timestamp) -> Markup {
     }
 }
 
-fn days(run: &Run) -> Markup {
+fn range(run: &Run) -> Markup {
     let last = run.date_end.plus(-1);
-    html! { (run.date_start) @if last != run.date_start { " to " (last) } }
+    html! { span.nowrap { (run.date_start) } @if last != run.date_start { " to " span.nowrap { (last) } } }
 }
 
 /// Runs with their progress.
@@ -110,12 +110,12 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
     let run = ledger.run(id).await?;
     let progress = ledger.progress(id).await?;
     let team = ledger.find_team(run.team_id).await?;
-    let range = Days {
+    let of_run = Days {
         from: run.date_start,
         until: run.date_end,
     };
     let glances = match &team {
-        Some(team) => report::days_of(ledger, &prefill.config, &[team], range, now).await?,
+        Some(team) => report::days_of(ledger, &prefill.config, &[team], of_run, now).await?,
         None => std::collections::BTreeMap::new(),
     };
     let days: Vec<DayAtAGlance> = glances
@@ -134,7 +134,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
             p.long-progress { (parts::status(progress.status())) " " (parts::progress(&progress)) }
             dl.facts {
                 dt { "Task id" } dd { code { (run.id) } }
-                dt { "Days" } dd { (days_text(&run)) }
+                dt { "Days" } dd { (range(&run)) }
                 dt { "Reason" } dd { (text(&run.reason)) @if run.forced { " (what is filled is filled again)" } }
                 dt { "Asked" } dd { (full_moment(run.requested_at, now)) }
                 @if let Some(at) = run.paused_at { dt { "Paused" } dd { (full_moment(at, now)) } }
@@ -160,10 +160,6 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         every: Some(if is_live { 1 } else { 10 }),
     };
     Ok(asker.page(&frame, &content))
-}
-
-fn days_text(run: &Run) -> Markup {
-    html! { (days(run)) }
 }
 
 fn acts(viewer: Viewer, run: &Run, progress: &Progress) -> Markup {

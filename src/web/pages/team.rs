@@ -1,7 +1,6 @@
 //! A team: its setting, its days, its numbers from the tables, its runs, and what can be asked for it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::extract::{Path, Query};
 use jiff::Timestamp;
@@ -22,8 +21,6 @@ use crate::report::{self, DayAtAGlance, DayNumbers};
 /// How many days are shown at once.
 const DAYS: i64 = 30;
 const RUNS: u32 = 10;
-/// How long the tables have to say something.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -51,11 +48,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
     };
     let numbers = async {
         match &desire {
-            Ok(desire) => Some(
-                prefill
-                    .numbers(&team, &desire.zone, range, ANSWERS_WITHIN)
-                    .await,
-            ),
+            Ok(desire) => Some(prefill.numbers(&team, &desire.zone, range).await),
             Err(_) => None,
         }
     };

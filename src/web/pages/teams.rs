@@ -84,16 +84,18 @@ impl View {
         })
     }
 
-    fn shows(&self, team: &TeamCoverage) -> bool {
+    fn finds(&self, team: &Team) -> bool {
         let find = self.find.to_lowercase();
-        let is_found = find.is_empty()
-            || team.team.id.to_string() == find
-            || team.team.name.to_lowercase().contains(&find)
-            || team.team.organization.to_lowercase().contains(&find);
-        is_found
-            && self
-                .filter
-                .is_none_or(|(_, _, lets_through)| lets_through(team))
+        find.is_empty()
+            || team.id.to_string() == find
+            || team.name.to_lowercase().contains(&find)
+            || team.organization.to_lowercase().contains(&find)
+    }
+
+    /// The number of the page, and of all pages, where so many teams are found.
+    fn page(&self, found: usize) -> (usize, usize) {
+        let pages = found.div_ceil(ON_A_PAGE).max(1);
+        (self.page.min(pages), pages)
     }
 
     /// The address of this view with another page or other days.
@@ -120,21 +122,35 @@ impl View {
     }
 }
 
+fn on_page<T>(all: Vec<T>, page: usize) -> Vec<T> {
+    let before = (page - 1) * ON_A_PAGE;
+    all.into_iter().skip(before).take(ON_A_PAGE).collect()
+}
+
 pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
     let view = View::of(&asked)?;
     let (ledger, config) = (&asker.prefill.ledger, &asker.prefill.config);
     let now = ledger.now().await?;
-    let all = report::list_all(ledger, config, now).await?;
-    let total = all.len();
-    let shown: Vec<&TeamCoverage> = all.iter().filter(|team| view.shows(team)).collect();
-    let pages = shown.len().div_ceil(ON_A_PAGE).max(1);
-    let page = view.page.min(pages);
-    let of_page: Vec<&TeamCoverage> = shown
-        .iter()
-        .skip((page - 1) * ON_A_PAGE)
-        .take(ON_A_PAGE)
-        .copied()
-        .collect();
+    let mut teams = ledger.teams().await?;
+    let total = teams.len();
+    teams.retain(|team| view.finds(team));
+    // How it stands with teams is asked of no more of them than are needed.
+    let (page, pages, found, of_page) = match view.filter {
+        None => {
+            let found = teams.len();
+            let (page, pages) = view.page(found);
+            let of_page = on_page(teams, page);
+            let of_page = report::list_some(ledger, config, of_page, now).await?;
+            (page, pages, found, of_page)
+        }
+        Some((_, _, lets_through)) => {
+            let mut all = report::list_some(ledger, config, teams, now).await?;
+            all.retain(lets_through);
+            let found = all.len();
+            let (page, pages) = view.page(found);
+            (page, pages, found, on_page(all, page))
+        }
+    };
     // The newest day that any of them has.
     let zones = of_page.iter().filter_map(|team| team.team.zone().ok());
     let today = zones
@@ -156,7 +172,7 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
         h1 { "Teams" }
         (filters(&view))
         p #found role="status" data-live {
-            @if shown.len() == total { (counted(total, "team")) } @else { (number(shown.len())) " of " (counted(total, "team")) }
+            @if found == total { (counted(total, "team")) } @else { (number(found)) " of " (counted(total, "team")) }
             @if pages > 1 { ", page " (number(page)) " of " (number(pages)) }
             "; " (days.from) " to " (days.until.plus(-1)) ", the newest day first."
         }
@@ -170,7 +186,7 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
                         tr {
                             th.team scope="col" { "Team" }
                             th.n scope="col" { "Coverage" }
-                            @for (index, day) in newest_first.iter().enumerate() { (heading(*day, index == 0)) }
+                            @for (index, day) in newest_first.iter().enumerate() { (heading(*day, index.checked_sub(1).map(|before| newest_first[before]))) }
                         }
                     }
                     tbody {
@@ -254,15 +270,16 @@ fn filters(view: &View) -> Markup {
     }
 }
 
-/// The heading of a day: only its number is seen, and where a month begins, that.
-fn heading(day: Day, is_first: bool) -> Markup {
+/// The heading of a day: only its number is seen, and its month where another day of it does not stand
+/// before.
+fn heading(day: Day, before: Option<Day>) -> Markup {
     let text = day.to_string();
     let (month, number) = text.rsplit_once('-').unwrap_or(("", &text));
-    let begins = is_first || number == "01";
+    let begins = before.is_none_or(|before| !before.to_string().starts_with(month));
     html! {
         th.day scope="col" {
-            span.unseen { (month) "-" } (number)
             @if begins { span.month aria-hidden="true" { (month_name(month)) } }
+            span.unseen { (month) "-" } (number)
         }
     }
 }
