@@ -19,7 +19,7 @@ engine: build ## fetch ClickHouse as a library into the user's cache, once
 demo: engine ## a synthetic site, the setting turned on, the fill, the verdict
 	@target/debug/prefill --data-dir target/demo demo
 
-# A foreign client for the engine's HTTP interface.
+# A foreign client for the engine's HTTP interface, and what drives a browser.
 test-python: $(VENV)/done
 $(VENV)/done: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,10 +28,10 @@ $(VENV)/done: tests/requirements.txt
 
 # Every test with the ledger in SQLite, beside a Postgres for the tests that need one whatever the others
 # use; then each story of an installation once more, with its ledger in Postgres.
-STORIES := claims cli cli_bad_input control faults fill hostile many_teams real_log reference_tables serve
+STORIES := claims cli cli_bad_input control dashboard faults fill hostile many_teams real_log reference_tables serve
 test: engine test-python ## all set-up that the tests need, and all tests
-	tests/with_postgres $(CARGO) test --locked --no-fail-fast
-	PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
+	tests/with_chromium tests/with_postgres $(CARGO) test --locked --no-fail-fast
+	PREFILL_TEST_LEDGER=postgres tests/with_chromium tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
 	PREFILL_BENCH_EVENTS=40000 PREFILL_BENCH_RUNS=1 PREFILL_BENCH_TEAMS=50 $(CARGO) test --locked --bench fill
 
 # What takes hours: every call broken in every way, at random with the seed that is printed; and the

@@ -4,6 +4,7 @@ Team 1 has its days filled, team 2 one that failed. Everything a person does is 
 pages light and dark, on a desktop and on a phone, by the keyboard alone, with and without scripts.
 """
 
+import datetime
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 URL, FAILED_DAY = sys.argv[1:]
+DAY_AFTER = datetime.date.fromisoformat(FAILED_DAY) + datetime.timedelta(days=1)
 CHROMIUM = os.environ.get("PREFILL_TEST_CHROMIUM") or shutil.which("chromium") or "chromium"
 expect.set_options(timeout=30_000)
 
@@ -41,7 +43,7 @@ class Watched:
 def pages(run):
     return ["/", "/teams", "/teams?state=failed", "/teams/1", "/teams/2", f"/teams/2/days/{FAILED_DAY}", "/runs", run,
             "/teams/1/validate?days=1", "/teams/1/backfill?days=1&force=1",
-            f"/teams/2/cleanup?date_start={FAILED_DAY}&date_end=2100-01-01"]
+            f"/teams/2/cleanup?date_start={FAILED_DAY}&date_end={DAY_AFTER}"]
 
 
 def backfill_by_click_with_live_progress(browser):
@@ -82,9 +84,9 @@ def another_page_sees_a_pause_without_being_loaded_again(browser):
         watching.goto("/")
         watching.evaluate("window.loaded_once = true")
         page.goto("/teams/1")
-        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause", exact=True).click()
         expect(watching.locator("#pauses")).to_contain_text("team 1 is paused")
-        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("button", name="Resume", exact=True).click()
         expect(watching.locator("#pauses")).to_contain_text("No team is paused")
         assert watching.evaluate("window.loaded_once"), "the page was loaded again"
 
@@ -139,7 +141,7 @@ def every_page_fits_and_is_for_everybody(browser, run):
     for scheme, width in [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]:
         with Watched(browser, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
             for path in pages(run):
-                page.goto(path)
+                assert page.goto(path).status == 200, path
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{path} is {wide} wide of {width}"
                 ground = page.evaluate("getComputedStyle(document.body).backgroundColor")

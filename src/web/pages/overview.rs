@@ -499,7 +499,7 @@ fn running(overview: &Overview) -> Markup {
         @if overview.under_way.is_empty() {
             p.quiet { "Nothing is being filled at this moment." }
         } @else {
-            div.scrolls role="region" tabindex="0" aria-labelledby="running-title" {
+            div.scrolls role="region" tabindex="0" aria-label="Claims" {
                 table {
                     caption.unseen { "Claims that are being filled" }
                     thead { tr { th scope="col" { "Day" } th scope="col" { "Teams" } th scope="col" { "Warehouse" } th scope="col" { "Since" } th scope="col" { "Worker" } } }
@@ -588,7 +588,7 @@ fn warehouses(overview: &Overview, look: Option<&Look>) -> Markup {
     };
     html! {
         h2 #warehouses-title { "Warehouses" }
-        div.scrolls role="region" tabindex="0" aria-labelledby="warehouses-title" {
+        div.scrolls role="region" tabindex="0" aria-label="Use of the warehouses" {
             table {
                 caption.unseen { "Warehouses, and how much of their time fills may take and take" }
                 thead { tr {

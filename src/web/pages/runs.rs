@@ -215,7 +215,7 @@ pub fn day_table(days: &[DayAtAGlance], now: Timestamp) -> Markup {
         @if days.is_empty() {
             p.quiet { "There is none." }
         } @else {
-            div.scrolls role="region" tabindex="0" aria-label="Days" {
+            div.scrolls role="region" tabindex="0" aria-label="Receipts" {
                 table {
                     caption.unseen { "Days, the newest first" }
                     thead { tr {
