@@ -267,9 +267,9 @@ pub struct Totals {
     bucket_s: i64,
     pub stats_rows: i64,
     pub bounces_rows: i64,
-    stats_page_views: i64,
-    bounces_page_views: i64,
-    sessions: i64,
+    pub stats_page_views: i64,
+    pub bounces_page_views: i64,
+    pub sessions: i64,
 }
 
 impl Totals {

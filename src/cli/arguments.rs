@@ -93,6 +93,8 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Show what was asked for lately, or one task and its days
     Status(Status),
+    /// Say why a day of a team is as it is, what comes next, and what to run
+    Explain(Explain),
     /// Keep a task, a team or everything from being filled until it is resumed; what runs stops
     Pause(Which),
     /// Let what was paused be filled, and take up a task that was cancelled
@@ -254,6 +256,19 @@ pub struct Cleanup {
 pub struct Status {
     /// The task's id, as backfill --async prints it
     pub task: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The team
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub team_id: TeamId,
+    /// The day, YYYY-MM-DD in the team's time zone
+    #[arg(long, value_name = "DATE")]
+    pub day: Day,
+    /// Compare the day with its raw events, which reads them; exit code 1 when they differ
+    #[arg(long)]
+    pub verify: bool,
 }
 
 #[derive(Debug, Args)]

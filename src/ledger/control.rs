@@ -70,7 +70,7 @@ impl Extent {
 }
 
 /// Of [`Extent::Everything`], in the table of pauses.
-const EVERY_TEAM: i64 = 0;
+pub(super) const EVERY_TEAM: i64 = 0;
 
 impl Ledger {
     /// Keeps what is not filled yet from being filled, and stops what runs.

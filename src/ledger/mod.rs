@@ -8,6 +8,7 @@
 
 mod control;
 mod database;
+mod detail;
 mod governors;
 mod other_teams;
 mod postgres;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use control::Extent;
+pub use detail::{Detail, Holding, RunOfSlice};
 pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
 pub use slices::{

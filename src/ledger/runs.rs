@@ -270,7 +270,7 @@ impl Ledger {
     }
 }
 
-fn run(row: &Row) -> Result<Run> {
+pub(super) fn run(row: &Row) -> Result<Run> {
     let instant = |name| {
         let at: Option<i64> = row.get(name)?;
         Ok::<_, Error>(at.and_then(|at| Timestamp::from_millisecond(at).ok()))

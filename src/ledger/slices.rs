@@ -868,7 +868,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
     })
 }
 
-fn slice(row: &Row) -> Result<Slice> {
+pub(super) fn slice(row: &Row) -> Result<Slice> {
     let filled_at: Option<i64> = row.get("filled_at")?;
     let receipt = match row.get::<Option<i64>>("as_of_us")? {
         None => None,

@@ -1,6 +1,7 @@
 //! What each command does, in the order of the help. The work is in the modules above; here it is
 //! put together and told.
 
+mod explaining;
 mod filling;
 mod importing;
 mod looking;
@@ -33,6 +34,9 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         }
         Command::Cleanup(asked) => filling::cleanup(to, asked).await,
         Command::Status(asked) => looking::status(to, asked).await,
+        Command::Explain(asked) => {
+            until_told(&to.stop.clone(), explaining::explain(to, asked)).await
+        }
         Command::Pause(which) => stopping::pause(to, which).await,
         Command::Resume(which) => stopping::resume(to, which).await,
         Command::Cancel(which) => stopping::cancel(to, which).await,

@@ -1,0 +1,408 @@
+//! Health: what is wrong with which team and which warehouse, and the command that mends it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::coverage::{gaps_of, unplanned};
+use super::{OfWarehouse, Pauses, WarehouseHealth, enabled_teams};
+use crate::calendar::{Bounds, Day, TeamId};
+use crate::error::Result;
+use crate::ledger::{Extent, State, Tally, Team, Verified};
+use crate::plan::Desire;
+use crate::reconcile;
+use crate::service::Prefill;
+use crate::verify::{self, Sums};
+
+/// A team whose days are missing.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingData {
+    pub team_id: TeamId,
+    pub team_name: String,
+    pub organization: String,
+    pub enabled_date: Option<Timestamp>,
+    pub issue: String,
+}
+
+/// A team that has data, and days that should have some and have not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gap {
+    pub team_id: TeamId,
+    pub team_name: String,
+    /// None where too many teams have lost days for each to be told apart.
+    pub days: Vec<Day>,
+    pub issue: String,
+}
+
+/// The health of all teams.
+#[derive(Clone, Debug, Serialize)]
+pub struct Health {
+    /// `healthy` or `unhealthy`.
+    pub status: &'static str,
+    pub timestamp: Timestamp,
+    pub enabled_teams: usize,
+    pub teams_with_data: usize,
+    pub teams_missing_data: Vec<MissingData>,
+    pub data_gaps_detected: Vec<Gap>,
+    /// Days that are not filled and of which nobody asked whether they have raw events, because there
+    /// were too many; not 0 only where [`verify::MOST_DAYS`] others were looked at.
+    pub days_not_looked_at: u64,
+    pub recommendations: Vec<String>,
+    /// Each warehouse that is configured.
+    pub warehouses: Vec<WarehouseHealth>,
+}
+
+/// The most filled days that are compared one by one with what the tables hold, of the teams whose sums
+/// differ: so many are read and compared within a second. Of the other teams the days are not named.
+const MOST_COMPARED: u32 = 50_000;
+
+/// What is wrong with one team.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Days that have sessions and no rows, by the error with which they failed.
+    failed: BTreeMap<Day, String>,
+    /// Days that are filled, and the tables do not hold what was verified.
+    lost: BTreeSet<Day>,
+    /// There are such days, and nobody has told which.
+    lost_untold: bool,
+    /// Days that have sessions and that nobody has filled yet.
+    unfilled: BTreeSet<Day>,
+    /// What is wrong with the team itself, and the next step.
+    misconfigured: Option<(String, Option<String>)>,
+}
+
+impl Trouble {
+    fn issue(&self) -> String {
+        if let Some((issue, _)) = &self.misconfigured {
+            return issue.clone();
+        }
+        let mut issues = Vec::new();
+        if let Some((day, error)) = self.failed.last_key_value() {
+            issues.push(format!(
+                "{} failed, the newest {day}: {error}",
+                days_are(self.failed.len())
+            ));
+        }
+        if !self.lost.is_empty() {
+            issues.push(format!(
+                "{} filled and the tables do not hold what was verified any more",
+                days_are(self.lost.len())
+            ));
+        }
+        if self.lost_untold {
+            issues.push(
+                "some days are filled and the tables do not hold what was verified any more"
+                    .to_owned(),
+            );
+        }
+        if !self.unfilled.is_empty() {
+            issues.push(format!(
+                "{} not filled yet and have raw events",
+                days_are(self.unfilled.len())
+            ));
+        }
+        issues.join("; ")
+    }
+
+    fn days(&self) -> BTreeSet<Day> {
+        let failed = self.failed.keys().copied();
+        let others = self.lost.iter().chain(&self.unfilled).copied();
+        failed.chain(others).collect()
+    }
+}
+
+/// A team that has the setting on, with what its slices and the tables say of it.
+struct Looked<'a> {
+    team: &'a Team,
+    /// What it wants and which warehouse has it.
+    desire: Desire,
+    tally: Option<Tally>,
+    verified: Verified,
+    sums: Sums,
+}
+
+impl Prefill {
+    /// Checks every team that has the setting on: ledger, tables, and raw events where they differ.
+    ///
+    /// Asks a number of questions that does not grow with the teams, and looks closer only where the
+    /// sums over a team's days are not what was verified.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger or the warehouse fails.
+    pub async fn health(&self, now: Timestamp) -> Result<Health> {
+        let teams = enabled_teams(&self.ledger).await?;
+        let of_warehouse = self.of_warehouse(&teams);
+        let (pauses, tallies, (sums, warehouses)) = tokio::join!(
+            self.ledger.pauses(),
+            self.ledger.tallies(),
+            self.ask_all(&of_warehouse, async |store, teams| {
+                verify::sums(&store.warehouse, &store.tables, teams).await
+            })
+        );
+        let (pauses, tallies) = (Pauses::of(&pauses?), tallies?);
+        let mut sums: BTreeMap<TeamId, Sums> = sums.into_iter().flatten().collect();
+        // Of a team whose warehouse does not answer nobody can tell more than that.
+        let down = warehouses
+            .iter()
+            .filter(|warehouse| warehouse.error.is_some());
+        let unknown: BTreeSet<TeamId> = down
+            .filter_map(|warehouse| of_warehouse.get(warehouse.name.as_str()))
+            .flatten()
+            .copied()
+            .collect();
+        let mut troubles: BTreeMap<TeamId, Trouble> = BTreeMap::new();
+        let mut with_data = BTreeSet::new();
+        let mut looked = BTreeMap::new();
+        for team in teams.iter().filter(|team| !unknown.contains(&team.id)) {
+            let sums = sums.remove(&team.id).unwrap_or_default();
+            if sums.stats_rows > 0 && sums.bounces_rows > 0 {
+                with_data.insert(team.id);
+            }
+            match reconcile::desire(team, &self.config, team.enabled_at.unwrap_or(now)) {
+                Ok(desire) => {
+                    let (tally, verified) = tallies.get(&team.id).copied().unzip();
+                    let of_team = Looked {
+                        team,
+                        desire,
+                        tally,
+                        verified: verified.unwrap_or_default(),
+                        sums,
+                    };
+                    looked.insert(team.id, of_team);
+                }
+                Err(error) => {
+                    let hint = error
+                        .next_step()
+                        .map(|hint| format!("team {}: {hint}", team.id));
+                    let trouble = troubles.entry(team.id).or_default();
+                    trouble.misconfigured = Some((error.chain(), hint));
+                }
+            }
+        }
+        self.find_lost(&looked, &mut troubles).await?;
+        let days_not_looked_at = self.find_unfilled(&looked, &mut troubles, now).await?;
+        let mut health = Health {
+            status: "healthy",
+            timestamp: now,
+            enabled_teams: teams.len(),
+            teams_with_data: with_data.len(),
+            teams_missing_data: Vec::new(),
+            data_gaps_detected: Vec::new(),
+            days_not_looked_at,
+            recommendations: Vec::new(),
+            warehouses,
+        };
+        for warehouse in &health.warehouses {
+            if let Some(error) = &warehouse.error {
+                health.recommendations.push(match &warehouse.hint {
+                    Some(hint) => format!("warehouse {}: {error} ({hint})", warehouse.name),
+                    None => format!("warehouse {}: {error}", warehouse.name),
+                });
+            }
+        }
+        if days_not_looked_at > 0 {
+            health.recommendations.push(format!(
+                "{days_not_looked_at} more days are not filled, and nobody looked whether they have raw events: keep prefill serve running, and look again"
+            ));
+        }
+        for team in teams {
+            let Some(trouble) = troubles.remove(&team.id) else {
+                continue;
+            };
+            let has_data = with_data.contains(&team.id);
+            let (issue, days) = (trouble.issue(), trouble.days());
+            let recommended = recommended(
+                team.id,
+                has_data,
+                trouble.misconfigured.and_then(|(_, hint)| hint),
+                pauses.of_team(team.id),
+                days.first().zip(days.last()),
+            );
+            health.recommendations.push(recommended);
+            if has_data {
+                health.data_gaps_detected.push(Gap {
+                    team_id: team.id,
+                    team_name: team.name,
+                    days: days.into_iter().collect(),
+                    issue,
+                });
+            } else {
+                health.teams_missing_data.push(MissingData {
+                    team_id: team.id,
+                    team_name: team.name,
+                    organization: team.organization,
+                    enabled_date: team.enabled_at,
+                    issue,
+                });
+            }
+        }
+        if !health.recommendations.is_empty() {
+            health.status = "unhealthy";
+        }
+        Ok(health)
+    }
+
+    /// Days that are filled and whose rows are not those that were verified: looked for only in teams
+    /// whose sums differ.
+    async fn find_lost(
+        &self,
+        looked: &BTreeMap<TeamId, Looked<'_>>,
+        troubles: &mut BTreeMap<TeamId, Trouble>,
+    ) -> Result<()> {
+        let differ = looked
+            .values()
+            .filter(|team| !team.sums.are_of(&team.verified));
+        let differ: Vec<TeamId> = differ.map(|team| team.team.id).collect();
+        let days = self.ledger.verified(&differ, MOST_COMPARED).await?;
+        let mut told: BTreeSet<TeamId> = days.iter().map(|day| day.team_id).collect();
+        if days.len() == MOST_COMPARED as usize {
+            // The last one may have more days than were read.
+            let last = told.pop_last();
+            let rest = differ
+                .iter()
+                .filter(|team| last.is_some_and(|last| **team >= last));
+            for team in rest {
+                // While days are filled for the first time their rows are on the way.
+                if looked[team]
+                    .tally
+                    .is_some_and(|tally| tally.running == 0 && tally.with_data > 0)
+                {
+                    troubles.entry(*team).or_default().lost_untold = true;
+                }
+            }
+        }
+        let mut of_warehouse: OfWarehouse<'_> = BTreeMap::new();
+        for team in &told {
+            let name = looked[team].desire.warehouse.as_str();
+            of_warehouse.entry(name).or_default().push(*team);
+        }
+        let asked = of_warehouse.iter().map(|(name, teams)| async move {
+            let store = self.store(name).await?;
+            verify::totals(&store.warehouse, &store.tables, teams).await
+        });
+        let mut totals = BTreeMap::new();
+        for of_one in join_all(asked).await {
+            totals.extend(of_one?);
+        }
+        for day in days.iter().filter(|day| told.contains(&day.team_id)) {
+            let holds = totals.get(&(day.team_id, day.bucket_s));
+            if !holds
+                .copied()
+                .unwrap_or_default()
+                .hold(day.page_views, day.sessions)
+            {
+                let trouble = troubles.entry(day.team_id).or_default();
+                trouble.lost.insert(day.day);
+            }
+        }
+        Ok(())
+    }
+
+    /// Days that are wanted, that the tables do not hold, and that have raw events. How many of them
+    /// were not looked at, because there were too many.
+    async fn find_unfilled(
+        &self,
+        looked: &BTreeMap<TeamId, Looked<'_>>,
+        troubles: &mut BTreeMap<TeamId, Trouble>,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let most = u32::try_from(verify::MOST_DAYS).unwrap_or(u32::MAX);
+        let planned = self.ledger.without_data(most).await?;
+        let counted = looked
+            .iter()
+            .filter_map(|(team, looked)| Some((team, looked.tally.as_ref()?)));
+        let gaps = gaps_of(&self.ledger, counted).await?;
+        let mut unfilled = Vec::new();
+        for slice in planned {
+            if looked.contains_key(&slice.team_id) {
+                let failed = (slice.state == State::Failed).then_some(slice.error);
+                unfilled.push((slice.team_id, slice.day, slice.bounds, failed));
+            }
+        }
+        let mut all = 0;
+        for (id, team) in looked {
+            if let Some(tally) = &team.tally {
+                let without_data = tally.slices - tally.cleaned - tally.with_data;
+                all += usize::try_from(without_data).unwrap_or(0);
+            }
+            let gaps = gaps.get(id).map_or(&[][..], Vec::as_slice);
+            let zone = &team.desire.zone;
+            for day in unplanned(team.desire.window(now), team.tally.as_ref(), gaps, zone) {
+                all += 1;
+                if let Some(bounds) = zone.bounds(day) {
+                    unfilled.push((*id, day, bounds, None));
+                }
+            }
+        }
+        let mut left_out = 0;
+        // What could be read without a limit was read at another moment than the tallies were.
+        if unfilled.len() >= verify::MOST_DAYS {
+            unfilled.truncate(verify::MOST_DAYS);
+            left_out = all.saturating_sub(unfilled.len()) as u64;
+        }
+        let mut of_warehouse: BTreeMap<&str, Vec<(TeamId, Bounds)>> = BTreeMap::new();
+        for (team, _, bounds, _) in &unfilled {
+            let name = looked[team].desire.warehouse.as_str();
+            of_warehouse.entry(name).or_default().push((*team, *bounds));
+        }
+        let asked = of_warehouse.iter().map(|(name, days)| async move {
+            let store = self.store(name).await?;
+            verify::with_sessions(&store.warehouse, &store.tables, days).await
+        });
+        let mut with_sessions = BTreeSet::new();
+        for of_one in join_all(asked).await {
+            with_sessions.extend(of_one?);
+        }
+        for (team, day, bounds, failed) in unfilled {
+            if !with_sessions.contains(&(team, bounds.from)) {
+                continue;
+            }
+            let trouble = troubles.entry(team).or_default();
+            match failed {
+                Some(error) => drop(trouble.failed.insert(day, error.unwrap_or_default())),
+                None => drop(trouble.unfilled.insert(day)),
+            }
+        }
+        Ok(left_out)
+    }
+}
+
+/// The next step for a team that something is wrong with.
+fn recommended(
+    team: TeamId,
+    has_data: bool,
+    hint: Option<String>,
+    pause: Option<Extent>,
+    days: Option<(&Day, &Day)>,
+) -> String {
+    let (what, else_run) = if has_data {
+        ("gaps", "run")
+    } else {
+        ("no data", "keep prefill serve running, or run")
+    };
+    match (hint, pause, days) {
+        (Some(hint), ..) => hint,
+        (None, Some(pause), _) => format!(
+            "team {team} has {what}, and {} is paused: run prefill resume {pause}",
+            pause.name()
+        ),
+        (None, None, Some((first, last))) => format!(
+            "team {team} has {what}: {else_run} prefill backfill --team-id {team} --date-start {first} --date-end {} --force",
+            last.plus(1)
+        ),
+        (None, None, None) => {
+            format!("team {team} has {what}: {else_run} prefill backfill --team-id {team}")
+        }
+    }
+}
+
+fn days_are(count: usize) -> String {
+    if count == 1 {
+        "1 day is".to_owned()
+    } else {
+        format!("{count} days are")
+    }
+}

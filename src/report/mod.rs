@@ -1,0 +1,133 @@
+//! What people and monitors are told: coverage, verdicts, health, metrics, and why a day
+//! is as it is. Reads only.
+//!
+//! Reports are honest: coverage is filled slices over wanted slices, a gap is a day that has raw
+//! events and no right rows, and both are checked against the tables, not only the ledger.
+
+mod coverage;
+mod explain;
+mod health;
+mod metrics;
+mod validation;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use crate::calendar::TeamId;
+use crate::error::Result;
+use crate::ledger::{Extent, Ledger, Team};
+use crate::schema::Store;
+use crate::service::Prefill;
+
+pub use coverage::{Coverage, TeamCoverage, list};
+pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
+pub use health::{Gap, Health, MissingData};
+pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
+pub use validation::{DayVerdict, Validation};
+
+/// Whether a warehouse can be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct WarehouseHealth {
+    pub name: String,
+    /// Where it answers; nothing for one that could not be reached.
+    pub url: Option<String>,
+    /// Its teams that have the setting on, as many of them.
+    pub enabled_teams: usize,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// What is paused, asked of many teams.
+struct Pauses {
+    everything: bool,
+    teams: BTreeSet<TeamId>,
+}
+
+impl Pauses {
+    fn of(pauses: &[Extent]) -> Self {
+        Self {
+            everything: pauses.contains(&Extent::Everything),
+            teams: pauses
+                .iter()
+                .filter_map(|pause| match pause {
+                    Extent::Team(team) => Some(*team),
+                    Extent::Task(_) | Extent::Everything => None,
+                })
+                .collect(),
+        }
+    }
+
+    /// The pause that keeps a team.
+    fn of_team(&self, team: TeamId) -> Option<Extent> {
+        if self.everything {
+            return Some(Extent::Everything);
+        }
+        self.teams.contains(&team).then_some(Extent::Team(team))
+    }
+}
+
+async fn enabled_teams(ledger: &Ledger) -> Result<Vec<Team>> {
+    let mut teams = ledger.teams().await?;
+    teams.retain(|team| team.enabled);
+    Ok(teams)
+}
+
+/// Teams by their warehouse.
+type OfWarehouse<'a> = BTreeMap<&'a str, Vec<TeamId>>;
+
+impl Prefill {
+    /// The teams of each warehouse that is configured. Of a team that names one that is not there,
+    /// [`reconcile::desire`] tells.
+    fn of_warehouse(&self, teams: &[Team]) -> OfWarehouse<'_> {
+        let names = self.config.warehouses.keys();
+        let mut of_warehouse: OfWarehouse<'_> =
+            names.map(|name| (name.as_str(), Vec::new())).collect();
+        for team in teams {
+            if let Ok(name) = self.config.warehouse_of(team.id, team.warehouse.as_deref())
+                && let Some(teams) = of_warehouse.get_mut(name)
+            {
+                teams.push(team.id);
+            }
+        }
+        of_warehouse
+    }
+
+    /// Asks each warehouse about its teams: what it says, by warehouse where there is an answer, and how
+    /// each of them is.
+    async fn ask_all<T>(
+        &self,
+        of_warehouse: &OfWarehouse<'_>,
+        ask: impl AsyncFn(&Store, &[TeamId]) -> Result<T>,
+    ) -> (Vec<T>, Vec<WarehouseHealth>) {
+        let ask = &ask;
+        let looked = join_all(of_warehouse.iter().map(|(name, teams)| async move {
+            let mut health = WarehouseHealth {
+                name: (*name).to_owned(),
+                url: None,
+                enabled_teams: teams.len(),
+                error: None,
+                hint: None,
+            };
+            let looked = async {
+                let store = self.store(name).await?;
+                health.url = Some(store.warehouse.endpoint().url);
+                ask(store, teams).await
+            };
+            let answer = match looked.await {
+                Ok(answer) => Some(answer),
+                Err(error) => {
+                    health.error = Some(error.chain());
+                    health.hint = error.next_step().map(ToOwned::to_owned);
+                    None
+                }
+            };
+            (answer, health)
+        }))
+        .await;
+        let (answers, warehouses): (Vec<_>, Vec<_>) = looked.into_iter().unzip();
+        (answers.into_iter().flatten().collect(), warehouses)
+    }
+}
