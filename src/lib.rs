@@ -88,6 +88,8 @@ pub mod report;
 
 pub mod output;
 
+pub mod web;
+
 pub mod demo;
 
 pub mod cli;

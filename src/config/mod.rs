@@ -7,6 +7,7 @@
 //! the one warehouse, [`DEFAULT_WAREHOUSE`].
 
 mod check;
+mod http;
 mod ledger;
 mod secret;
 mod service;
@@ -25,6 +26,7 @@ use check::{SEE_README, in_range};
 use secret::without_values;
 use source::with_source_as_table;
 
+pub use http::{DEFAULT_LISTEN, Http, READ_ONLY_TOKEN_VARIABLE, TOKEN_VARIABLE};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
 pub use secret::Secret;
 pub use service::Service;
@@ -51,6 +53,7 @@ pub struct Config {
     pub ledger: Ledger,
     /// The table of the teams, where it is not prefill's own.
     pub teams: Option<Teams>,
+    pub http: Http,
 }
 
 /// The file, as it is written.
@@ -66,6 +69,7 @@ struct Written {
     default_warehouse: Option<String>,
     ledger: Ledger,
     teams: Option<Teams>,
+    http: Http,
 }
 
 impl Default for Written {
@@ -86,6 +90,7 @@ impl Default for Written {
             default_warehouse: None,
             ledger: Ledger::default(),
             teams: None,
+            http: Http::default(),
         }
     }
 }
@@ -124,6 +129,7 @@ impl Written {
             default_warehouse,
             ledger: self.ledger,
             teams: self.teams,
+            http: self.http,
         })
     }
 }
@@ -161,6 +167,7 @@ impl Default for Config {
             default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
             ledger: Ledger::default(),
             teams: None,
+            http: Http::default(),
         }
     }
 }
@@ -220,6 +227,9 @@ impl Config {
         {
             config.ledger.url = Some(url.into());
         }
+        config
+            .http
+            .read_environment(|name| std::env::var(name).ok());
         config.check()?;
         Ok(config)
     }
@@ -260,6 +270,7 @@ impl Config {
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         self.ledger.check()?;
+        self.http.check()?;
         if let Some(teams) = &self.teams {
             teams.check()?;
             if self.ledger.url()?.is_none() {
