@@ -120,8 +120,8 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
 ];
 
 /// What [`SLICES`] counts: open ones (that `waiting` for events, those that somebody `paused` or
-/// `cancelled`, and `held` ones of teams that have the setting off, are not counted as `wanted` or `stale`),
-/// and the others.
+/// `cancelled`, are not counted as `wanted` or `stale`), and the others; what is not filled of teams that have
+/// the setting off is `held`, also where it failed.
 pub const STATES: [&str; 10] = [
     "wanted",
     "stale",

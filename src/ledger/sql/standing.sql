@@ -30,7 +30,7 @@ from
     union all
     select s.team_id, s.until_s,
         case when s.filled_at is not null and s.left_bucket_s is null then 1 else 0 end,
-        s.state, null
+        case when s.held = 1 then 'held' else s.state end, null
     from slices s
     where s.state = 'failed'
     union all
