@@ -5,12 +5,15 @@
 //! `prefill_ledger_up` 0, with what it would say left out. The ledger is asked a number of questions that
 //! does not grow with the teams, and none about days that are filled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
 
 use crate::calendar::{Days, TeamId};
 use crate::error::Result;
@@ -22,32 +25,95 @@ use crate::report::{self, Coverage};
 use crate::service::Prefill;
 use crate::telemetry::{self, RUN_STATUSES, STATES, Sheet};
 
-/// The type of what [`prometheus`] says.
+/// The type of what [`Scraper::text`] says.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// How long a scrape waits for a warehouse.
 const WAREHOUSE_WITHIN: Duration = Duration::from_secs(2);
 /// How long a scrape waits for the ledger; Prometheus gives up after 10 s unless it is told otherwise.
 const LEDGER_WITHIN: Duration = Duration::from_secs(8);
+/// What took long to read is told again for so many times as long. With 10,000 teams it takes a fraction
+/// of a second, but for seconds while hundreds of thousands of slices are open.
+const TOLD_AGAIN: u32 = 4;
 
-/// Everything that is measured, in Prometheus' text format. What this process has counted is in it
-/// where [`telemetry::install`] was called.
-pub async fn prometheus(prefill: &Prefill) -> String {
-    let sheet = Sheet::default();
-    sheet.set(&telemetry::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1.0);
-    for (name, warehouse) in &prefill.config.warehouses {
-        sheet.set(&telemetry::GOVERNOR_BUDGET, [name], warehouse.budget);
+/// Answers scrapes.
+#[derive(Clone)]
+pub struct Scraper {
+    prefill: Prefill,
+    /// One reads for all.
+    last: Arc<Mutex<Option<Last>>>,
+}
+
+/// What was read last.
+struct Last {
+    at: Instant,
+    took: Duration,
+    standing: Arc<Standing>,
+}
+
+impl Scraper {
+    pub fn new(prefill: Prefill) -> Self {
+        Self {
+            prefill,
+            last: Arc::default(),
+        }
     }
-    let (standing, ()) = tokio::join!(
-        timeout(LEDGER_WITHIN, Standing::read(prefill)),
-        look_at_warehouses(prefill, &sheet)
-    );
-    let standing = standing.ok().and_then(Result::ok);
-    let is_up = if standing.is_some() { 1.0 } else { 0.0 };
-    sheet.set(&telemetry::LEDGER_UP, [], is_up);
-    if let Some(standing) = standing {
-        standing.write(&sheet);
+
+    /// Everything that is measured, in Prometheus' text format. What this process has counted is in it
+    /// where [`telemetry::install`] was called.
+    pub async fn text(&self) -> String {
+        let sheet = Sheet::default();
+        sheet.set(&telemetry::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1.0);
+        for (name, warehouse) in &self.prefill.config.warehouses {
+            sheet.set(&telemetry::GOVERNOR_BUDGET, [name], warehouse.budget);
+        }
+        let clock = timeout(LEDGER_WITHIN, self.prefill.ledger.now());
+        let (standing, clock, ()) = tokio::join!(
+            timeout(LEDGER_WITHIN, self.standing()),
+            clock,
+            look_at_warehouses(&self.prefill, &sheet)
+        );
+        // One that takes its time is not one that is down.
+        let is_up = match &standing {
+            Ok(standing) => standing.is_some(),
+            Err(_) => matches!(clock, Ok(Ok(_))),
+        };
+        sheet.set(&telemetry::LEDGER_UP, [], f64::from(u8::from(is_up)));
+        if let Ok(Some(standing)) = standing {
+            standing.write(&sheet);
+        }
+        sheet.with_recorded()
     }
-    sheet.with_recorded()
+
+    /// What the ledger says, read now or just before; nothing where it cannot be read.
+    async fn standing(&self) -> Option<Arc<Standing>> {
+        let Self { prefill, last } = self.clone();
+        // For itself: what takes longer than a scrape waits is there for the next one.
+        let read = tokio::spawn(async move {
+            let mut last = last.lock().await;
+            if let Some(last) = &*last
+                && last.at.elapsed() < last.took * TOLD_AGAIN
+            {
+                return Some(last.standing.clone());
+            }
+            let begun = Instant::now();
+            *last = match Standing::read(&prefill).await {
+                Ok(standing) => Some(Last {
+                    at: Instant::now(),
+                    took: begun.elapsed(),
+                    standing: Arc::new(standing),
+                }),
+                Err(error) => {
+                    debug!(
+                        error = error.chain(),
+                        "could not read how everything stands"
+                    );
+                    None
+                }
+            };
+            last.as_ref().map(|last| last.standing.clone())
+        });
+        read.await.unwrap_or(None)
+    }
 }
 
 async fn look_at_warehouses(prefill: &Prefill, sheet: &Sheet) {
@@ -151,13 +217,19 @@ impl Standing {
         desires: &BTreeMap<TeamId, Desire>,
         names: &BTreeMap<TeamId, &str>,
     ) -> Result<()> {
-        let on: Vec<TeamId> = teams
+        let tallies = ledger.tallies().await?;
+        let on: BTreeSet<TeamId> = teams
             .iter()
             .filter(|team| team.enabled)
             .map(|team| team.id)
             .collect();
-        let tallies = ledger.tallies().await?;
-        let unfinished = ledger.unfinished(&on).await?;
+        // Where all days are filled, none is held.
+        let off = tallies.iter().filter(|(team, (tally, _))| {
+            let is_open = tally.slices - tally.cleaned > tally.with_data || tally.stale > 0;
+            is_open && !on.contains(team)
+        });
+        let off: Vec<TeamId> = off.map(|(team, _)| *team).collect();
+        let unfinished = ledger.unfinished(&off).await?;
         let counted = tallies.iter().map(|(team, (tally, _))| (team, tally));
         let gaps = report::gaps_of(ledger, counted).await?;
         let mut left: BTreeMap<TeamId, i64> = BTreeMap::new();
@@ -171,16 +243,20 @@ impl Standing {
             if let Some(left) = left.get_mut(&slices.team_id) {
                 *left -= slices.slices;
             }
+            let is_paused = self.pauses.iter().any(|pause| pause.covers(slices.team_id));
             let Some(of_one) = self.of(slices.team_id, names) else {
                 continue;
             };
-            of_one.add(&slices.far, slices.slices);
-            of_one.queue_age = of_one.queue_age.max(match slices.far.as_str() {
-                "paused" | "cancelled" => Duration::ZERO,
-                _ => slices.due.unwrap_or_default(),
-            });
+            let far = match slices.far.as_str() {
+                "wanted" | "stale" | "waiting" if is_paused => "paused",
+                far => far,
+            };
+            of_one.add(far, slices.slices);
+            if !matches!(far, "paused" | "cancelled") {
+                of_one.queue_age = of_one.queue_age.max(slices.due.unwrap_or_default());
+            }
             if let Some(gap) = slices.gap
-                && !matches!(slices.far.as_str(), "held" | "cancelled")
+                && !matches!(far, "held" | "cancelled")
             {
                 of_one.has_gap(gap);
             }

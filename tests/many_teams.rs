@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::ledger::State;
 use prefill::report::{self, Coverage};
-use prefill::{reconcile, rollup, scrape};
+use prefill::scrape::Scraper;
+use prefill::{reconcile, rollup};
 use scraped::Scraped;
 use support::{World, page_view};
 use tracing::Subscriber;
@@ -97,7 +98,7 @@ impl Filled {
     }
 
     async fn scrape(&self) -> Scraped {
-        Scraped::read(&scrape::prometheus(&self.world.prefill).await)
+        Scraped::read(&Scraper::new(self.world.prefill.clone()).text().await)
     }
 
     async fn metrics(&self) -> report::MetricValues {

@@ -11,7 +11,7 @@ use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::Warehouse;
 use prefill::event::Event;
 use prefill::ledger::Extent;
-use prefill::scrape::prometheus;
+use prefill::scrape::Scraper;
 use prefill::service::{Place, Prefill};
 use prefill::telemetry::{self, CATALOGUE};
 use prefill::worker::Step;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 const HERE: [(&str, &str); 1] = [("warehouse", "default")];
 
 async fn scrape(world: &World) -> Scraped {
-    Scraped::read(&prometheus(&world.prefill).await)
+    Scraped::read(&Scraper::new(world.prefill.clone()).text().await)
 }
 
 /// One page view a day, today and the days before.
@@ -245,7 +245,7 @@ async fn a_scrape_has_an_answer_when_a_warehouse_and_when_the_ledger_is_down() {
         .expect("an installation");
     prefill.store("default").await.expect("a warehouse");
     let begun = std::time::Instant::now();
-    let scraped = Scraped::read(&prometheus(&prefill).await);
+    let scraped = Scraped::read(&Scraper::new(prefill.clone()).text().await);
     assert!(
         begun.elapsed() < Duration::from_secs(8),
         "{:?}",
@@ -265,7 +265,7 @@ async fn a_scrape_has_an_answer_when_a_warehouse_and_when_the_ledger_is_down() {
         world.dir.path(),
         "alter table tallies rename to tallies_elsewhere",
     );
-    let scraped = Scraped::read(&prometheus(&prefill).await);
+    let scraped = Scraped::read(&Scraper::new(prefill.clone()).text().await);
     assert_eq!(scraped.value("prefill_ledger_up", &[]), 0.0);
     assert_eq!(scraped.value("prefill_warehouse_up", &HERE), 1.0);
     assert_eq!(

@@ -1,5 +1,5 @@
 //! How everything stands, for those who watch: what is not filled, by team and state, and the runs that
-//! wait for it. A question each, whatever the number of teams; they read what is not filled, and not
+//! wait for it. A few questions, whatever the number of teams; they read what is not filled, and not
 //! what is.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Ledger;
-use super::database::{Statement, sql};
+use super::database::{Statement, sql, text};
 use super::slices::team_ids;
 use crate::calendar::TeamId;
 use crate::error::Result;
@@ -27,17 +27,29 @@ pub struct Unfinished {
 }
 
 impl Ledger {
-    /// What is not filled and not cleaned, of all teams; `on` are those that have the setting on.
+    /// What is not filled and not cleaned, of all teams; `off` are those that have the setting off, as far
+    /// as they may have slices that are open otherwise. Of a pause of a team or of everything it says nothing.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn unfinished(&self, on: &[TeamId]) -> Result<Vec<Unfinished>> {
-        let statement = Statement::new(sql!("standing")).bind(team_ids(on));
-        let rows = self
-            .database
-            .rows("look at what is not filled", &statement)
-            .await?;
+    pub async fn unfinished(&self, off: &[TeamId]) -> Result<Vec<Unfinished>> {
+        const DOING: &str = "look at what is not filled";
+        let stopped = Statement::new(text!(
+            "select team_id from runs where paused_at is not null union select team_id from runs where cancelled_at is not null"
+        ));
+        let rows = self.database.rows(DOING, &stopped).await?;
+        let stopped: Vec<TeamId> = rows
+            .iter()
+            .map(|row| row.get("team_id").map(TeamId))
+            .collect::<Result<_>>()?;
+        let stopped = team_ids(&stopped);
+        let others = Statement::new(sql!("unfinished"))
+            .bind(team_ids(off))
+            .bind(&stopped);
+        let of_stopped = Statement::new(sql!("unfinished_stopped")).bind(&stopped);
+        let mut rows = self.database.rows(DOING, &others).await?;
+        rows.extend(self.database.rows(DOING, &of_stopped).await?);
         rows.iter()
             .map(|row| {
                 let due: Option<i64> = row.get("due_ms")?;
