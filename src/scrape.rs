@@ -43,6 +43,14 @@ pub struct Scraper {
     last: Arc<Mutex<Option<Last>>>,
 }
 
+/// What can be told while the ledger cannot be opened.
+pub fn without_ledger() -> String {
+    let sheet = Sheet::default();
+    sheet.set(&telemetry::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1.0);
+    sheet.set(&telemetry::LEDGER_UP, [], 0.0);
+    sheet.with_recorded()
+}
+
 /// What was read last.
 struct Last {
     at: Instant,

@@ -3,6 +3,10 @@
 #[path = "support/scraped.rs"]
 mod scraped;
 mod support;
+#[path = "support/told.rs"]
+mod told;
+#[path = "support/web.rs"]
+mod web;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,8 +20,9 @@ use prefill::service::{Place, Prefill};
 use prefill::telemetry::{self, CATALOGUE};
 use prefill::worker::Step;
 use scraped::Scraped;
-use support::{World, page_view};
+use support::{World, page_view, until};
 use tokio_util::sync::CancellationToken;
+use web::Served;
 
 const HERE: [(&str, &str); 1] = [("warehouse", "default")];
 
@@ -272,5 +277,74 @@ async fn a_scrape_has_an_answer_when_a_warehouse_and_when_the_ledger_is_down() {
         scraped.get("prefill_teams_enabled", &[]),
         None,
         "no number is better than a wrong one"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_scraped_over_http_while_it_fills() {
+    let world = World::new().await;
+    let team = world.team(1, "UTC").await;
+    world.insert(&recent(team, 8)).await;
+    let served = Served::start(
+        world.command(&["--log-format", "json", "serve"]),
+        world.dir.path(),
+    );
+    served.running.says("serving: teams");
+    world
+        .prefill
+        .ledger
+        .set_enabled(team, true)
+        .await
+        .expect("enabled");
+    let scraped = until("it is filled", Duration::from_secs(60), || async {
+        let answer = served
+            .request(reqwest::Method::GET, "/metrics")
+            .send()
+            .await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let kind = answer.headers()["content-type"].to_str().expect("text");
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+        let text = answer.text().await.expect("a text");
+        let scraped = Scraped::read(&text);
+        let filled = scraped.get("prefill_slices", &[("state", "filled"), HERE[0]]);
+        (filled == Some(8.0)).then_some(scraped)
+    })
+    .await;
+    assert_eq!(
+        scraped.value("prefill_fills_total", &outcome("filled")),
+        8.0
+    );
+    assert_eq!(scraped.value("prefill_fills_total", &outcome("lost")), 0.0);
+    assert_eq!(
+        scraped.value("prefill_trigger_latency_seconds_count", &[]),
+        1.0
+    );
+    assert_eq!(scraped.value("prefill_warehouse_up", &HERE), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_ledger_cannot_be_opened_says_so_and_a_token_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = "[ledger]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
+    std::fs::write(dir.path().join("prefill.toml"), config).expect("written");
+    let mut command = std::process::Command::new(support::program());
+    command
+        .arg("--data-dir")
+        .arg(dir.path())
+        .arg("serve")
+        .env_remove("PREFILL_LEDGER_URL")
+        .env("PREFILL_HTTP_READ_ONLY_TOKEN", "only-for-what-reads-it");
+    let served = Served::start(command, dir.path());
+    assert_eq!(served.get("/metrics").await.status, 401);
+    let asked = served.request(reqwest::Method::GET, "/metrics");
+    let answer = asked.bearer_auth("only-for-what-reads-it").send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let scraped = Scraped::read(&answer.text().await.expect("a text"));
+    assert_eq!(scraped.value("prefill_ledger_up", &[]), 0.0);
+    assert_eq!(
+        scraped.names(),
+        ["prefill_build_info", "prefill_ledger_up"].into()
     );
 }
