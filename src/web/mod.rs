@@ -6,6 +6,7 @@
 //! is told as [`problem`] has it, with the hints of the command line.
 
 pub mod guard;
+mod metrics;
 mod probes;
 pub mod problem;
 mod server;
@@ -27,12 +28,15 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
+use crate::scrape::Scraper;
 use crate::service::Prefill;
 use guard::Guard;
 
 /// What all requests share.
 pub struct Shared {
     prefill: OnceLock<Prefill>,
+    /// Made for the first scrape.
+    scraper: OnceLock<Scraper>,
     pub config: Http,
     guard: Guard,
     /// Work that goes on when the one who asked for it has gone away.
@@ -73,6 +77,7 @@ fn router(shared: Arc<Shared>) -> Router {
     let most_bytes = usize::try_from(shared.config.max_body_bytes).unwrap_or(usize::MAX);
     Router::new()
         .merge(probes::router())
+        .merge(metrics::router())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(CatchPanicLayer::custom(problem::of_panic))
@@ -163,6 +168,7 @@ impl Web {
         let unwritten = card.publish(data_dir).err();
         let shared = Arc::new(Shared {
             prefill: OnceLock::new(),
+            scraper: OnceLock::new(),
             config: config.clone(),
             guard,
             work: TaskTracker::new(),
