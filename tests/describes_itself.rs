@@ -121,7 +121,11 @@ fn a_configuration_that_is_wrong_is_refused_with_what_was_read() {
             "[service]\nworkers = 0",
             "service.workers = 0 is out of range",
         ),
-        // What only commands that use the tables would stumble over.
+        // What only serve would stumble over, and what only commands that use the tables would.
+        (
+            "[http]\ntoken_file = \"/nowhere/at/all\"",
+            "failed to read http.token_file /nowhere/at/all",
+        ),
         ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
     ] {
         let file = shell.file("wrong.toml", text);

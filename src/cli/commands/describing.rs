@@ -31,7 +31,12 @@ pub(in crate::cli) fn configuration(
 /// it may be a secret.
 fn check(everywhere: &Everywhere) -> Result<Ended> {
     let data_dir = data_dir(everywhere)?;
-    let loaded = load(everywhere, &data_dir);
+    let loaded = load(everywhere, &data_dir).and_then(|config| {
+        // What only serve reads.
+        config.http.tokens()?;
+        config.http.read_only_tokens()?;
+        Ok(config)
+    });
     let origin = Origin::of(
         everywhere.config.as_deref(),
         &data_dir,
