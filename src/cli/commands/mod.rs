@@ -1,6 +1,7 @@
 //! What each command does, in the order of the help. The work is in the modules above; here it is
 //! put together and told.
 
+pub(super) mod describing;
 mod explaining;
 mod filling;
 mod importing;
