@@ -60,6 +60,10 @@ pub fn promtool() -> Option<Command> {
     found.map(Command::new)
 }
 
+/// Name, labels, value, family and kind, as `tests/scraped.py` has them.
+#[derive(serde::Deserialize)]
+struct Sample(String, BTreeMap<String, String>, f64, String, String);
+
 /// The samples of one scrape.
 pub struct Scraped(BTreeMap<(String, BTreeMap<String, String>), f64>);
 
@@ -71,10 +75,9 @@ impl Scraped {
             text,
         );
         let said = said.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let samples: Vec<(String, BTreeMap<String, String>, f64, String, String)> =
-            serde_json::from_str(&said).expect("samples");
+        let samples: Vec<Sample> = serde_json::from_str(&said).expect("samples");
         let mut all = BTreeMap::new();
-        for (name, labels, value, family, kind) in samples {
+        for Sample(name, labels, value, family, kind) in samples {
             // The parser names counters without their suffix.
             let entry = CATALOGUE
                 .iter()
