@@ -15,6 +15,7 @@ mod postgres;
 mod runs;
 mod slices;
 mod sqlite;
+mod standing;
 mod tallies;
 mod teams;
 mod trigger;
@@ -33,6 +34,7 @@ pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
 };
+pub use standing::Unfinished;
 pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;

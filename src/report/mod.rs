@@ -26,6 +26,7 @@ use crate::service::Prefill;
 pub use coverage::{
     Coverage, DayState, Selection, StateOfTeam, TeamCoverage, TeamDays, days, list, select, team,
 };
+pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
 pub use health::{Gap, Health, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};

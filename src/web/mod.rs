@@ -7,6 +7,7 @@
 
 mod api;
 pub mod guard;
+mod metrics;
 mod probes;
 pub mod problem;
 mod server;
@@ -29,12 +30,15 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
+use crate::scrape::Scraper;
 use crate::service::Prefill;
 use guard::Guard;
 
 /// What all requests share.
 pub struct Shared {
     prefill: OnceLock<Prefill>,
+    /// Made for the first scrape.
+    scraper: OnceLock<Scraper>,
     pub config: Http,
     guard: Guard,
     /// Places for streams of events.
@@ -78,6 +82,7 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .merge(probes::router())
         .merge(api::router(&shared))
+        .merge(metrics::router())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(CatchPanicLayer::custom(problem::of_panic))
@@ -168,6 +173,7 @@ impl Web {
         let unwritten = card.publish(data_dir).err();
         let shared = Arc::new(Shared {
             prefill: OnceLock::new(),
+            scraper: OnceLock::new(),
             config: config.clone(),
             guard,
             streams: Arc::new(Semaphore::new(

@@ -13,9 +13,11 @@ use crate::ledger::Ledger;
 use crate::output::{self, line, note};
 use crate::schema::{self, Store};
 use crate::service::{Only, Prefill, make_data_dir};
+use crate::telemetry;
 use crate::web::Web;
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
+    telemetry::install();
     let only = Only::take(&to.place.data_dir, &to.config)?;
     let web = Web::start(&to.place.data_dir, &to.config.http, &to.stop).await?;
     let served = async {
