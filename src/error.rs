@@ -29,6 +29,21 @@ pub enum Class {
     Never,
 }
 
+impl Class {
+    /// As metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Later => "later",
+            Self::Unreachable => "unreachable",
+            Self::Narrower => "narrower",
+            Self::Operator => "operator",
+            Self::Lost => "lost",
+            Self::Misuse => "misuse",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// An error with its class, its cause and, where there is one, the next step.
 #[derive(Debug)]
 pub struct Error {

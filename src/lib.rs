@@ -86,6 +86,8 @@ pub mod request;
 
 pub mod report;
 
+pub mod alert;
+
 pub mod output;
 
 pub mod demo;

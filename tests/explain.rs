@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prefill::calendar::{Day, TeamId};
 use prefill::config::DEFAULT_WAREHOUSE;
+use prefill::error::Class;
 use prefill::ledger::{Claim, Extent, Outcome, Reason, State};
 use prefill::report::{Explanation, Situation};
 use prefill::worker::Step;
@@ -57,6 +58,7 @@ async fn give_back(world: &World, claim: &Claim, wait: Duration, failed: bool) {
     let outcome = Outcome {
         wait,
         error: Some("failed to fill team 7: no disk (hint: free some space)".to_owned()),
+        class: Some(Class::Operator),
         failed,
         counts: true,
         waiting_for_events: false,
@@ -164,6 +166,7 @@ async fn a_day_is_told_from_the_queue_to_the_tables() {
         retrying.error.as_deref(),
         Some("failed to fill team 7: no disk (hint: free some space)")
     );
+    assert_eq!(retrying.error_class.as_deref(), Some("operator"));
 
     // Asking again takes up what waits for its next try, and what failed.
     let run = ask(&world, team, false).await;
@@ -247,6 +250,7 @@ async fn what_keeps_a_day_is_told_with_the_command_that_ends_it() {
             &Outcome {
                 wait: Duration::ZERO,
                 error: None,
+                class: None,
                 failed: false,
                 counts: false,
                 waiting_for_events: false,

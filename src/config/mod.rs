@@ -6,6 +6,7 @@
 //! `[warehouse]` and `[source]` are what all warehouses share; without `[warehouses.NAME]` they are
 //! the one warehouse, [`DEFAULT_WAREHOUSE`].
 
+mod alerts;
 mod check;
 mod ledger;
 mod secret;
@@ -25,6 +26,9 @@ use check::{SEE_README, in_range};
 use secret::without_values;
 use source::with_source_as_table;
 
+pub use alerts::{
+    Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE, Webhook,
+};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
 pub use secret::Secret;
 pub use service::Service;
@@ -51,6 +55,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The table of the teams, where it is not prefill's own.
     pub teams: Option<Teams>,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
 }
 
 /// The file, as it is written.
@@ -66,6 +72,7 @@ struct Written {
     default_warehouse: Option<String>,
     ledger: Ledger,
     teams: Option<Teams>,
+    alerts: Alerts,
 }
 
 impl Default for Written {
@@ -86,6 +93,7 @@ impl Default for Written {
             default_warehouse: None,
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
         }
     }
 }
@@ -124,6 +132,7 @@ impl Written {
             default_warehouse,
             ledger: self.ledger,
             teams: self.teams,
+            alerts: self.alerts,
         })
     }
 }
@@ -161,6 +170,7 @@ impl Default for Config {
             default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
         }
     }
 }
@@ -220,6 +230,9 @@ impl Config {
         {
             config.ledger.url = Some(url.into());
         }
+        config
+            .alerts
+            .read_environment(|variable| std::env::var(variable).ok());
         config.check()?;
         Ok(config)
     }
@@ -260,6 +273,7 @@ impl Config {
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         self.ledger.check()?;
+        self.alerts.check()?;
         if let Some(teams) = &self.teams {
             teams.check()?;
             if self.ledger.url()?.is_none() {

@@ -114,6 +114,8 @@ pub struct Explanation {
     pub next_try: Option<Timestamp>,
     /// Of the last try, with its hint.
     pub error: Option<String>,
+    /// What kind of error it is: `later`, `narrower`, `operator`, …; nothing where nobody knows.
+    pub error_class: Option<String>,
     pub running: Option<Running>,
     /// Of the fill that the tables hold.
     pub receipt: Option<FilledDay>,
@@ -423,6 +425,7 @@ impl Facts {
                 .filter(|slice| open && slice.not_before > self.now)
                 .map(|slice| slice.not_before),
             error: slice.and_then(|slice| slice.error.clone()),
+            error_class: slice.and_then(|slice| slice.error_class.clone()),
             running: self.running(),
             receipt: filled,
             in_tables: None,

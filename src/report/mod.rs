@@ -23,7 +23,7 @@ use crate::service::Prefill;
 
 pub use coverage::{Coverage, TeamCoverage, list};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
-pub use health::{Gap, Health, MissingData};
+pub use health::{Gap, Health, Mending, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use validation::{DayVerdict, Validation};
 

@@ -32,7 +32,9 @@ fn print(told: &Explanation) {
     ));
     fact("why", &told.why);
     if let Some(error) = &told.error {
-        fact("error", error);
+        let class = told.error_class.as_deref();
+        let class = class.map_or(String::new(), |class| format!(" [{class}]"));
+        fact("error", format!("{error}{class}"));
     }
     fact("next", &told.next);
     if let Some((from, until)) = told.from.zip(told.until) {

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::arguments::{Demo, Engine, Migrate, Query};
 
 use super::{ledger, open, told_to_stop};
+use crate::alert;
 use crate::cli::{Ended, Surroundings};
 use crate::demo;
 use crate::engine;
@@ -17,7 +18,10 @@ use crate::service::{Prefill, make_data_dir};
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
     let opened = Prefill::open_patiently(&to.place, to.config.clone(), &to.stop).await?;
     if let Some(prefill) = opened {
-        prefill.serve(to.stop.clone(), || ()).await?;
+        let alerting = alert::start(&prefill, &to.stop);
+        let served = prefill.serve(to.stop.clone(), || ()).await;
+        alerting.end().await;
+        served?;
     }
     Ok(Ended::Well)
 }
