@@ -49,8 +49,9 @@ pub struct Alerts {
     pub capture_key: Option<Secret>,
     /// A file that holds that key and nothing else.
     pub capture_key_file: Option<PathBuf>,
+    /// Of [`WEBHOOK_SECRET_VARIABLE`]; in no file that others may read.
     #[serde(skip)]
-    webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<Secret>,
 }
 
 impl Default for Alerts {
