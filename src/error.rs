@@ -44,10 +44,22 @@ impl Class {
     }
 }
 
+/// What is wrong with a request, of an error of [`Class::Misuse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request itself: a value out of range, a range that is empty.
+    Request,
+    /// It names something that is not there.
+    Missing,
+    /// It does not go with how things are now: a setting that is off, a task that is over.
+    Conflict,
+}
+
 /// An error with its class, its cause and, where there is one, the next step.
 #[derive(Debug)]
 pub struct Error {
     class: Class,
+    fault: Fault,
     doing: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -58,6 +70,7 @@ impl Error {
     pub fn new(class: Class, doing: impl Into<String>) -> Self {
         Self {
             class,
+            fault: Fault::Request,
             doing: doing.into(),
             hint: None,
             source: None,
@@ -67,6 +80,22 @@ impl Error {
     /// The request itself is wrong.
     pub fn misuse(doing: impl Into<String>) -> Self {
         Self::new(Class::Misuse, doing)
+    }
+
+    /// The request names something that is not there.
+    pub fn missing(doing: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Missing,
+            ..Self::misuse(doing)
+        }
+    }
+
+    /// The request does not go with how things are now.
+    pub fn conflict(doing: impl Into<String>) -> Self {
+        Self {
+            fault: Fault::Conflict,
+            ..Self::misuse(doing)
+        }
     }
 
     /// Somebody has to change something first.
@@ -100,6 +129,7 @@ impl Error {
     pub fn while_doing(self, doing: impl Into<String>) -> Self {
         Self {
             class: self.class,
+            fault: self.fault,
             doing: doing.into(),
             hint: self.hint.clone(),
             source: Some(Box::new(self)),
@@ -109,6 +139,11 @@ impl Error {
     /// What to do about it.
     pub fn class(&self) -> Class {
         self.class
+    }
+
+    /// What is wrong with the request, where the class is [`Class::Misuse`].
+    pub fn fault(&self) -> Fault {
+        self.fault
     }
 
     /// The next step for a person, where there is one.

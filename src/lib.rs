@@ -42,6 +42,8 @@
 // What everything else speaks in.
 pub mod error;
 
+pub mod telemetry;
+
 pub mod calendar;
 
 pub mod config;
@@ -86,9 +88,13 @@ pub mod request;
 
 pub mod report;
 
+pub mod scrape;
+
 pub mod alert;
 
 pub mod output;
+
+pub mod web;
 
 pub mod demo;
 

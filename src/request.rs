@@ -127,7 +127,7 @@ pub fn must_be_enabled(team: &Team) -> Result<()> {
     if team.enabled {
         return Ok(());
     }
-    Err(Error::misuse(format!(
+    Err(Error::conflict(format!(
         "team {} ({}) has web_analytics_pre_aggregated_tables_enabled off",
         team.id, team.name
     ))

@@ -175,7 +175,11 @@ impl Tables {
     fn with_source(&self, statement: &str) -> String {
         with_names(
             &self.with_parts(statement),
-            &[("ids_of_the_day", &parts::IDS_OF_THE_DAY)],
+            &[
+                ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
+                ("joined", &parts::JOINED),
+                ("parted", &parts::PARTED),
+            ],
         )
     }
 
@@ -238,6 +242,8 @@ mod parts {
     pub const SOURCE: &str = include_str!("rollup/sql/source.sql");
     pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
+    pub const JOINED: &str = include_str!("rollup/sql/joined.sql");
+    pub const PARTED: &str = include_str!("rollup/sql/parted.sql");
     pub const PERSONS: &str = include_str!("rollup/sql/persons.sql");
     pub const RAW_PERSONS: &str = include_str!("rollup/sql/raw_persons.sql");
     pub const ATTRIBUTED_SESSIONS: &str = include_str!("rollup/sql/attributed_sessions.sql");

@@ -25,6 +25,7 @@ use crate::ledger::{Ledger, Notice, Team, Watch};
 use crate::reconcile;
 use crate::rollup::Tables;
 use crate::schema::Store;
+use crate::telemetry;
 pub use crate::warehouse::Place;
 use crate::worker::{self, Step, Worker};
 
@@ -42,6 +43,9 @@ const OPEN_EVERY: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(1);
 /// How long open work may go unnoticed at most, should a notice be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const WRITABLE: &str =
+    "pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory that you can write";
 
 /// The ledger of an installation, for commands that need no warehouse.
 ///
@@ -71,8 +75,47 @@ pub fn make_data_dir(data_dir: &Path) -> Result<()> {
             data_dir.display()
         ))
         .caused_by(error)
-        .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory that you can write")
+        .hint(WRITABLE)
     })
+}
+
+/// The right to serve an installation: one `serve` works on a ledger in the data directory, and on a
+/// shared one any number does.
+#[derive(Debug)]
+pub struct Only {
+    /// Locked as long as it is open.
+    _file: Option<File>,
+}
+
+impl Only {
+    /// Takes the right, before anything is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when another `serve` has it; [`Class::Operator`] when the data directory cannot
+    /// be written.
+    pub fn take(data_dir: &Path, config: &Config) -> Result<Self> {
+        make_data_dir(data_dir)?;
+        if config.ledger.url()?.is_some() {
+            return Ok(Self { _file: None });
+        }
+        let path = data_dir.join("serve.lock");
+        let file = File::create(&path).classed(Class::Operator, || {
+            format!("failed to make {}", path.display())
+        });
+        let file = file.map_err(|error| error.hint(WRITABLE))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(Error::misuse(format!(
+                "another prefill serve works on {}",
+                data_dir.display()
+            ))
+            .hint("one is enough: other commands work beside it; for a second installation pass another --data-dir; any number works on a ledger in Postgres")),
+            Err(TryLockError::Error(error)) => {
+                Err(Error::operator(format!("failed to lock {}", path.display())).caused_by(error))
+            }
+        }
+    }
 }
 
 /// An installation: configuration, ledger and warehouses.
@@ -158,6 +201,29 @@ impl Prefill {
             .await
     }
 
+    /// Whether it can work now: the ledger answers, and one of the warehouses that were opened.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used; [`Class::Unreachable`] while no warehouse was opened yet.
+    pub async fn is_ready(&self) -> Result<()> {
+        self.ledger.now().await?;
+        let mut first = Error::new(Class::Unreachable, "no warehouse could be opened yet")
+            .hint("prefill health says why");
+        for store in self.stores.values().filter_map(OnceCell::get) {
+            match store.warehouse.revive().await {
+                Ok(()) => return Ok(()),
+                Err(error) => first = error,
+            }
+        }
+        Err(first)
+    }
+
+    /// As [`Prefill::store`], where that was reached before; nothing is begun for it.
+    pub fn opened(&self, name: &str) -> Option<&Store> {
+        self.stores.get(name)?.get()
+    }
+
     /// The warehouse of a team, see [`Prefill::store`].
     ///
     /// # Errors
@@ -239,13 +305,31 @@ impl Prefill {
     /// [`Class::Misuse`] when another `serve` works on this data directory and its ledger; the first warehouse's
     /// error when none of them can be used before somebody changes something.
     pub async fn serve(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<()> {
-        let _only = self.lock()?;
+        let only = Only::take(&self.place.data_dir, &self.config)?;
+        self.serve_as(only, stop, ready).await
+    }
+
+    /// As [`Prefill::serve`], for somebody who took the right to it before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::serve`].
+    pub async fn serve_as(
+        self,
+        _only: Only,
+        stop: CancellationToken,
+        ready: impl FnOnce(),
+    ) -> Result<()> {
         // One that hangs keeps nobody waiting: it is opened beside the others.
         if let Ok(looked) = tokio::time::timeout(FIRST_LOOK, self.look_at_warehouses()).await {
             looked?;
         }
         let wake = Wake::default();
         let mut loops = JoinSet::new();
+        for name in self.stores.keys() {
+            telemetry::begin(name);
+        }
+        loops.spawn(sum_up(stop.clone()));
         loops.spawn(notice(self.clone(), wake.clone(), stop.clone()));
         for name in self.stores.keys() {
             loops.spawn(keep_filled(
@@ -294,28 +378,6 @@ impl Prefill {
         own.and_then(|own| own.workers)
             .unwrap_or(self.config.service.workers)
     }
-
-    /// One `serve` works on a ledger in the data directory; on a shared one any number does.
-    fn lock(&self) -> Result<Option<File>> {
-        if self.ledger.is_shared() {
-            return Ok(None);
-        }
-        let path = self.place.data_dir.join("serve.lock");
-        let file = File::create(&path).classed(Class::Operator, || {
-            format!("failed to make {}", path.display())
-        })?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Err(Error::misuse(format!(
-                "another prefill serve works on {}",
-                self.place.data_dir.display()
-            ))
-            .hint("one is enough: other commands work beside it; for a second installation pass another --data-dir; any number works on a ledger in Postgres")),
-            Err(TryLockError::Error(error)) => {
-                Err(Error::operator(format!("failed to lock {}", path.display())).caused_by(error))
-            }
-        }
-    }
 }
 
 /// Ends when a warehouse has not answered for so long that nobody should wait for it.
@@ -333,6 +395,15 @@ async fn falls_silent(store: &Store) -> Error {
             }
         }
     }
+}
+
+/// Keeps what was measured from taking more and more memory where nobody scrapes.
+async fn sum_up(stop: CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        telemetry::sum_up();
+        pause(telemetry::SUM_UP_EVERY, &stop).await;
+    }
+    Ok(())
 }
 
 /// What the loops of a service tell each other: "look again".

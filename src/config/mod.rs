@@ -8,6 +8,7 @@
 
 mod alerts;
 mod check;
+mod http;
 mod ledger;
 mod secret;
 mod service;
@@ -29,6 +30,7 @@ use source::with_source_as_table;
 pub use alerts::{
     Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE, Webhook,
 };
+pub use http::{DEFAULT_LISTEN, Http, READ_ONLY_TOKEN_VARIABLE, TOKEN_VARIABLE};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
 pub use secret::Secret;
 pub use service::Service;
@@ -57,6 +59,7 @@ pub struct Config {
     pub teams: Option<Teams>,
     /// Who is told when something is wrong.
     pub alerts: Alerts,
+    pub http: Http,
 }
 
 /// The file, as it is written.
@@ -73,6 +76,7 @@ struct Written {
     ledger: Ledger,
     teams: Option<Teams>,
     alerts: Alerts,
+    http: Http,
 }
 
 impl Default for Written {
@@ -94,6 +98,7 @@ impl Default for Written {
             ledger: Ledger::default(),
             teams: None,
             alerts: Alerts::default(),
+            http: Http::default(),
         }
     }
 }
@@ -133,6 +138,7 @@ impl Written {
             ledger: self.ledger,
             teams: self.teams,
             alerts: self.alerts,
+            http: self.http,
         })
     }
 }
@@ -171,6 +177,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             teams: None,
             alerts: Alerts::default(),
+            http: Http::default(),
         }
     }
 }
@@ -233,6 +240,9 @@ impl Config {
         config
             .alerts
             .read_environment(|variable| std::env::var(variable).ok());
+        config
+            .http
+            .read_environment(|name| std::env::var(name).ok());
         config.check()?;
         Ok(config)
     }
@@ -274,6 +284,7 @@ impl Config {
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         self.ledger.check()?;
         self.alerts.check()?;
+        self.http.check()?;
         if let Some(teams) = &self.teams {
             teams.check()?;
             if self.ledger.url()?.is_none() {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::calendar::{TeamId, Zone};
-use crate::config::{Config, DEFAULT_WAREHOUSE};
+use crate::config::{Config, DEFAULT_WAREHOUSE, Http};
 use crate::error::{Class, Error, Result};
 use crate::event::Event;
 use crate::ledger::NewTeam;
@@ -25,6 +25,7 @@ use crate::report;
 use crate::request::{self, Asked};
 use crate::schema::Store;
 use crate::service::{Place, Prefill};
+use crate::web::Web;
 use site::Site;
 
 /// How long the fill may take before the demo says that something is wrong.
@@ -123,6 +124,16 @@ async fn show(
         "2. prefill serve runs; the teams turn web_analytics_pre_aggregated_tables_enabled on",
     );
     let stop_serving = stop.child_token();
+    let web = if serve {
+        // Whatever is configured is for the installation, which may be served at the same time.
+        Web::start(prefill.data_dir(), &Http::default(), &stop_serving).await?
+    } else {
+        None
+    };
+    if let Some(web) = &web {
+        web.answer_for(prefill);
+        stage.say(format!("it answers over HTTP at {}", web.url()));
+    }
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let mut serving = tokio::spawn(
         prefill
@@ -178,6 +189,9 @@ async fn show(
         stop.cancelled().await;
     }
     stop_serving.cancel();
+    if let Some(web) = web {
+        web.end().await;
+    }
     serving
         .await
         .map_err(|panic| Error::new(Class::Never, "the service died").caused_by(panic))??;

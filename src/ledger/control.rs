@@ -188,7 +188,7 @@ impl Ledger {
         if let Extent::Task(run) = extent
             && self.run(run).await?.cancelled_at.is_some()
         {
-            return Err(Error::misuse(format!("task {run} is cancelled"))
+            return Err(Error::conflict(format!("task {run} is cancelled"))
                 .hint(format!("run prefill resume {run}")));
         }
         let mut transaction = self.database.begin(DOING).await?;
@@ -241,10 +241,10 @@ impl Ledger {
 
     async fn nothing_left(&self, extent: Extent) -> Error {
         let Extent::Task(run) = extent else {
-            return Error::misuse("nothing is left to do");
+            return Error::conflict("nothing is left to do");
         };
         match self.progress(run).await {
-            Ok(progress) => Error::misuse(format!(
+            Ok(progress) => Error::conflict(format!(
                 "task {run} is {}: there is nothing left of it to stop",
                 progress.status()
             ))
@@ -256,7 +256,7 @@ impl Ledger {
     async fn not_stopped(&self, extent: Extent) -> Error {
         match extent {
             Extent::Task(run) => {
-                let error = Error::misuse(format!("task {run} is neither paused nor cancelled"));
+                let error = Error::conflict(format!("task {run} is neither paused nor cancelled"));
                 error.hint(match self.paused_by(extent).await {
                     Ok(Some(pause)) => {
                         format!("{} is paused: run prefill resume {pause}", pause.name())
@@ -269,7 +269,7 @@ impl Ledger {
                     Extent::Team(team) => format!("nothing of team {team} is paused"),
                     _ => "nothing is paused".to_owned(),
                 };
-                Error::misuse(what).hint("prefill status shows what is paused; prefill resume TASK takes up a task that was cancelled")
+                Error::conflict(what).hint("prefill status shows what is paused; prefill resume TASK takes up a task that was cancelled")
             }
         }
     }

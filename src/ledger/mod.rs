@@ -16,6 +16,7 @@ mod postgres;
 mod runs;
 mod slices;
 mod sqlite;
+mod standing;
 mod tallies;
 mod teams;
 mod trigger;
@@ -35,6 +36,7 @@ pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
 };
+pub use standing::Unfinished;
 pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;

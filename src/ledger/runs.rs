@@ -253,7 +253,7 @@ impl Ledger {
             Statement::new(text!("select * from runs where id = $1")).bind(id.to_string());
         let rows = self.database.rows("read a run", &statement).await?;
         let row = rows.first().ok_or_else(|| {
-            Error::misuse(format!("there is no task {id}"))
+            Error::missing(format!("there is no task {id}"))
                 .hint("run prefill status to see the latest ones")
         })?;
         run(row)

@@ -14,6 +14,7 @@ use super::Ledger;
 use super::database::{Row, Statement, Transacting, Tries, json, sql, text};
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
+use crate::telemetry;
 
 /// How far a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -377,16 +378,19 @@ impl Ledger {
             warehouse,
             run: run.map(|run| run.to_string()),
         };
-        let rows = loop {
-            let rows = match self.transacts_alone() {
-                true => self.claim_alone(&claiming).await,
-                false => self.claim_among_others(&claiming).await,
-            };
-            match rows {
-                Err(error) if tries.again(&error).await => {}
-                done => break done?,
+        let claim = async {
+            loop {
+                let rows = match self.transacts_alone() {
+                    true => self.claim_alone(&claiming).await,
+                    false => self.claim_among_others(&claiming).await,
+                };
+                match rows {
+                    Err(error) if tries.again(&error).await => {}
+                    done => break done,
+                }
             }
         };
+        let rows = telemetry::LEDGER_SECONDS.timed(["claim"], claim).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -474,7 +478,8 @@ impl Ledger {
         let statement = Statement::new(sql!("renew"))
             .bind(claim.id.to_string())
             .bind(milliseconds(lease));
-        let renewed = self.database.execute("renew a claim", &statement).await?;
+        let renew = self.database.execute("renew a claim", &statement);
+        let renewed = telemetry::LEDGER_SECONDS.timed(["renew"], renew).await?;
         // A batch stops as a whole when one of its slices is to stop; the others are done again.
         let open = self.open_slices(claim).await?;
         if renewed < open.max(1) {
@@ -553,7 +558,8 @@ impl Ledger {
         let statement = Statement::new(sql!("record"))
             .bind(claim.id.to_string())
             .bind(json(rows));
-        let recorded = self.database.returned("record a fill", &statement).await?;
+        let record = self.database.returned("record a fill", &statement);
+        let recorded = telemetry::LEDGER_SECONDS.timed(["record"], record).await?;
         recorded
             .iter()
             .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
@@ -582,8 +588,9 @@ impl Ledger {
             .bind(outcome.counts)
             .bind(i64::from(outcome.waiting_for_events))
             .bind(outcome.class.map(Class::name));
-        self.database
-            .execute("give slices back", &statement)
+        let give_back = self.database.execute("give slices back", &statement);
+        telemetry::LEDGER_SECONDS
+            .timed(["give_back"], give_back)
             .await?;
         Ok(())
     }

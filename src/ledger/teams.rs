@@ -99,7 +99,7 @@ impl Ledger {
         .bind(&team.warehouse);
         if self.database.execute("add a team", &statement).await? == 0 {
             return Err(
-                Error::misuse(format!("team {} is there already", team.id)).hint(format!(
+                Error::conflict(format!("team {} is there already", team.id)).hint(format!(
                     "run prefill team set --team-id {} to change it",
                     team.id
                 )),
@@ -131,7 +131,7 @@ impl Ledger {
     fn must_be_own(&self) -> Result<()> {
         match self.other_teams() {
             None => Ok(()),
-            Some(table) => Err(Error::misuse(format!(
+            Some(table) => Err(Error::conflict(format!(
                 "the teams are the rows of {table}, and prefill changes nothing of them but the setting"
             ))
             .hint(format!("add or change the team where {table} is kept; prefill notices"))),
@@ -161,7 +161,7 @@ impl Ledger {
     /// [`crate::error::Class::Misuse`] when there is no such team.
     pub async fn team(&self, id: TeamId) -> Result<Team> {
         self.find_team(id).await?.ok_or_else(|| {
-            let error = Error::misuse(format!("there is no team {id}"));
+            let error = Error::missing(format!("there is no team {id}"));
             match self.other_teams() {
                 None => error.hint(format!(
                     "run prefill team list to see the teams, or prefill team add --team-id {id} --name NAME"

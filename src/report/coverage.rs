@@ -35,7 +35,7 @@ impl Coverage {
     }
 
     /// Of a team's slices, and of days that it wants and that nobody has planned yet.
-    pub(super) fn of(tally: Option<&Tally>, unplanned: usize) -> Self {
+    pub(crate) fn of(tally: Option<&Tally>, unplanned: usize) -> Self {
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let unplanned = unplanned as u64;
         let Some(tally) = tally else {
@@ -54,7 +54,7 @@ impl Coverage {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.wanted += other.wanted;
         self.filled += other.filled;
         self.stale += other.stale;
@@ -81,7 +81,7 @@ pub struct TeamCoverage {
 
 /// The days of a range that have no slice, though the zone has them: mostly none, because days are
 /// planned as soon as they are wanted. `gaps` are those between the team's slices.
-pub(super) fn unplanned<'a>(
+pub(crate) fn unplanned<'a>(
     range: Days,
     tally: Option<&Tally>,
     gaps: &'a [Days],
@@ -118,7 +118,7 @@ pub(super) fn unplanned<'a>(
 }
 
 /// Where slices are missing between those of some teams.
-pub(super) async fn gaps_of<'a>(
+pub(crate) async fn gaps_of<'a>(
     ledger: &Ledger,
     tallies: impl Iterator<Item = (&'a TeamId, &'a Tally)>,
 ) -> Result<BTreeMap<TeamId, Vec<Days>>> {

@@ -22,6 +22,7 @@ use crate::schema::Store;
 use crate::service::Prefill;
 
 pub use coverage::{Coverage, TeamCoverage, list};
+pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
 pub use health::{Gap, Health, Mending, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};

@@ -23,13 +23,14 @@ const PATHS: &[&str] = &[
     "/NULL",
     "\\N",
     "/nul\0byte",
+    "\u{1}a\0\u{1}b\u{1}",
 ];
-const HOSTS: &[&str] = &["acme.test", "www.acme.test", "ACME.test", ""];
+const HOSTS: &[&str] = &["acme.test", "www.acme.test", "ACME.test", "", "\u{1}a"];
 const DEVICES: &[&str] = &["Desktop", "Mobile", ""];
 const BROWSERS: &[&str] = &["Firefox", "Chrome", ""];
 const SYSTEMS: &[&str] = &["Linux", "Mac OS X", ""];
 const DOMAINS: &[&str] = &["$direct", "search.test", ""];
-const WORDS: &[&str] = &["", "", "spring", "Spring", "o'neil \\ \"sale\"\t"];
+const WORDS: &[&str] = &["", "", "spring", "Spring", "o'neil \\ \"sale\"\t", "\0"];
 const CLICK_IDS: &[&str] = &["", "", "0", "abc"];
 const GAD_SOURCES: &[&str] = &["", "1", "2", "10", " 1"];
 const COUNTRIES: &[&str] = &["IN", "CA", ""];

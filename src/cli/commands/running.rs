@@ -13,17 +13,33 @@ use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
 use crate::output::{self, line, note};
 use crate::schema::{self, Store};
-use crate::service::{Prefill, make_data_dir};
+use crate::service::{Only, Prefill, make_data_dir};
+use crate::telemetry;
+use crate::web::Web;
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
-    let opened = Prefill::open_patiently(&to.place, to.config.clone(), &to.stop).await?;
-    if let Some(prefill) = opened {
+    telemetry::install();
+    let only = Only::take(&to.place.data_dir, &to.config)?;
+    let web = Web::start(&to.place.data_dir, &to.config.http, &to.stop).await?;
+    let served = async {
+        let opened = Prefill::open_patiently(&to.place, to.config.clone(), &to.stop).await?;
+        let Some(prefill) = opened else {
+            return Ok(());
+        };
+        if let Some(web) = &web {
+            web.answer_for(&prefill);
+        }
+        let ready = || web.iter().for_each(Web::announce);
         let alerting = alert::start(&prefill, &to.stop);
-        let served = prefill.serve(to.stop.clone(), || ()).await;
+        let served = prefill.serve_as(only, to.stop.clone(), ready).await;
         alerting.end().await;
-        served?;
+        served
+    };
+    let served = served.await;
+    if let Some(web) = web {
+        web.end().await;
     }
-    Ok(Ended::Well)
+    served.map(|()| Ended::Well)
 }
 
 pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {

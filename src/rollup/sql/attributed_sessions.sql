@@ -13,9 +13,22 @@
         if(
             exact.there = 1,
             exact.first_event,
-            (known.entry_pathname, known.referring_domain, known.utm_source, known.utm_medium, known.utm_campaign,
-                known.utm_term, known.utm_content, own.first_event.8, own.first_event.9, own.first_event.10,
-                known.region_name, known.gclid, known.gad_source, known.fbclid)) as first_event,
+            [
+                known.entry_pathname,
+                known.referring_domain,
+                known.utm_source,
+                known.utm_medium,
+                known.utm_campaign,
+                known.utm_term,
+                known.utm_content,
+                known.region_name,
+                if(known.gclid != '', '1', ''),
+                if(known.gad_source = '1', '1', ''),
+                if(known.fbclid != '', '1', ''),
+                own.first_event[12],
+                own.first_event[13],
+                own.first_event[14]
+            ]) as first_event,
         if(exact.there = 1, exact.end_pathname, known.end_pathname) as end_pathname
     from {counted_sessions} as own
     left any join

@@ -4,40 +4,23 @@ create table {sessions}
     team_id UInt64,
     session_id String,
     person_id UUID,
+    -- what both rollups have of the first event, see joined.sql: path, referring domain, the utm_ ones, name
+    -- of the region, and whether there are gclid, gad_source of a search ad, and fbclid
+    entry String,
+    end_pathname String,
     host String,
     device_type String,
-    entry_pathname String,
-    end_pathname String,
     browser String,
     os String,
     viewport_width Int64,
     viewport_height Int64,
-    referring_domain String,
-    utm_source String,
-    utm_medium String,
-    utm_campaign String,
-    utm_term String,
-    utm_content String,
     country_code String,
     city_name String,
     region_code String,
-    region_name String,
-    has_gclid Bool,
-    has_gad_source_paid_search Bool,
-    has_fbclid Bool,
     bounced UInt8,
     duration_seconds Int64,
-    page_views Array(Tuple(
-        pathname String,
-        host String,
-        device_type String,
-        browser String,
-        os String,
-        viewport_width Int64,
-        viewport_height Int64,
-        country_code String,
-        city_name String,
-        region_code String))
+    -- of each, see joined.sql: host, device, browser, system, width, height, path, country, city, region code
+    page_views Array(String)
 )
 engine = MergeTree
 order by tuple()

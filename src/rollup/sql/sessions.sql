@@ -1,41 +1,59 @@
 -- The sessions that start within [from, until), from their events alone.
 (
+    with
+        {joined} as joined,
+        {parted} as parted
     select
         team_id,
         session_id,
         min(at) as started_at,
         max(at) as ended_at,
         -- of two events at the same instant the one with the smaller uuid, as a number, is first
-        argMin(
-            (pathname, referring_domain, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
-                country_code, city_name, region_code, region_name, gclid, gad_source, fbclid),
-            moment) as first_event,
+        parted(argMin(attributes, moment)) as first_event,
         argMax(pathname, moment) as end_pathname,
         argMaxIf(person_id, moment, is_page_view) as person,
         countIf(is_page_view or event = '$autocapture') as interactions,
-        groupArrayIf(
-            (
-                pathname,
-                host,
-                device_type,
-                browser,
-                os,
-                viewport_width,
-                viewport_height,
-                country_code,
-                city_name,
-                region_code
-            ),
-            is_page_view) as page_views,
+        groupArrayIf(page_view, is_page_view) as page_views,
         groupArrayIf(moment, is_page_view) as moments,
-        page_views[indexOf(moments, arrayMin(moments))] as first_view
+        parted(page_views[indexOf(moments, arrayMin(moments))]) as first_view
     from
     (
         select
             *,
             event in ('$pageview', '$screen') as is_page_view,
             -- one number is compared much quicker than a tuple
-            bitShiftLeft(toInt256(toUnixTimestamp64Micro(at)), 128) + toUInt128(uuid) as moment
+            bitShiftLeft(toInt256(toUnixTimestamp64Micro(at)), 128) + toUInt128(uuid) as moment,
+            joined(
+            [
+                pathname,
+                referring_domain,
+                utm_source,
+                utm_medium,
+                utm_campaign,
+                utm_term,
+                utm_content,
+                region_name,
+                if(gclid != '', '1', ''),
+                -- '1' is a click on a search ad; gad_source has other values for other placements
+                if(gad_source = '1', '1', ''),
+                if(fbclid != '', '1', ''),
+                country_code,
+                city_name,
+                region_code
+            ]) as attributes,
+            joined(
+            [
+                host,
+                device_type,
+                browser,
+                os,
+                toString(viewport_width),
+                toString(viewport_height),
+                pathname,
+                country_code,
+                city_name,
+                region_code
+            ]) as page_view
         from {source}
     )
     -- taken in pieces where memory was not enough for all

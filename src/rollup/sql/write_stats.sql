@@ -29,38 +29,52 @@ insert into {stats}
     sessions_uniq_state,
     pageviews_count_state
 )
+with
+    {parted} as parted,
+    parted(entry) as first_event,
+    parted(page_view) as view
 select
     {bucket:DateTime('UTC')} as period_bucket,
     team_id,
-    view.host as host,
-    view.device_type as device_type,
-    view.pathname as pathname,
-    entry_pathname,
+    view[1] as host,
+    view[2] as device_type,
+    view[7] as pathname,
+    first_event[1] as entry_pathname,
     end_pathname,
-    view.browser as browser,
-    view.os as os,
-    view.viewport_width as viewport_width,
-    view.viewport_height as viewport_height,
-    referring_domain,
-    utm_source,
-    utm_medium,
-    utm_campaign,
-    utm_term,
-    utm_content,
-    view.country_code as country_code,
-    view.city_name as city_name,
-    view.region_code as region_code,
-    region_name,
-    has_gclid,
-    has_gad_source_paid_search,
-    has_fbclid,
-    {persons_state} as persons_uniq_state,
-    {sessions_state} as sessions_uniq_state,
-    {page_views_state} as pageviews_count_state
-from {sessions}
-array join page_views as view
--- taken in pieces where memory was not enough for all: rows of one key are in one piece
-where {pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
-    view.host, view.pathname, entry_pathname, end_pathname, referring_domain, utm_source, utm_campaign,
-    view.browser, view.os, view.viewport_width, view.city_name) % {pieces:UInt32}
-{grouping}
+    view[3] as browser,
+    view[4] as os,
+    toInt64(view[5]) as viewport_width,
+    toInt64(view[6]) as viewport_height,
+    first_event[2] as referring_domain,
+    first_event[3] as utm_source,
+    first_event[4] as utm_medium,
+    first_event[5] as utm_campaign,
+    first_event[6] as utm_term,
+    first_event[7] as utm_content,
+    view[8] as country_code,
+    view[9] as city_name,
+    view[10] as region_code,
+    first_event[8] as region_name,
+    first_event[9] = '1' as has_gclid,
+    first_event[10] = '1' as has_gad_source_paid_search,
+    first_event[11] = '1' as has_fbclid,
+    persons_uniq_state,
+    sessions_uniq_state,
+    pageviews_count_state
+from
+(
+    select
+        team_id,
+        entry,
+        end_pathname,
+        page_view,
+        {persons_state} as persons_uniq_state,
+        {sessions_state} as sessions_uniq_state,
+        {page_views_state} as pageviews_count_state
+    from {sessions}
+    array join page_views as page_view
+    -- taken in pieces where memory was not enough for all: rows of one key are in one piece
+    where {pieces:UInt32} = 1
+        or {piece:UInt32} = cityHash64(team_id, entry, end_pathname, page_view) % {pieces:UInt32}
+    {grouping}
+)

@@ -1,0 +1,210 @@
+//! The address at which `prefill serve` answers over HTTP, who may ask there, and how much.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::check::in_range;
+use super::secret::Secret;
+use crate::error::{Class, Context, Error, Result};
+
+/// Holds a token that may do everything, over `token_file`.
+pub const TOKEN_VARIABLE: &str = "PREFILL_HTTP_TOKEN";
+
+/// Holds a token that may only read, over `read_only_token_file`.
+pub const READ_ONLY_TOKEN_VARIABLE: &str = "PREFILL_HTTP_READ_ONLY_TOKEN";
+
+/// Where it listens when nothing is configured.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8377";
+
+/// A shorter token can be guessed.
+const LEAST_CHARACTERS: usize = 16;
+
+/// The API, the dashboard and the metrics of `prefill serve`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// `host:port`, or `off`. Any address but a loopback one needs a token. Default
+    /// [`DEFAULT_LISTEN`], or a free port beside it where that one is taken.
+    pub listen: Option<String>,
+    /// A file of tokens that may do everything, one a line; empty lines and those that begin with `#` are
+    /// left out. Default none: on a loopback address everybody may do everything.
+    pub token_file: Option<PathBuf>,
+    /// As `token_file`, of tokens that may only read.
+    pub read_only_token_file: Option<PathBuf>,
+    /// From [`TOKEN_VARIABLE`].
+    #[serde(skip)]
+    pub token: Option<Secret>,
+    /// From [`READ_ONLY_TOKEN_VARIABLE`].
+    #[serde(skip)]
+    pub read_only_token: Option<Secret>,
+    /// Names by which it may be asked for, besides loopback names and addresses, such as that of a proxy.
+    /// Default none.
+    pub hosts: Vec<String>,
+    /// The size of a request's body, in bytes. Default 65536.
+    pub max_body_bytes: u64,
+    /// How long an answer may take, in milliseconds. Default 60000.
+    pub request_timeout_ms: u64,
+    /// Connections at once; more wait. Default 512.
+    pub max_connections: u32,
+    /// Streams of events at once, which hold their connections; more are refused. Default 64.
+    pub max_streams: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            token_file: None,
+            read_only_token_file: None,
+            token: None,
+            read_only_token: None,
+            hosts: Vec::new(),
+            max_body_bytes: 64 << 10,
+            request_timeout_ms: 60_000,
+            max_connections: 512,
+            max_streams: 64,
+        }
+    }
+}
+
+impl Http {
+    /// Whether nothing is served over HTTP.
+    pub fn is_off(&self) -> bool {
+        self.listen.as_deref() == Some("off")
+    }
+
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// The tokens that may do everything.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Misuse`] when the file cannot be read, or a token is too short or can't stand in a header.
+    pub fn tokens(&self) -> Result<Vec<Secret>> {
+        tokens(
+            self.token.as_ref(),
+            TOKEN_VARIABLE,
+            self.token_file.as_deref(),
+            "http.token_file",
+        )
+    }
+
+    /// The tokens that may only read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::tokens`].
+    pub fn read_only_tokens(&self) -> Result<Vec<Secret>> {
+        tokens(
+            self.read_only_token.as_ref(),
+            READ_ONLY_TOKEN_VARIABLE,
+            self.read_only_token_file.as_deref(),
+            "http.read_only_token_file",
+        )
+    }
+
+    /// Takes the tokens from the environment. Set to nothing, as compose files do, counts as not set.
+    pub(super) fn read_environment(&mut self, variable: impl Fn(&str) -> Option<String>) {
+        let set = |name| variable(name).filter(|text| !text.is_empty());
+        self.token = set(TOKEN_VARIABLE).map(Secret::from);
+        self.read_only_token = set(READ_ONLY_TOKEN_VARIABLE).map(Secret::from);
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if let Some(listen) = self.listen.as_deref().filter(|_| !self.is_off()) {
+            check_address(listen)?;
+        }
+        in_range("http.max_body_bytes", self.max_body_bytes, 1_024, 16 << 20)?;
+        in_range(
+            "http.request_timeout_ms",
+            self.request_timeout_ms,
+            100,
+            3_600_000,
+        )?;
+        let connections = u64::from(self.max_connections);
+        in_range("http.max_connections", connections, 8, 100_000)?;
+        // Or nobody else would be answered.
+        in_range(
+            "http.max_streams",
+            u64::from(self.max_streams),
+            1,
+            connections / 2,
+        )
+    }
+}
+
+fn check_address(listen: &str) -> Result<()> {
+    let is_name = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    let named = listen
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| is_name(host) && port.parse::<u16>().is_ok());
+    if named || listen.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(
+        Error::misuse(format!("http.listen = {listen:?} is no address")).hint(format!(
+            "write it as HOST:PORT, such as {DEFAULT_LISTEN} or [::1]:8377; \"off\" serves nothing over HTTP"
+        )),
+    )
+}
+
+fn tokens(
+    token: Option<&Secret>,
+    variable: &str,
+    file: Option<&Path>,
+    key: &str,
+) -> Result<Vec<Secret>> {
+    if let Some(token) = token {
+        check_token(token.reveal(), variable)?;
+        return Ok(vec![token.clone()]);
+    }
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let text = std::fs::read_to_string(file)
+        .classed(Class::Misuse, || {
+            format!("failed to read {key} {}", file.display())
+        })
+        .map_err(|error| error.hint("name a file that you can read"))?;
+    let mut tokens = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            check_token(line, &format!("line {} of {}", number + 1, file.display()))?;
+            tokens.push(line.to_owned().into());
+        }
+    }
+    if tokens.is_empty() {
+        return Err(
+            Error::misuse(format!("{key} {} has no token in it", file.display()))
+                .hint("write one token a line, made by openssl rand -hex 32"),
+        );
+    }
+    Ok(tokens)
+}
+
+/// As a header and a cookie can carry it (RFC 6750); the text itself is not told.
+fn check_token(token: &str, from: &str) -> Result<()> {
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=');
+    let wrong = if token.len() < LEAST_CHARACTERS {
+        format!("the token in {from} is shorter than {LEAST_CHARACTERS} characters")
+    } else if !token.chars().all(fits) {
+        format!("the token in {from} has a character that no token has")
+    } else {
+        return Ok(());
+    };
+    Err(Error::misuse(wrong).hint(
+        "make one by openssl rand -hex 32: letters, digits and - . _ ~ + / = are what it may have",
+    ))
+}
