@@ -207,6 +207,16 @@ fn recent(team: TeamId, days: i64) -> Vec<Event> {
         .collect()
 }
 
+/// Ends a service in good order.
+async fn stop(mut serving: Serving) {
+    serving.signal(Signal::TERM);
+    until("it has ended", Duration::from_secs(10), || {
+        let alive = serving.is_alive();
+        async move { (!alive).then_some(()) }
+    })
+    .await;
+}
+
 async fn all_filled(world: &World, team: TeamId, days: usize) {
     until("every day is filled", Duration::from_secs(60), || async {
         let slices = world.prefill.ledger.slices(team).await.expect("slices");
@@ -293,8 +303,7 @@ async fn many_teams_are_one_message_and_a_restart_repeats_nothing() {
     .await;
 
     // Stopped in good order, and killed: what was told is known to the next one.
-    serving.signal(Signal::TERM);
-    drop(serving);
+    stop(serving).await;
     let serving = Serving::start(&world, "two").await;
     serving.kill();
     let _serving = Serving::start(&world, "three").await;
@@ -313,7 +322,7 @@ async fn a_receiver_that_hangs_delays_no_fill_and_no_stop() {
         broken_teams(&world, 8..=8).await;
         let team = world.team(7, "UTC").await;
         world.insert(&recent(team, 8)).await;
-        let mut serving = Serving::start(&world, "serve").await;
+        let serving = Serving::start(&world, "serve").await;
         until("each is sent something", SOON, || async {
             let came = |path| !receiver.came(path).is_empty();
             (came("/hook") && came("/services/T/B/hunter2")).then_some(())
@@ -328,12 +337,7 @@ async fn a_receiver_that_hangs_delays_no_fill_and_no_stop() {
         })
         .await;
         let begun = Instant::now();
-        serving.signal(Signal::TERM);
-        until("it has ended", Duration::from_secs(10), || {
-            let alive = serving.is_alive();
-            async move { (!alive).then_some(()) }
-        })
-        .await;
+        stop(serving).await;
         assert!(
             begun.elapsed() < Duration::from_secs(8),
             "{:?}",
@@ -453,8 +457,7 @@ async fn posthog_is_told_of_backfills_once_with_their_numbers() {
     );
 
     // A restart tells nothing again, and what fails is told with the class of its error.
-    serving.signal(Signal::TERM);
-    drop(serving);
+    stop(serving).await;
     let _serving = Serving::start(&world, "two").await;
     // Asking makes tables that are missing, so it is gone afterwards.
     let paused = prefill::ledger::Extent::Team(team);
@@ -662,6 +665,12 @@ async fn of_two_services_on_one_ledger_one_tells() {
             .map(Vec::len),
         Some(2)
     );
+    let ledger = support::ledger::url(world.dir.path()).expect("an address");
+    until("what was sent is noted", SOON, || async {
+        let waiting = support::ledger::psql(&ledger, "select count(*) from prefill.outbox");
+        (waiting.trim() == "0").then_some(())
+    })
+    .await;
     // Whoever looked last, the other one goes on.
     one.kill();
     mend(&world);
