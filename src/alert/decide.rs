@@ -2,7 +2,8 @@
 //!
 //! Something has to be seen for a while before it is told, and not to be seen for as long before it is told
 //! to be over. In between nothing is said, so that what comes and goes is told at most that often. What
-//! cannot be seen right now (of a warehouse that does not answer) stays as it was.
+//! cannot be seen right now (of a warehouse that does not answer) stays as it was. Days that only wait for
+//! their turn have a day's time, as long as their warehouse is at work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Finding {
     pub issue: String,
     /// What mends it, with the command.
     pub recommendation: Option<String>,
+    /// Nothing is wrong but that its days are not filled yet, and others on its warehouse are.
+    pub being_filled: bool,
 }
 
 impl Finding {
@@ -78,6 +81,7 @@ impl Seen {
                 warehouse: Some(warehouse.name.clone()),
                 issue: error.clone(),
                 recommendation: warehouse.hint.clone(),
+                being_filled: false,
             });
         }
         let missing = health
@@ -88,8 +92,7 @@ impl Seen {
             .data_gaps_detected
             .iter()
             .map(|team| (team.team_id, &team.team_name, &team.issue, &team.mending));
-        // What is being filled is on its way, however long the queue is.
-        for (id, name, issue, mending) in missing.chain(gaps).filter(|team| !team.3.being_filled) {
+        for (id, name, issue, mending) in missing.chain(gaps) {
             seen.findings.push(Finding {
                 kind: Kind::Team,
                 team_id: Some(id),
@@ -97,6 +100,7 @@ impl Seen {
                 warehouse: mending.warehouse.clone(),
                 issue: issue.clone(),
                 recommendation: Some(mending.recommendation.clone()),
+                being_filled: mending.being_filled,
             });
         }
         seen
@@ -112,6 +116,7 @@ impl Seen {
                 warehouse: None,
                 issue: why,
                 recommendation: hint.map(ToOwned::to_owned),
+                being_filled: false,
             }],
             dark_warehouses: BTreeSet::new(),
             dark_teams: true,
@@ -137,6 +142,8 @@ impl Seen {
 pub struct Rules {
     /// How long something is seen before it is told, and not seen before that is told.
     pub lasts: Duration,
+    /// How long days may be on their way before that is told.
+    pub slow: Duration,
     /// How often it is told again while it lasts.
     pub repeat: Duration,
 }
@@ -175,11 +182,12 @@ pub fn decide(previous: &[Known], seen: &Seen, now: Timestamp, rules: Rules) -> 
                 key,
                 about,
                 since: now,
+                moved_at: None,
                 gone_since: None,
                 told_at: None,
             },
         };
-        all.push((known, finding));
+        all.push((moved(known, finding, now, rules), finding));
     }
     let is_due = |known: &Known| {
         known
@@ -193,7 +201,7 @@ pub fn decide(previous: &[Known], seen: &Seen, now: Timestamp, rules: Rules) -> 
             about: finding.clone(),
             since: known.since,
         };
-        if known.told_at.is_none() && has_lasted(known.since, now, rules.lasts) {
+        if known.told_at.is_none() && is_ripe(&known, finding, now, rules) {
             known.told_at = Some(now);
             new.push(told);
         } else if repeats && known.told_at.is_some() {
@@ -243,6 +251,29 @@ pub fn decide(previous: &[Known], seen: &Seen, now: Timestamp, rules: Rules) -> 
     decision
 }
 
+/// Notes that something is on its way, not at each look but often enough.
+fn moved(known: Known, finding: &Finding, now: Timestamp, rules: Rules) -> Known {
+    let is_noted = known
+        .moved_at
+        .is_some_and(|moved_at| !has_lasted(moved_at, now, rules.lasts / 4));
+    match finding.being_filled && !is_noted {
+        true => Known {
+            moved_at: Some(now),
+            ..known
+        },
+        false => known,
+    }
+}
+
+/// Whether something has lasted long enough to be told. What is on its way has more time, and between two
+/// claims nothing runs for a moment: so it counts from when it was last seen to be on its way.
+fn is_ripe(known: &Known, finding: &Finding, now: Timestamp, rules: Rules) -> bool {
+    let rests_since = known.moved_at.map_or(known.since, |at| at.max(known.since));
+    let rests = !finding.being_filled && has_lasted(rests_since, now, rules.lasts);
+    let is_slow = finding.being_filled || known.moved_at.is_some();
+    rests || (is_slow && has_lasted(known.since, now, rules.slow))
+}
+
 fn has_lasted(since: Timestamp, now: Timestamp, time: Duration) -> bool {
     SignedDuration::try_from(time).is_ok_and(|time| now.duration_since(since) >= time)
 }
@@ -255,6 +286,7 @@ mod tests {
 
     const RULES: Rules = Rules {
         lasts: Duration::from_secs(300),
+        slow: Duration::from_secs(86_400),
         repeat: Duration::from_secs(14_400),
     };
 
@@ -270,6 +302,7 @@ mod tests {
             warehouse: Some("default".to_owned()),
             issue: "1 day is failed".to_owned(),
             recommendation: Some(format!("run prefill backfill --team-id {id}")),
+            being_filled: false,
         }
     }
 
@@ -281,6 +314,14 @@ mod tests {
             warehouse: Some(name.to_owned()),
             issue: "it does not answer".to_owned(),
             recommendation: None,
+            being_filled: false,
+        }
+    }
+
+    fn on_its_way(id: i64) -> Finding {
+        Finding {
+            being_filled: true,
+            ..team(id)
         }
     }
 
@@ -355,6 +396,32 @@ mod tests {
         }
         let since = kept.0["team:7"].since;
         assert_eq!(since, at(3_000), "it is one failure all the time");
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_told_when_it_takes_a_day_or_rests() {
+        let mut kept = Kept::default();
+        let (moves, rests) = (seen(&[on_its_way(7)]), seen(&[team(7)]));
+        for n in 0..1_440 {
+            // Now and then nothing runs at the moment of a look.
+            let look = if n % 3 == 2 { &rests } else { &moves };
+            assert!(kept.look(n * 60, look).is_empty(), "{n}");
+        }
+        assert_eq!(kept.look(86_400, &moves), ["failing 7"], "it is a day");
+
+        let mut kept = Kept::default();
+        kept.look(0, &moves);
+        kept.look(6_000, &moves);
+        kept.look(6_060, &rests);
+        assert!(kept.look(6_290, &rests).is_empty());
+        assert_eq!(kept.look(6_300, &rests), ["failing 7"], "nobody fills it");
+        // Somebody does, which is not the end of it.
+        for n in 0..20 {
+            assert!(kept.look(6_360 + n * 60, &moves).is_empty());
+        }
+        let right = seen(&[]);
+        kept.look(7_600, &right);
+        assert_eq!(kept.look(7_900, &right), ["resolved 7"]);
     }
 
     #[test]

@@ -199,6 +199,7 @@ mod tests {
                 warehouse: None,
                 issue: "x".repeat(400),
                 recommendation: Some(format!("run prefill backfill --team-id {id}")),
+                being_filled: false,
             },
             since: Timestamp::UNIX_EPOCH,
         }

@@ -214,6 +214,7 @@ impl Look {
         };
         let rules = Rules {
             lasts: self.config().lasts(),
+            slow: self.config().slow(),
             repeat: self.config().repeat(),
         };
         let decision = decide(&ledger.alerts().await?, &seen, now, rules);

@@ -26,6 +26,9 @@ pub struct Alerts {
     /// How long something has to be wrong before it is told, and right before that is told, in
     /// milliseconds. Default 300000.
     pub for_ms: u64,
+    /// How long days may be on their way, behind others on their warehouse, before that is told, in
+    /// milliseconds. Default 86400000 (a day).
+    pub slow_ms: u64,
     /// How often it is told again while it lasts, in milliseconds. Default 14400000 (4 hours).
     pub repeat_ms: u64,
     /// How long a receiver has to answer, in milliseconds. Default 10000.
@@ -59,6 +62,7 @@ impl Default for Alerts {
         Self {
             every_ms: 60_000,
             for_ms: 300_000,
+            slow_ms: 86_400_000,
             repeat_ms: 14_400_000,
             timeout_ms: 10_000,
             queue: 1_000,
@@ -97,6 +101,10 @@ impl Alerts {
 
     pub fn lasts(&self) -> Duration {
         Duration::from_millis(self.for_ms)
+    }
+
+    pub fn slow(&self) -> Duration {
+        Duration::from_millis(self.slow_ms)
     }
 
     pub fn repeat(&self) -> Duration {
@@ -189,6 +197,7 @@ impl Alerts {
         for (name, value, least, most) in [
             ("alerts.every_ms", self.every_ms, 100, 86_400_000),
             ("alerts.for_ms", self.for_ms, 0, 86_400_000),
+            ("alerts.slow_ms", self.slow_ms, 0, 2_592_000_000),
             ("alerts.repeat_ms", self.repeat_ms, 1_000, 2_592_000_000),
             ("alerts.timeout_ms", self.timeout_ms, 100, 60_000),
             ("alerts.queue", u64::from(self.queue), 1, 100_000),

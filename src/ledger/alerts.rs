@@ -25,6 +25,8 @@ pub struct Known {
     pub about: String,
     /// Since when it is seen without a break.
     pub since: Timestamp,
+    /// When it was last seen to be on its way to be right.
+    pub moved_at: Option<Timestamp>,
     /// Since when it is not seen any more.
     pub gone_since: Option<Timestamp>,
     /// When it was told last.
@@ -137,6 +139,7 @@ impl Ledger {
                     key: row.get("key")?,
                     about: row.get("about")?,
                     since: instant(row, "since")?.unwrap_or_default(),
+                    moved_at: instant(row, "moved_at")?,
                     gone_since: instant(row, "gone_since")?,
                     told_at: instant(row, "told_at")?,
                 })
@@ -167,6 +170,7 @@ impl Ledger {
                     known.key,
                     known.about,
                     known.since.as_millisecond(),
+                    known.moved_at.map(Timestamp::as_millisecond),
                     known.gone_since.map(Timestamp::as_millisecond),
                     known.told_at.map(Timestamp::as_millisecond),
                 ])

@@ -11,6 +11,8 @@ create table alerts
     about text not null,
     -- since when it is seen without a break
     since bigint not null,
+    -- when it was last seen to be on its way to be right
+    moved_at bigint,
     -- since when it is not seen any more
     gone_since bigint,
     -- when it was told last; null while it is too young to be told
