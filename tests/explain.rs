@@ -293,6 +293,7 @@ async fn a_day_without_events_waits_for_them_and_a_dead_worker_is_told() {
     let today = Day::of(jiff::Timestamp::now(), &prefill::calendar::Zone::utc());
     let waiting = explain(&world, &today.to_string()).await;
     assert_eq!(waiting.situation, Situation::Waiting);
+    assert_eq!(waiting.error, None, "to wait for events is no error");
     assert_eq!(waiting.command, None, "nobody has to do anything");
 
     let run = ask(&world, team, false).await;

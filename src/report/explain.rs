@@ -424,7 +424,10 @@ impl Facts {
             next_try: slice
                 .filter(|slice| open && slice.not_before > self.now)
                 .map(|slice| slice.not_before),
-            error: slice.and_then(|slice| slice.error.clone()),
+            // That a day waits for events is told as such.
+            error: slice
+                .filter(|slice| !slice.waiting_for_events)
+                .and_then(|slice| slice.error.clone()),
             error_class: slice.and_then(|slice| slice.error_class.clone()),
             running: self.running(),
             receipt: filled,
