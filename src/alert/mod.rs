@@ -61,24 +61,19 @@ pub struct Alerting {
 }
 
 /// Begins to tell whoever is configured; nothing is done where nobody is.
-pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Alerting {
+///
+/// # Errors
+///
+/// As [`receivers`].
+pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
     let mut alerting = Alerting {
         tasks: JoinSet::new(),
         stop: stop.child_token(),
     };
-    let receivers = match receivers(&prefill.config.alerts) {
-        Ok(receivers) if receivers.is_empty() => return alerting,
-        Ok(receivers) => receivers,
-        // The service goes on without: nobody is served by both being down.
-        Err(error) => {
-            error!(
-                error = error.chain(),
-                hint = error.next_step(),
-                "nobody can be told of what is wrong"
-            );
-            return alerting;
-        }
-    };
+    let receivers = receivers(&prefill.config.alerts)?;
+    if receivers.is_empty() {
+        return Ok(alerting);
+    }
     let told: Vec<String> = receivers
         .iter()
         .map(|receiver| format!("{} ({})", receiver.name, receiver.host()))
@@ -104,7 +99,7 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Alerting {
         };
         alerting.tasks.spawn(sending.keep_on(alerting.stop.clone()));
     }
-    alerting
+    Ok(alerting)
 }
 
 impl Alerting {

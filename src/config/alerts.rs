@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::check::in_range;
@@ -17,42 +18,53 @@ pub const WEBHOOK_SECRET_VARIABLE: &str = "PREFILL_ALERT_WEBHOOK_SECRET";
 /// Holds the key of the PostHog project that is told of backfills, over `capture_key` and its file.
 pub const CAPTURE_KEY_VARIABLE: &str = "PREFILL_ALERT_CAPTURE_KEY";
 
-/// Who is told what. Without an address nobody is told anything, and nothing looks.
-#[derive(Clone, Debug, Deserialize)]
+/// Who is told when something is wrong, and when it is over. Without an address nobody is told anything,
+/// and nothing looks.
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
-    /// How often the health of all teams is looked at, in milliseconds. Default 60000.
+    /// How often the health of all teams is looked at, in milliseconds. Range: 100 to 86400000.
     pub every_ms: u64,
     /// How long something has to be wrong before it is told, and right before that is told, in
-    /// milliseconds. Default 300000.
+    /// milliseconds. Range: 0 to 86400000.
     pub for_ms: u64,
-    /// How long days may be on their way, behind others on their warehouse, before that is told, in
-    /// milliseconds. Default 86400000 (a day).
+    /// How long days may wait for their turn, behind others on their warehouse, before that is told, in
+    /// milliseconds. Range: 0 to 2592000000.
     pub slow_ms: u64,
-    /// How often it is told again while it lasts, in milliseconds. Default 14400000 (4 hours).
+    /// How often it is told again while it lasts, in milliseconds. Range: 1000 to 2592000000.
     pub repeat_ms: u64,
-    /// How long a receiver has to answer, in milliseconds. Default 10000.
+    /// How long a receiver has to answer, in milliseconds. Range: 100 to 60000.
     pub timeout_ms: u64,
-    /// Messages that wait for one receiver, at most; the oldest are dropped. Default 1000.
+    /// Messages that wait for one receiver; of more the oldest are dropped. Range: 1 to 100000.
     pub queue: u32,
-    /// What this installation is called in messages. Default `prefill`.
+    /// What this installation is called in messages.
     pub name: String,
-    /// The address of a Slack incoming webhook, which is a secret. Better in [`SLACK_URL_VARIABLE`] or in
-    /// `slack_webhook_url_file`.
+    /// The address of a Slack incoming webhook, which is a secret: better in
+    /// `PREFILL_ALERT_SLACK_WEBHOOK_URL` or in `slack_webhook_url_file`.
+    /// Example: `"https://hooks.slack.com/services/T000/B000/XXXX"`.
+    #[serde(skip_serializing)]
     pub slack_webhook_url: Option<Secret>,
-    /// A file that holds that address and nothing else.
+    /// A file that holds that address and nothing else, where `slack_webhook_url` does not say it.
+    /// Example: `"/run/secrets/prefill-slack"`.
     pub slack_webhook_url_file: Option<PathBuf>,
     /// An address that alerts are sent to as signed JSON.
+    /// Example: `"https://ops.example/hooks/prefill"`.
+    #[serde(skip_serializing)]
     pub webhook_url: Option<Secret>,
-    /// A file that holds the secret that signs them and nothing else; or [`WEBHOOK_SECRET_VARIABLE`].
+    /// A file that holds the secret that signs them and nothing else. Or `PREFILL_ALERT_WEBHOOK_SECRET`.
+    /// Example: `"/run/secrets/prefill-webhook"`.
     pub webhook_secret_file: Option<PathBuf>,
-    /// The PostHog that is told of backfills, such as `https://eu.i.posthog.com`. Default: none is.
+    /// A PostHog whose project is told of backfills. Not set: none is.
+    /// Example: `"https://eu.i.posthog.com"`.
     pub capture_host: Option<String>,
-    /// The key of its project (`phc_…`). Or in [`CAPTURE_KEY_VARIABLE`] or in `capture_key_file`.
+    /// The key of that project: better in `PREFILL_ALERT_CAPTURE_KEY` or in `capture_key_file`.
+    /// Example: `"phc_XXXX"`.
+    #[serde(skip_serializing)]
     pub capture_key: Option<Secret>,
-    /// A file that holds that key and nothing else.
+    /// A file that holds that key and nothing else, where `capture_key` does not say it.
+    /// Example: `"/run/secrets/prefill-posthog"`.
     pub capture_key_file: Option<PathBuf>,
-    /// Of [`WEBHOOK_SECRET_VARIABLE`]; in no file that others may read.
+    /// From [`WEBHOOK_SECRET_VARIABLE`]; in no file that others may read.
     #[serde(skip)]
     pub webhook_secret: Option<Secret>,
 }
@@ -204,6 +216,15 @@ impl Alerts {
         ] {
             in_range(name, value, least, most)?;
         }
+        Ok(())
+    }
+
+    /// What is told to whom, with what stands in files, which commands that tell nobody need not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Alerts::slack`], [`Alerts::webhook`] and [`Alerts::capture`].
+    pub fn check_receivers(&self) -> Result<()> {
         self.slack()?;
         self.webhook()?;
         self.capture().map(drop)
@@ -279,7 +300,9 @@ mod tests {
         ] {
             let text = format!("[alerts]\n{text}");
             std::fs::write(dir.path().join("prefill.toml"), &text).expect("written");
-            let error = Config::load(None, dir.path()).expect_err(&text);
+            let checked =
+                Config::load(None, dir.path()).and_then(|config| config.alerts.check_receivers());
+            let error = checked.expect_err(&text);
             assert_eq!(error.class(), Class::Misuse);
             assert!(error.chain().contains(names), "{}", error.chain());
             assert!(!error.chain().contains("hunter2"), "{}", error.chain());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Ledger;
@@ -17,7 +18,7 @@ use crate::error::{Class, Error, Result};
 use crate::telemetry;
 
 /// How far a slice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Wanted,
@@ -100,7 +101,7 @@ pub fn partition_of(bucket: Timestamp) -> i64 {
 }
 
 /// What a fill wrote and read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Receipt {
     /// Events that had reached the warehouse by then are in it; microseconds since 1970.
     pub as_of_us: i64,
@@ -118,7 +119,7 @@ pub struct Receipt {
 }
 
 /// A slice, as the ledger has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Slice {
     pub team_id: TeamId,
     pub day: Day,

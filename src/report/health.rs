@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::coverage::{gaps_of, unplanned};
 use super::{OfWarehouse, Pauses, WarehouseHealth, enabled_teams};
@@ -17,7 +18,7 @@ use crate::service::Prefill;
 use crate::verify::{self, Sums};
 
 /// A team whose days are missing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MissingData {
     pub team_id: TeamId,
     pub team_name: String,
@@ -29,7 +30,7 @@ pub struct MissingData {
 }
 
 /// What mends a team, and whether that is under way.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Mending {
     /// The team's warehouse; nothing where the team names one that is not configured.
     pub warehouse: Option<String>,
@@ -41,7 +42,7 @@ pub struct Mending {
 }
 
 /// A team that has data, and days that should have some and have not.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Gap {
     pub team_id: TeamId,
     pub team_name: String,
@@ -53,7 +54,7 @@ pub struct Gap {
 }
 
 /// The health of all teams.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `healthy` or `unhealthy`.
     pub status: &'static str,
@@ -162,7 +163,7 @@ impl Prefill {
         let (pauses, tallies, (sums, warehouses)) = tokio::join!(
             self.ledger.pauses(),
             self.ledger.tallies(),
-            self.ask_all(&of_warehouse, async |store, teams| {
+            self.ask_all(&of_warehouse, (), async |store, teams, ()| {
                 verify::sums(&store.warehouse, &store.tables, teams).await
             })
         );

@@ -19,6 +19,7 @@ use clickhouse::{Client, QuerySummary, Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::trace;
+use utoipa::ToSchema;
 
 use crate::config;
 use crate::engine::{Endpoint, Engine};
@@ -74,7 +75,8 @@ enum Access {
 }
 
 /// How far the statements of one comment are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Row, Serialize, Deserialize, ToSchema)]
+#[schema(as = Statements)]
 pub struct Progress {
     /// Statements under way.
     pub statements: u64,

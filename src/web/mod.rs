@@ -5,6 +5,7 @@
 //! warehouse is down. Who may ask is for [`guard`] to say, of every route but the probes; what goes wrong
 //! is told as [`problem`] has it, with the hints of the command line.
 
+mod api;
 pub mod guard;
 mod metrics;
 mod probes;
@@ -20,6 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +41,8 @@ pub struct Shared {
     scraper: OnceLock<Scraper>,
     pub config: Http,
     guard: Guard,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
     /// Work that goes on when the one who asked for it has gone away.
     work: TaskTracker,
     /// The service is told to stop.
@@ -78,6 +82,7 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .merge(probes::router())
         .merge(metrics::router())
+        .merge(api::router(&shared))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(CatchPanicLayer::custom(problem::of_panic))
@@ -171,6 +176,9 @@ impl Web {
             scraper: OnceLock::new(),
             config: config.clone(),
             guard,
+            streams: Arc::new(Semaphore::new(
+                usize::try_from(config.max_streams).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
             work: TaskTracker::new(),
             stop: stop.clone(),
         });

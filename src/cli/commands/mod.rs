@@ -2,6 +2,7 @@
 //! put together and told.
 
 mod alerting;
+pub(super) mod describing;
 mod explaining;
 mod filling;
 mod importing;

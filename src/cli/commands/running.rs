@@ -30,7 +30,7 @@ pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
             web.answer_for(&prefill);
         }
         let ready = || web.iter().for_each(Web::announce);
-        let alerting = alert::start(&prefill, &to.stop);
+        let alerting = alert::start(&prefill, &to.stop)?;
         let served = prefill.serve_as(only, to.stop.clone(), ready).await;
         alerting.end().await;
         served
