@@ -121,6 +121,9 @@ pub enum Command {
     Health,
     /// Numbers over the last days
     Metrics(Metrics),
+    /// Whom prefill serve tells when something is wrong
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Bring events in
     #[command(subcommand)]
     Import(Import),
@@ -309,6 +312,12 @@ pub struct Metrics {
         allow_negative_numbers = true
     )]
     pub days: i64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Alerts {
+    /// Send a test to every receiver that is configured; exit code 1 when one does not take it
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

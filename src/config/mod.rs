@@ -8,6 +8,7 @@
 //! `[warehouse]` and `[source]` are what all warehouses share; without `[warehouses.NAME]` they are
 //! the one warehouse, [`DEFAULT_WAREHOUSE`].
 
+mod alerts;
 mod check;
 mod describe;
 mod http;
@@ -34,6 +35,9 @@ use secret::without_values;
 use source::with_source_as_table;
 use unknown::unknown_key;
 
+pub use alerts::{
+    Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE, Webhook,
+};
 pub use http::{DEFAULT_LISTEN, Http, READ_ONLY_TOKEN_VARIABLE, TOKEN_VARIABLE};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
 pub use secret::Secret;
@@ -61,6 +65,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The table of the teams, where it is not prefill's own.
     pub teams: Option<Teams>,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     pub http: Http,
 }
 
@@ -79,6 +85,8 @@ struct Written {
     default_warehouse: Option<String>,
     /// A section.
     service: Service,
+    /// A section.
+    alerts: Alerts,
     /// A section.
     http: Http,
     /// A section.
@@ -101,6 +109,7 @@ fn sections() -> Vec<Section> {
     vec![
         Section::of::<Written>(""),
         Section::of::<Service>("service"),
+        Section::of::<Alerts>("alerts"),
         Section::of::<Http>("http"),
         Section::of::<Ledger>("ledger"),
         Section::of::<Teams>("teams").by_header(),
@@ -139,6 +148,7 @@ impl Default for Written {
             default_warehouse: None,
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
             http: Http::default(),
         }
     }
@@ -178,6 +188,7 @@ impl Written {
             default_warehouse,
             ledger: self.ledger,
             teams: self.teams,
+            alerts: self.alerts,
             http: self.http,
         })
     }
@@ -216,6 +227,7 @@ impl Default for Config {
             default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
             http: Http::default(),
         }
     }
@@ -274,6 +286,9 @@ impl Config {
             config.ledger.url = Some(url.into());
         }
         config
+            .alerts
+            .read_environment(|variable| std::env::var(variable).ok());
+        config
             .http
             .read_environment(|name| std::env::var(name).ok());
         config.check()?;
@@ -316,6 +331,7 @@ impl Config {
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         self.ledger.check()?;
+        self.alerts.check()?;
         self.http.check()?;
         if let Some(teams) = &self.teams {
             teams.check()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::unknown::nearest;
 
 /// Each variable and what it is for, `NAME` standing for the name of a warehouse.
-pub(super) const VARIABLES: [(&str, &str); 12] = [
+pub(super) const VARIABLES: [(&str, &str); 15] = [
     (
         "PREFILL_DATA_DIR",
         "where everything of an installation lies, unless --data-dir says it",
@@ -36,6 +36,18 @@ pub(super) const VARIABLES: [(&str, &str); 12] = [
     (
         "PREFILL_HTTP_READ_ONLY_TOKEN",
         "a token that may only read, over read_only_token_file of [http]",
+    ),
+    (
+        "PREFILL_ALERT_SLACK_WEBHOOK_URL",
+        "the address of a Slack webhook, over slack_webhook_url and its file of [alerts]",
+    ),
+    (
+        "PREFILL_ALERT_WEBHOOK_SECRET",
+        "the secret that signs webhooks, over webhook_secret_file of [alerts]",
+    ),
+    (
+        "PREFILL_ALERT_CAPTURE_KEY",
+        "the key of a PostHog project, over capture_key and its file of [alerts]",
     ),
     ("PREFILL_LIBCHDB", "a copy of the embedded engine's library"),
     (

@@ -35,6 +35,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
         // What only serve reads.
         config.http.tokens()?;
         config.http.read_only_tokens()?;
+        config.alerts.check_receivers()?;
         Ok(config)
     });
     let origin = Origin::of(
