@@ -7,8 +7,8 @@
 //!
 //! `PREFILL_BENCH_EVENTS` is the number of events of a day (default 100,000), `PREFILL_BENCH_RUNS` how often
 //! each is measured (3), `PREFILL_BENCH_TEAMS` the number of small teams (1,000).
-//! `cargo bench --bench fill -- fill` does that part only; the others are `teams`, `size`, `beside` and
-//! `first-day`.
+//! `cargo bench --bench fill -- fill` does that part only; the others are `posthog`, `teams`, `size`,
+//! `beside` and `first-day`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use prefill::calendar::TeamId;
-use prefill::config::{Config, DEFAULT_WAREHOUSE};
+use prefill::config::{Config, DEFAULT_WAREHOUSE, SourceKind};
 use prefill::ledger::State;
 use prefill::rollup::{BOUNCES, STATS};
 use prefill::service::{Place, Prefill};
@@ -105,10 +105,44 @@ impl Report {
     }
 }
 
+/// What the ways beside prefill's read of a source, as parts of their statements.
+struct Parts {
+    events: String,
+    sessions: &'static str,
+    read_and_group: String,
+}
+
+impl Parts {
+    fn of(kind: SourceKind) -> Self {
+        match kind {
+            SourceKind::Events => Self {
+                events: "events".to_owned(),
+                sessions: include_str!("fill/obvious/sessions.sql"),
+                read_and_group: include_str!("fill/read_and_group.sql")
+                    .replace("{events}", "events"),
+            },
+            SourceKind::PostHog => Self {
+                events: of_posthog(include_str!("fill/posthog/events.sql")),
+                sessions: include_str!("fill/posthog/sessions.sql"),
+                read_and_group: of_posthog(include_str!("fill/posthog/read_and_group.sql")),
+            },
+        }
+    }
+}
+
+/// With the names of PostHog's tables.
+fn of_posthog(text: &str) -> String {
+    text.replace("{table}", "events")
+        .replace("{raw_sessions}", "raw_sessions")
+        .replace("{overrides}", "person_distinct_id_overrides")
+}
+
 /// An installation with generated sites.
 struct Bench {
     world: World,
     pid: u32,
+    kind: SourceKind,
+    parts: Parts,
 }
 
 /// A site's events in the source.
@@ -134,14 +168,35 @@ impl Site {
 
 impl Bench {
     async fn new() -> Self {
-        let world = World::with(Config::default()).await;
+        Self::of(World::with(Config::default()).await)
+    }
+
+    /// On tables like PostHog's.
+    async fn on_posthog() -> Self {
+        let mut config = Config::default();
+        for warehouse in config.warehouses.values_mut() {
+            warehouse.source.kind = SourceKind::PostHog;
+        }
+        let bench = Self::of(World::with_source(config).await);
+        let generated = include_str!("../src/event/create_events.sql");
+        let generated = generated.replace("{table}", "generated");
+        bench.run(&generated, &[]).await;
+        bench
+    }
+
+    fn of(world: World) -> Self {
         let card = std::fs::read_to_string(world.dir.path().join("engine.json"));
         let card: serde_json::Value =
             serde_json::from_str(&card.expect("the engine's card")).expect("a card");
         let pid = card["pid"].as_u64().expect("a process");
+        let kind = world.prefill.config.warehouses[DEFAULT_WAREHOUSE]
+            .source
+            .kind;
         Self {
             world,
             pid: u32::try_from(pid).expect("a process"),
+            kind,
+            parts: Parts::of(kind),
         }
     }
 
@@ -193,7 +248,11 @@ impl Bench {
 
     /// Makes the days `first..first + days` of a site, and one more on either side.
     async fn generate(&self, site: Site, first: i64, days: i64) {
-        let text = include_str!("fill/site.sql").replace("{events}", "events");
+        let into = match self.kind {
+            SourceKind::Events => "events",
+            SourceKind::PostHog => "generated",
+        };
+        let text = include_str!("fill/site.sql").replace("{events}", into);
         for day in first - 1..=first + days {
             let sessions = (site.events / EVENTS_OF_A_SESSION).max(1);
             let sessions = i64::try_from(sessions).expect("small");
@@ -205,6 +264,18 @@ impl Bench {
                 ("plain", i64::from(site.plain)),
             ];
             self.run(&text, &params).await;
+        }
+        if self.kind == SourceKind::PostHog {
+            for text in [
+                include_str!("fill/posthog/site.sql"),
+                include_str!("fill/posthog/overrides.sql"),
+                "truncate table {generated}",
+                "optimize table {raw_sessions} final",
+            ] {
+                let text = text.replace("{events}", "events");
+                let text = of_posthog(&text).replace("{generated}", into);
+                self.run(&text, &[]).await;
+            }
         }
         self.run("optimize table events final", &[]).await;
     }
@@ -320,8 +391,8 @@ impl Bench {
             include_str!("fill/obvious/bounces.sql"),
         ] {
             let text = text
-                .replace("{sessions}", include_str!("fill/obvious/sessions.sql"))
-                .replace("{events}", "events")
+                .replace("{sessions}", &of_posthog(self.parts.sessions))
+                .replace("{events}", &self.parts.events)
                 .replace("{stats}", stats)
                 .replace("{bounces}", bounces);
             for day in FIRST..FIRST + DAYS {
@@ -348,10 +419,7 @@ impl Bench {
             )
             .await;
         }
-        let text = of_day(
-            &include_str!("fill/read_and_group.sql").replace("{events}", "events"),
-            team,
-        );
+        let text = of_day(&self.parts.read_and_group, team);
         let (cost, ()) = self
             .cost(async {
                 for day in FIRST..FIRST + DAYS {
@@ -359,7 +427,8 @@ impl Bench {
                     let read = bounds(day)
                         .iter()
                         .fold(read, |read, (name, value)| read.param(name, *value));
-                    drop(read.bytes("TSV", "bench").await.expect("read"));
+                    // All of it is made, and nothing of it sent.
+                    drop(read.bytes("Null", "bench").await.expect("read"));
                     let bucket = day * 86_400;
                     for table in [STATS, BOUNCES] {
                         self.run(
@@ -439,7 +508,10 @@ fn ratio(of: f64, to: f64) -> String {
 /// The cost of filling a week, with that of the obvious way and the least that is possible.
 async fn fill(bench: &Bench, report: &mut Report, events: u64, runs: u64) {
     report.line("");
-    report.line("## A week of one team");
+    report.line(match bench.kind {
+        SourceKind::Events => "## A week of one team",
+        SourceKind::PostHog => "## A week of one team, in PostHog's tables",
+    });
     for (team, plain) in [(1, false), (2, true)] {
         let site = Site::one(team, events, plain);
         bench.generate(site, FIRST, DAYS).await;
@@ -498,7 +570,10 @@ async fn fill(bench: &Bench, report: &mut Report, events: u64, runs: u64) {
                 format!("{:.2}", cost.wall),
             ]);
         }
-        questions(bench, report, team, &stats, &bounces, runs).await;
+        // What was written is as the other source has it.
+        if bench.kind == SourceKind::Events {
+            questions(bench, report, team, &stats, &bounces, runs).await;
+        }
     }
 }
 
@@ -818,6 +893,9 @@ async fn main() {
     ));
     if wants("fill") {
         fill(&bench, &mut report, events, runs).await;
+    }
+    if wants("posthog") {
+        fill(&Bench::on_posthog().await, &mut report, events, runs).await;
     }
     if wants("teams") {
         teams(&bench, &mut report, small_teams).await;

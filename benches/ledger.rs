@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Teams};
 use prefill::ledger::{Ledger, NewTeam, Reason, Receipt, Request};
+use prefill::scrape::Scraper;
 use prefill::service::{Place, Prefill};
 use prefill::{reconcile, report, rollup};
 use sqlx::postgres::PgConnectOptions;
@@ -50,6 +51,17 @@ struct Bench {
     ledger: Ledger,
     application: Application,
     dir: tempfile::TempDir,
+}
+
+/// All teams ask for their days since then, which are not filled any more.
+fn ask_again(since: Day) -> String {
+    format!(
+        "update slices set state = 'wanted', filled_at = null where day >= '{since}'; \
+         insert into runs (id, team_id, date_start, date_end, reason, requested_at) \
+         select 'run ' || id, id, '{since}', '9999-12-31', 'window', 1 from teams; \
+         insert into run_slices (run_id, team_id, day, after_fence) \
+         select 'run ' || team_id, team_id, day, 0 from slices where day >= '{since}'"
+    )
 }
 
 impl Bench {
@@ -305,7 +317,17 @@ impl Bench {
             "{:<24} reports of {teams} teams with {days} days each:",
             self.name
         );
-        for what in ["list", "health", "metrics", "status"] {
+        for what in [
+            "list",
+            "health",
+            "metrics",
+            "status",
+            "scrape",
+            "scrape while 30 days are open",
+        ] {
+            if what == "scrape while 30 days are open" {
+                self.application.run(ask_again(today.plus(-29))).await;
+            }
             let mut fastest = f64::INFINITY;
             let mut slowest: f64 = 0.0;
             for _ in 0..5 {
@@ -324,6 +346,10 @@ impl Bench {
                     "metrics" => {
                         let metrics = prefill.metrics(7, now).await.expect("counted");
                         assert_eq!(metrics.metrics.total_stats_rows, teams * days.min(8));
+                    }
+                    "scrape" | "scrape while 30 days are open" => {
+                        let told = Scraper::new(prefill.clone()).text().await;
+                        assert!(told.contains("prefill_ledger_up 1"), "{told}");
                     }
                     _ => {
                         prefill.ledger.pauses().await.expect("pauses");

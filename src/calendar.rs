@@ -11,12 +11,16 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::{Class, Context, Error, Result};
 
 /// A tenant's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
+#[schema(minimum = 1, maximum = 9223372036854775807_i64, example = 7)]
 pub struct TeamId(pub i64);
 
 impl fmt::Display for TeamId {
@@ -37,8 +41,11 @@ impl FromStr for TeamId {
 }
 
 /// A calendar date in a team's time zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
+#[schema(value_type = String, format = Date, example = "2026-05-01")]
 pub struct Day(Date);
 
 /// The first day that a `DateTime('UTC')` of ClickHouse can hold in every time zone.

@@ -29,6 +29,21 @@ pub enum Class {
     Never,
 }
 
+impl Class {
+    /// As metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Later => "later",
+            Self::Unreachable => "unreachable",
+            Self::Narrower => "narrower",
+            Self::Operator => "operator",
+            Self::Lost => "lost",
+            Self::Misuse => "misuse",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// What is wrong with a request, of an error of [`Class::Misuse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -26,6 +26,11 @@ use crate::verify::{self, Scope};
 
 /// Up to where the source was looked at, in microseconds since 1970; followed by the warehouse.
 const MARK: &str = "scanned_us";
+/// The mark of a warehouse, see [`Ledger::mark`].
+pub fn mark_of(warehouse: &str) -> String {
+    format!("{MARK}:{warehouse}")
+}
+
 /// How much of what was looked at is looked at again.
 const OVERLAP: Duration = Duration::from_secs(120);
 /// How long a session lasts at most.
@@ -55,7 +60,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         warehouse,
         tables,
     } = store;
-    let mark = format!("{MARK}:{name}");
+    let mark = mark_of(name);
     let mut zones = BTreeMap::new();
     let mut slices = BTreeMap::new();
     for team in ledger.teams().await? {

@@ -14,6 +14,7 @@
 //! Decides and waits; what is under way on the warehouse it is told by whoever looks.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub struct Governor {
     state: Mutex<State>,
     /// Who waits is let go in the order in which they came.
     turn: tokio::sync::Mutex<()>,
+    /// How many wait for their turn.
+    waiting: AtomicUsize,
     /// When it was looked last; one looks for all.
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -154,6 +157,22 @@ impl Drop for UnderWay {
     }
 }
 
+/// Somebody who waits for a turn, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Governor {
     /// With a budget above 0 and up to 1; at 1 nobody ever waits, and nobody looks.
     pub fn new(budget: f64) -> Self {
@@ -161,6 +180,7 @@ impl Governor {
             budget,
             state: Mutex::new(State::new(budget, Instant::now())),
             turn: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
             looked: tokio::sync::Mutex::default(),
         }
     }
@@ -180,6 +200,7 @@ impl Governor {
         if !self.governs() {
             return;
         }
+        let _waiting = Waiting::new(&self.waiting);
         let _turn = self.turn.lock().await;
         loop {
             self.look(&look).await;
@@ -219,6 +240,11 @@ impl Governor {
             }
         }
         *looked = Some(Instant::now());
+    }
+
+    /// How many statements wait for their turn right now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// A statement begins.

@@ -42,6 +42,8 @@
 // What everything else speaks in.
 pub mod error;
 
+pub mod telemetry;
+
 pub mod calendar;
 
 pub mod config;
@@ -85,6 +87,10 @@ pub mod load;
 pub mod request;
 
 pub mod report;
+
+pub mod scrape;
+
+pub mod alert;
 
 pub mod output;
 

@@ -4,6 +4,7 @@
 //! difference from scratch, so a lost, doubled or late signal is harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::{TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::ledger::{Ledger, Planned, Reason, Request, Team, Wanted};
 use crate::plan::{Actual, Change, Desire, plan};
+use crate::telemetry;
 
 /// What a team wants that turned the setting on at `enabled_at`, or why that cannot be told.
 ///
@@ -85,6 +87,18 @@ pub async fn some(
 }
 
 async fn together(ledger: &Ledger, config: &Config, teams: &[Team], now: Timestamp) -> Result<()> {
+    let reconciled = reconciled(ledger, config, teams, now);
+    telemetry::LEDGER_SECONDS
+        .timed(["reconcile"], reconciled)
+        .await
+}
+
+async fn reconciled(
+    ledger: &Ledger,
+    config: &Config,
+    teams: &[Team],
+    now: Timestamp,
+) -> Result<()> {
     let off: Vec<TeamId> = teams
         .iter()
         .filter(|team| !team.enabled)
@@ -159,6 +173,7 @@ async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<
         .await?
         .into_iter()
         .collect();
+    tell_latency(ledger, desires, &runs).await;
     for request in &requests {
         if let Some(run) = runs.get(&request.team) {
             info!(
@@ -171,6 +186,25 @@ async fn request(ledger: &Ledger, desires: &[Desire], now: Timestamp) -> Result<
         }
     }
     Ok(runs.into_keys().collect())
+}
+
+/// Keeps how long it took from the turns of settings to their runs, by the clock that the turns were
+/// written down by.
+async fn tell_latency(ledger: &Ledger, desires: &[Desire], runs: &BTreeMap<TeamId, Uuid>) {
+    if runs.is_empty() {
+        return;
+    }
+    // It is made all the same where nobody can say how long that took.
+    let Ok(now) = ledger.now().await else {
+        return;
+    };
+    let made = desires
+        .iter()
+        .filter(|desire| runs.contains_key(&desire.team));
+    for desire in made {
+        let latency = now.duration_since(desire.enabled_at);
+        telemetry::TRIGGER_LATENCY.observe([], Duration::try_from(latency).unwrap_or_default());
+    }
 }
 
 fn actual(planned: Planned) -> Actual {

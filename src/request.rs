@@ -3,6 +3,8 @@
 //! The checks of what may be asked live here, so that every surface refuses the same things with
 //! the same words. A range that was asked for is never widened or clipped.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
@@ -24,6 +27,10 @@ use crate::rollup::sql;
 use crate::schema::Store;
 use crate::service::Prefill;
 use crate::worker;
+
+pub use answers::{
+    Backfilled, CleanedUp, DeletedRows, Of, SettingNow, Steered, WouldFill, set_enabled,
+};
 
 /// The days that somebody asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,7 +155,7 @@ pub struct Estimate {
 }
 
 /// One day of an estimate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EstimatedSlice {
     pub day: Day,
     pub state: Option<State>,
@@ -194,6 +201,23 @@ impl Prefill {
     ///
     /// [`Class::Misuse`] when the team has the setting off.
     pub async fn backfill(&self, target: &Target, force: bool) -> Result<Uuid> {
+        self.backfill_once(target, force, None)
+            .await?
+            .ok_or_else(|| Error::new(Class::Never, "a request was taken for one made before"))
+    }
+
+    /// As [`Prefill::backfill`], only the first time that it is asked for by this name; `None` when it
+    /// was asked for before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::backfill`].
+    pub async fn backfill_once(
+        &self,
+        target: &Target,
+        force: bool,
+        once: Option<&str>,
+    ) -> Result<Option<Uuid>> {
         must_be_enabled(&target.team)?;
         self.reconcile(target.team.id).await?;
         // What events have reached since it was filled is not filled any more.
@@ -212,14 +236,15 @@ impl Prefill {
                 &target.zone,
                 &store.name,
                 reason,
-                None,
+                once,
             )
-            .await?
-            .ok_or_else(|| Error::new(Class::Never, "a request was taken for one made before"))?;
-        info!(
-            team_id = target.team.id.0, task_id = %run, date_start = %target.days.from, date_end = %target.days.until, force,
-            "asked to fill team {}, {}", target.team.id, target.days
-        );
+            .await?;
+        if let Some(run) = run {
+            info!(
+                team_id = target.team.id.0, task_id = %run, date_start = %target.days.from, date_end = %target.days.until, force,
+                "asked to fill team {}, {}", target.team.id, target.days
+            );
+        }
         Ok(run)
     }
 

@@ -25,6 +25,7 @@ use crate::ledger::{Ledger, Notice, Team, Watch};
 use crate::reconcile;
 use crate::rollup::Tables;
 use crate::schema::Store;
+use crate::telemetry;
 pub use crate::warehouse::Place;
 use crate::worker::{self, Step, Worker};
 
@@ -218,6 +219,11 @@ impl Prefill {
         Err(first)
     }
 
+    /// As [`Prefill::store`], where that was reached before; nothing is begun for it.
+    pub fn opened(&self, name: &str) -> Option<&Store> {
+        self.stores.get(name)?.get()
+    }
+
     /// The warehouse of a team, see [`Prefill::store`].
     ///
     /// # Errors
@@ -320,6 +326,10 @@ impl Prefill {
         }
         let wake = Wake::default();
         let mut loops = JoinSet::new();
+        for name in self.stores.keys() {
+            telemetry::begin(name);
+        }
+        loops.spawn(sum_up(stop.clone()));
         loops.spawn(notice(self.clone(), wake.clone(), stop.clone()));
         for name in self.stores.keys() {
             loops.spawn(keep_filled(
@@ -385,6 +395,15 @@ async fn falls_silent(store: &Store) -> Error {
             }
         }
     }
+}
+
+/// Keeps what was measured from taking more and more memory where nobody scrapes.
+async fn sum_up(stop: CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        telemetry::sum_up();
+        pause(telemetry::SUM_UP_EVERY, &stop).await;
+    }
+    Ok(())
 }
 
 /// What the loops of a service tell each other: "look again".

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::calendar::{Bounds, TeamId};
 use crate::error::Result;
@@ -61,38 +62,81 @@ pub struct Verdict {
     pub bounces: Bounces,
 }
 
+/// A [`Verdict`] as it is told in JSON.
+#[derive(Serialize, ToSchema)]
+pub struct ToldVerdict {
+    raw: ToldRaw,
+    stats: ToldStats,
+    bounces: ToldBounces,
+}
+
+/// What the raw events say of a day.
+#[derive(Serialize, ToSchema)]
+struct ToldRaw {
+    page_views: u64,
+    sessions: u64,
+    persons: u64,
+    bounces: u64,
+    duration_seconds: i64,
+}
+
+/// What `web_pre_aggregated_stats` says of a day.
+#[derive(Serialize, ToSchema)]
+struct ToldStats {
+    rows: i64,
+    page_views: u64,
+    sessions: u64,
+    persons: u64,
+}
+
+/// What `web_pre_aggregated_bounces` says of a day.
+#[derive(Serialize, ToSchema)]
+struct ToldBounces {
+    rows: i64,
+    page_views: u64,
+    sessions: u64,
+    persons: u64,
+    bounces: u64,
+    duration_seconds: i64,
+}
+
+impl From<&Verdict> for ToldVerdict {
+    fn from(verdict: &Verdict) -> Self {
+        let (raw, stats, bounces) = (&verdict.raw, &verdict.stats, &verdict.bounces);
+        Self {
+            raw: ToldRaw {
+                page_views: raw.page_views,
+                sessions: raw.sessions,
+                persons: raw.persons,
+                bounces: raw.bounces,
+                duration_seconds: raw.duration_seconds,
+            },
+            stats: ToldStats {
+                rows: stats.rows,
+                page_views: stats.page_views,
+                sessions: stats.sessions_uniq,
+                persons: stats.persons,
+            },
+            bounces: ToldBounces {
+                rows: bounces.rows,
+                page_views: bounces.page_views,
+                sessions: bounces.sessions,
+                persons: bounces.persons,
+                bounces: bounces.bounces,
+                duration_seconds: bounces.duration_seconds,
+            },
+        }
+    }
+}
+
 impl Serialize for Verdict {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (raw, stats, bounces) = (&self.raw, &self.stats, &self.bounces);
-        serde_json::json!({
-            "raw": {
-                "page_views": raw.page_views,
-                "sessions": raw.sessions,
-                "persons": raw.persons,
-                "bounces": raw.bounces,
-                "duration_seconds": raw.duration_seconds,
-            },
-            "stats": {
-                "rows": stats.rows,
-                "page_views": stats.page_views,
-                "sessions": stats.sessions_uniq,
-                "persons": stats.persons,
-            },
-            "bounces": {
-                "rows": bounces.rows,
-                "page_views": bounces.page_views,
-                "sessions": bounces.sessions,
-                "persons": bounces.persons,
-                "bounces": bounces.bounces,
-                "duration_seconds": bounces.duration_seconds,
-            },
-        })
-        .serialize(serializer)
+        ToldVerdict::from(self).serialize(serializer)
     }
 }
 
 /// One value that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Difference {
     /// Such as `stats page views`.
     pub what: &'static str,

@@ -20,9 +20,11 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled};
 use crate::governor::LOOK_EVERY;
-use crate::ledger::{Claim, Claimed, Ledger, Outcome, Width};
+use crate::ledger::{Claim, Claimed, Ledger, Outcome, Receipt, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
+use crate::telemetry;
+use crate::warehouse::codes;
 use crate::warehouse::name::with_names;
 
 pub use owner::owner;
@@ -41,6 +43,7 @@ const TOO_MUCH: &str =
 const NOT_TRIED: Outcome = Outcome {
     wait: Duration::ZERO,
     error: None,
+    class: None,
     failed: false,
     counts: false,
     waiting_for_events: false,
@@ -126,6 +129,7 @@ impl Worker {
         let Some(claim) = claim else {
             return Ok(Step::Idle);
         };
+        telemetry::CLAIMS.add([&self.store.name], 1);
         for slice in &claim.slices {
             debug!(team_id = slice.team_id.0, day = %slice.day, attempt = slice.attempts, reason = slice.reason, "claimed");
         }
@@ -155,6 +159,7 @@ impl Worker {
             }
             let slices = self.ledger.expire(&holder.claim, dead).await?;
             if slices > 0 {
+                telemetry::CLAIMS_EXPIRED.add([&self.store.name], 1);
                 // Its tables, too: nobody else will.
                 if let Err(error) = self.sweep().await {
                     warn!(
@@ -190,6 +195,7 @@ impl Worker {
             let Some(slices) = portions.pop_front() else {
                 break;
             };
+            let begun = Instant::now();
             let wrote_directly = AtomicBool::new(false);
             let fill = Fill {
                 warehouse,
@@ -202,8 +208,11 @@ impl Worker {
                 wrote_directly: &wrote_directly,
             };
             // In a box: it is large, and lies on the stack of whoever waits for it otherwise.
-            match self.while_alive(claim, stop, Box::pin(fill.run())).await {
+            let ended = self.while_alive(claim, stop, Box::pin(fill.run())).await;
+            telemetry::FILL_READ.add([&self.store.name], warehouse.take_read_bytes());
+            match ended {
                 Ok(filled) => {
+                    telemetry::FILL_SECONDS.observe([&self.store.name], begun.elapsed());
                     if self.record(claim, filled).await? == Step::Filled {
                         step = Step::Filled;
                     }
@@ -254,6 +263,9 @@ impl Worker {
         error: &Error,
         stop: &CancellationToken,
     ) -> Result<bool> {
+        if error.class() == Class::Lost && !stop.is_cancelled() {
+            telemetry::CLAIMS_LOST.add([&self.store.name], 1);
+        }
         if !self.quiet(claim, stop).await {
             return Ok(false);
         }
@@ -405,11 +417,13 @@ impl Worker {
             error: Some(
                 "no events yet, and the source is not known to be complete for the day".to_owned(),
             ),
+            class: None,
             failed: false,
             counts: false,
             waiting_for_events: true,
         };
         self.ledger.give_back(claim, &waiting, &outcome).await?;
+        self.count("waiting", waiting.len());
         let recorded = self.ledger.record(claim, &done).await?;
         let mut lost = Vec::new();
         for (slice, receipt) in done {
@@ -419,6 +433,7 @@ impl Worker {
                 lost.push(slice);
                 continue;
             }
+            self.count_filled(&receipt);
             if slice.is_wider {
                 let most = self.config.service.batch;
                 self.ledger
@@ -441,6 +456,7 @@ impl Worker {
                 slice.team_id, slice.day, receipt.sessions, receipt.page_views
             );
         }
+        self.count("lost", lost.len());
         self.ledger.give_back(claim, &lost, &NOT_TRIED).await?;
         Ok(if recorded.is_empty() {
             Step::Failed
@@ -465,6 +481,7 @@ impl Worker {
                 Some(hint) => format!("{} (hint: {hint})", error.chain()),
                 None => error.chain(),
             }),
+            class: Some(error.class()),
             failed: false,
             counts: true,
             waiting_for_events: false,
@@ -472,6 +489,7 @@ impl Worker {
         let outcome = match error.class() {
             Class::Lost if stop.is_cancelled() => Outcome {
                 error: None,
+                class: None,
                 counts: false,
                 ..outcome
             },
@@ -499,6 +517,7 @@ impl Worker {
                 ..outcome
             },
         };
+        self.count_try(error, &outcome);
         if outcome.failed {
             error!(
                 team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "failed",
@@ -516,6 +535,39 @@ impl Worker {
         self.ledger
             .give_back(claim, std::slice::from_ref(slice), &outcome)
             .await
+    }
+
+    fn count(&self, outcome: &str, slices: usize) {
+        telemetry::FILLS.add([&self.store.name, outcome], slices as u64);
+    }
+
+    fn count_filled(&self, receipt: &Receipt) {
+        let name = &self.store.name;
+        let number = |number: i64| u64::try_from(number).unwrap_or(0);
+        self.count("filled", 1);
+        telemetry::FILL_ROWS.add([name, "stats"], number(receipt.stats_rows));
+        telemetry::FILL_ROWS.add([name, "bounces"], number(receipt.bounces_rows));
+        telemetry::FILL_EVENTS.add([name], number(receipt.events));
+    }
+
+    /// Counts a try that did not fill its slice.
+    fn count_try(&self, error: &Error, outcome: &Outcome) {
+        let is_lost = error.class() == Class::Lost && !outcome.failed;
+        self.count(
+            match outcome.failed {
+                true => "failed",
+                false if is_lost => "lost",
+                false => "retry",
+            },
+            1,
+        );
+        let code = codes::label(codes::code_in(&error.chain()));
+        let labels = [&*self.store.name, error.class().name(), &*code];
+        if outcome.failed {
+            telemetry::FAILURES.add(labels, 1);
+        } else if !is_lost {
+            telemetry::RETRIES.add(labels, 1);
+        }
     }
 
     /// The wait after a try: doubles with each, with jitter.

@@ -1,5 +1,7 @@
 //! Reports of many teams: as right as those of a few, by as many questions.
 
+#[path = "support/scraped.rs"]
+mod scraped;
 mod support;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::ledger::State;
 use prefill::report::{self, Coverage};
+use prefill::scrape::Scraper;
 use prefill::{reconcile, rollup};
+use scraped::Scraped;
 use support::{World, page_view};
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -91,6 +95,10 @@ impl Filled {
     async fn health(&self) -> report::Health {
         let health = self.world.prefill.health(self.now).await;
         health.expect("looked")
+    }
+
+    async fn scrape(&self) -> Scraped {
+        Scraped::read(&Scraper::new(self.world.prefill.clone()).text().await)
     }
 
     async fn metrics(&self) -> report::MetricValues {
@@ -198,14 +206,15 @@ impl Questions {
     }
 }
 
-/// By list, health and metrics of teams with the same trouble.
-async fn questions(teams: i64, days: i64) -> [(usize, usize); 3] {
+/// By list, health, metrics and a scrape of teams with the same trouble.
+async fn questions(teams: i64, days: i64) -> [(usize, usize); 4] {
     let filled = Filled::new(teams, days).await;
     filled.harm().await;
     [
         Questions::of(filled.list()).await,
         Questions::of(filled.health()).await,
         Questions::of(filled.metrics()).await,
+        Questions::of(filled.scrape()).await,
     ]
 }
 
@@ -216,9 +225,11 @@ async fn reports_of_300_teams_take_as_many_questions_as_reports_of_3() {
     let many = questions(300, 40).await;
     assert_eq!(many, few);
     assert!(few[0].0 > 0 && few[0].1 == 0, "{few:?}");
-    for (ledger, warehouse) in &few[1..] {
+    for (ledger, warehouse) in &few[1..3] {
         assert!(*ledger > 0 && *warehouse > 0, "{few:?}");
     }
+    // A scrape asks nobody for rows.
+    assert!(few[3].0 > 0 && few[3].1 == 0, "{few:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,11 +277,8 @@ async fn health_names_the_day_that_is_gone_also_where_another_has_twice_as_much(
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tallies_count_what_the_slices_are_whoever_changes_them() {
-    let filled = Filled::new(40, 30).await;
-    // By other programs, on either ledger; each line meets slices that an earlier one has changed.
-    let changes = "
+/// Changes of slices by others; each line meets slices that an earlier one has changed.
+const CHANGES: &str = "
         update slices set state = 'stale' where (team_id * 7 + bucket_s / 86400) % 5 = 0;
         update slices set state = 'failed', error = 'x', filled_at = null where (team_id * 5 + bucket_s / 86400) % 7 = 0;
         update slices set state = 'wanted', waiting = 1, filled_at = null where (team_id + bucket_s / 86400) % 6 = 0;
@@ -282,7 +290,12 @@ async fn the_tallies_count_what_the_slices_are_whoever_changes_them() {
         update slices set page_views = 9, sessions = 3 where (team_id + bucket_s / 86400) % 13 = 0;
         delete from slices where (team_id + bucket_s / 86400) % 11 = 0 or team_id = 40;
         delete from slices where team_id = 39 and day < (select max(day) from slices);";
-    support::ledger::plain_sql(filled.world.dir.path(), changes);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tallies_count_what_the_slices_are_whoever_changes_them() {
+    let filled = Filled::new(40, 30).await;
+    // By other programs, on either ledger.
+    support::ledger::plain_sql(filled.world.dir.path(), CHANGES);
     let ledger = &filled.world.prefill.ledger;
     for _ in 0..2 {
         let list = filled.list().await;
@@ -349,4 +362,67 @@ async fn the_tallies_count_what_the_slices_are_whoever_changes_them() {
         // The second time of what is left when the pieces are put together.
         ledger.fold_tallies().await.expect("folded");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_counts_each_slice_once_by_what_it_is() {
+    let filled = Filled::new(40, 30).await;
+    let off = [3, 7, 8];
+    let changes = format!(
+        "{CHANGES}
+        update teams set web_analytics_pre_aggregated_tables_enabled = 0 where id in (3, 7, 8);
+        update slices set held = 1 where team_id in (3, 7, 8);
+        update slices set waiting = 0 where state = 'wanted' and team_id % 4 = 0;
+        insert into pauses (team_id, paused_at) values (5, 1), (7, 1);
+        update slices set wanted_at = 1000 where team_id <> 6;
+        update slices set not_before = 9000000000000 where team_id <> 6;"
+    );
+    support::ledger::plain_sql(filled.world.dir.path(), &changes);
+    let mut states: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut gap = None;
+    for team in 1..=40 {
+        let slices = filled.world.prefill.ledger.slices(TeamId(team)).await;
+        for slice in slices.expect("slices").values() {
+            let state = match slice.state {
+                State::Running => "running",
+                State::Filled => "filled",
+                State::Cleaned => "cleaned",
+                State::Wanted | State::Stale | State::Failed if off.contains(&team) => "held",
+                State::Failed => "failed",
+                State::Wanted | State::Stale if team == 5 => "paused",
+                State::Wanted | State::Stale if slice.waiting_for_events => "waiting",
+                State::Wanted => "wanted",
+                State::Stale => "stale",
+            };
+            *states.entry(state).or_default() += 1.0;
+            if !slice.has_data() && !matches!(state, "held" | "cleaned") {
+                gap = gap.into_iter().chain([slice.until]).min();
+            }
+        }
+    }
+    let scraped = filled.scrape().await;
+    assert_eq!(scraped.slices(), states);
+    assert_eq!(states.len(), 9, "all but cancelled: {states:?}");
+    let here = [("warehouse", "default")];
+    assert_eq!(scraped.value("prefill_teams_enabled", &[]), 37.0);
+    assert_eq!(scraped.value("prefill_pauses", &[("extent", "team")]), 2.0);
+    let coverage: Vec<Coverage> = filled
+        .list()
+        .await
+        .into_values()
+        .map(|of_team| of_team.coverage)
+        .collect();
+    let sum = |of: fn(&Coverage) -> u64| coverage.iter().map(of).sum::<u64>() as f64;
+    let ratio = sum(|coverage| coverage.filled) / sum(|coverage| coverage.wanted);
+    let told = scraped.value("prefill_coverage_ratio", &here);
+    assert!((told - ratio).abs() < 1e-9, "{told} and {ratio}");
+    let gap = Timestamp::now()
+        .duration_since(gap.expect("a gap"))
+        .as_secs_f64();
+    let told = scraped.value("prefill_oldest_gap_seconds", &here);
+    assert!((told - gap).abs() < 60.0, "{told} and {gap}");
+    // Only team 6 has slices that could be claimed, since a millisecond after 1970 began.
+    let age = scraped.value("prefill_queue_age_seconds", &here);
+    let since_1970 = Timestamp::now().as_second() as f64;
+    assert!((age - since_1970).abs() < 60.0, "{age}");
 }

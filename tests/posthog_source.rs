@@ -18,7 +18,6 @@ use prefill::event::Event;
 use prefill::ledger::Width;
 use prefill::load::Load;
 use prefill::rollup::{BOUNCES, STATS};
-use prefill::schema::Store;
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
 use reference::generator::Generator;
@@ -57,22 +56,11 @@ fn place(dir: &TempDir) -> Place {
 
 /// An installation on tables like PostHog's.
 async fn posthog(change: impl FnOnce(&mut Source)) -> World {
-    let dir = tempfile::tempdir().expect("a directory");
     let config = config(|source| {
         source.kind = SourceKind::PostHog;
         change(source);
     });
-    let warehouse = &config.warehouses[DEFAULT_WAREHOUSE];
-    let (store, made) = Store::prepared(DEFAULT_WAREHOUSE, warehouse, &place(&dir), true)
-        .await
-        .expect("made");
-    assert_eq!(made.iter().filter(|table| table.created).count(), 6);
-    let prefill = Prefill::open(&place(&dir), config).await.expect("opened");
-    World {
-        prefill,
-        store,
-        dir,
-    }
+    World::with_source(config).await
 }
 
 /// The same installation, its tables looked at again, as they are configured now.

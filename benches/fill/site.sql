@@ -48,7 +48,7 @@ from
         cityHash64({day:Int64}, team, place) as session,
         toUInt64({day:Int64} * 86400 + intDiv(place * 86400, {sessions:UInt64})) as begun,
         lower(leftPad(hex(begun * 1000 + session % 1000), 12, '0')) as milliseconds,
-        lower(hex(cityHash64(session, 'id'))) as random,
+        lower(leftPad(hex(cityHash64(session, 'id')), 16, '0')) as random,
         cityHash64(session, 'person') % ({sessions:UInt64} * 3) as person,
         cityHash64(person, 'device') as device,
         cityHash64(session, 'referrer') % 100 as referrer,

@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction, TypeInfo as _
 use tracing::trace;
 
 use crate::error::{Class, Error, Result};
+use crate::telemetry;
 
 /// The text of a statement in `sql/`, read once.
 macro_rules! sql {
@@ -272,12 +273,15 @@ impl Database {
     /// Reads.
     pub(super) async fn rows(&self, doing: &str, statement: &Statement) -> Result<Vec<Row>> {
         let mut tries = Tries::default();
-        loop {
-            match self.try_rows(doing, statement, false).await {
-                Err(error) if tries.again_after_loss(&error).await => {}
-                done => return done,
+        let read = async {
+            loop {
+                match self.try_rows(doing, statement, false).await {
+                    Err(error) if tries.again_after_loss(&error).await => {}
+                    done => return done,
+                }
             }
-        }
+        };
+        telemetry::LEDGER_SECONDS.timed(["read"], read).await
     }
 
     /// Writes, and returns what the statement returns. As [`Database::execute`].

@@ -6,6 +6,7 @@
 //! rows mean that the claim is lost. The ledger's clock decides, never the caller's. Nothing here talks
 //! to a warehouse, and no transaction outlives a call.
 
+mod alerts;
 mod control;
 mod database;
 mod detail;
@@ -16,6 +17,7 @@ mod postgres;
 mod runs;
 mod slices;
 mod sqlite;
+mod standing;
 mod tallies;
 mod teams;
 mod trigger;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use alerts::{Captured, Known, Post, RunToCapture, Telling};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};
@@ -35,6 +38,7 @@ pub use runs::{Progress, Request, Run};
 pub use slices::{
     Claim, Claimed, Holder, Outcome, Planned, Reason, Receipt, Slice, State, Wanted, partition_of,
 };
+pub use standing::Unfinished;
 pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Ledger;
@@ -14,7 +15,7 @@ use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 
 /// What was asked for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Run {
     #[serde(rename = "task_id")]
     pub id: Uuid,
@@ -32,7 +33,7 @@ pub struct Run {
 }
 
 /// How far a run is. A slice is counted once, under the first that holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Progress {
     /// Days that had to be filled.
     pub days: i64,
@@ -257,6 +258,31 @@ impl Ledger {
                 .hint("run prefill status to see the latest ones")
         })?;
         run(row)
+    }
+
+    /// The run that was asked for by a name, see [`Ledger::request`].
+    pub async fn run_named(&self, name: &str) -> Result<Option<Run>> {
+        let statement = Statement::new(text!("select * from runs where once = $1")).bind(name);
+        let rows = self.database.rows("read a run", &statement).await?;
+        rows.first().map(run).transpose()
+    }
+
+    /// Runs of a team or of all, the newest first: those that come after another one, or the latest.
+    pub async fn runs(
+        &self,
+        team: Option<TeamId>,
+        after: Option<&Run>,
+        most: u32,
+    ) -> Result<Vec<Run>> {
+        let statement = Statement::new(text!(
+            "select * from runs where ($1 is null or team_id = $1) and ($2 is null or requested_at < $2 or (requested_at = $2 and id > $3)) order by requested_at desc, id limit $4"
+        ))
+        .bind(team.map(|team| team.0))
+        .bind(after.map(|run| run.requested_at.as_millisecond()))
+        .bind(after.map(|run| run.id.to_string()))
+        .bind(most);
+        let rows = self.database.rows("list the runs", &statement).await?;
+        rows.iter().map(run).collect()
     }
 
     /// The latest runs, the newest first.

@@ -8,15 +8,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Ledger;
 use super::database::{Row, Statement, Transacting, Tries, json, sql, text};
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
+use crate::telemetry;
 
 /// How far a slice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Wanted,
@@ -99,7 +101,7 @@ pub fn partition_of(bucket: Timestamp) -> i64 {
 }
 
 /// What a fill wrote and read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Receipt {
     /// Events that had reached the warehouse by then are in it; microseconds since 1970.
     pub as_of_us: i64,
@@ -117,7 +119,7 @@ pub struct Receipt {
 }
 
 /// A slice, as the ledger has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Slice {
     pub team_id: TeamId,
     pub day: Day,
@@ -139,6 +141,8 @@ pub struct Slice {
     pub left_bucket: Option<Timestamp>,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
+    /// What kind of error it is, see [`Class::name`]; nothing where nobody knows.
+    pub error_class: Option<String>,
     /// The handle by which the statements of the fill under way are found on the warehouse.
     #[serde(skip)]
     pub comment: Option<String>,
@@ -207,6 +211,8 @@ fn comment(id: &str) -> String {
 pub struct Outcome {
     pub wait: Duration,
     pub error: Option<String>,
+    /// Of the error, where it is one.
+    pub class: Option<Class>,
     pub failed: bool,
     /// Whether the try counts against the slice.
     pub counts: bool,
@@ -373,16 +379,19 @@ impl Ledger {
             warehouse,
             run: run.map(|run| run.to_string()),
         };
-        let rows = loop {
-            let rows = match self.transacts_alone() {
-                true => self.claim_alone(&claiming).await,
-                false => self.claim_among_others(&claiming).await,
-            };
-            match rows {
-                Err(error) if tries.again(&error).await => {}
-                done => break done?,
+        let claim = async {
+            loop {
+                let rows = match self.transacts_alone() {
+                    true => self.claim_alone(&claiming).await,
+                    false => self.claim_among_others(&claiming).await,
+                };
+                match rows {
+                    Err(error) if tries.again(&error).await => {}
+                    done => break done,
+                }
             }
         };
+        let rows = telemetry::LEDGER_SECONDS.timed(["claim"], claim).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -470,7 +479,8 @@ impl Ledger {
         let statement = Statement::new(sql!("renew"))
             .bind(claim.id.to_string())
             .bind(milliseconds(lease));
-        let renewed = self.database.execute("renew a claim", &statement).await?;
+        let renew = self.database.execute("renew a claim", &statement);
+        let renewed = telemetry::LEDGER_SECONDS.timed(["renew"], renew).await?;
         // A batch stops as a whole when one of its slices is to stop; the others are done again.
         let open = self.open_slices(claim).await?;
         if renewed < open.max(1) {
@@ -549,7 +559,8 @@ impl Ledger {
         let statement = Statement::new(sql!("record"))
             .bind(claim.id.to_string())
             .bind(json(rows));
-        let recorded = self.database.returned("record a fill", &statement).await?;
+        let record = self.database.returned("record a fill", &statement);
+        let recorded = telemetry::LEDGER_SECONDS.timed(["record"], record).await?;
         recorded
             .iter()
             .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
@@ -576,9 +587,11 @@ impl Ledger {
             .bind(&outcome.error)
             .bind(outcome.failed)
             .bind(outcome.counts)
-            .bind(i64::from(outcome.waiting_for_events));
-        self.database
-            .execute("give slices back", &statement)
+            .bind(i64::from(outcome.waiting_for_events))
+            .bind(outcome.class.map(Class::name));
+        let give_back = self.database.execute("give slices back", &statement);
+        telemetry::LEDGER_SECONDS
+            .timed(["give_back"], give_back)
             .await?;
         Ok(())
     }
@@ -870,6 +883,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
 
 pub(super) fn slice(row: &Row) -> Result<Slice> {
     let filled_at: Option<i64> = row.get("filled_at")?;
+    let error: Option<String> = row.get("error")?;
     let receipt = match row.get::<Option<i64>>("as_of_us")? {
         None => None,
         Some(as_of_us) => Some(Receipt {
@@ -903,7 +917,11 @@ pub(super) fn slice(row: &Row) -> Result<Slice> {
             .get::<Option<i64>>("left_bucket_s")?
             .and_then(|at| Timestamp::from_second(at).ok()),
         receipt,
-        error: row.get("error")?,
+        error_class: match error {
+            Some(_) => row.get("error_class")?,
+            None => None,
+        },
+        error,
         comment: row
             .get::<Option<String>>("claim")?
             .map(|claim| comment(&claim)),

@@ -122,6 +122,32 @@ impl Ledger {
             .collect()
     }
 
+    /// How it stands with the slices within a range of days, each team's own, the oldest first; and whether
+    /// they wait for events.
+    pub async fn states_within(
+        &self,
+        ranges: &[(TeamId, Days)],
+    ) -> Result<BTreeMap<TeamId, Vec<(Day, State, bool)>>> {
+        let statement =
+            Statement::new(sql!("states_within")).bind(json(ranges.iter().map(|(team, days)| {
+                json!([team.0, days.from.to_string(), days.until.to_string()])
+            })));
+        let rows = self
+            .database
+            .rows("read the slices of a period", &statement)
+            .await?;
+        let mut states: BTreeMap<TeamId, Vec<_>> = BTreeMap::new();
+        for row in &rows {
+            let of_team = states.entry(TeamId(row.get("team_id")?)).or_default();
+            of_team.push((
+                row.parsed("day")?,
+                row.parsed("state")?,
+                row.get("waiting")?,
+            ));
+        }
+        Ok(states)
+    }
+
     /// The days between slices of some teams of which there are none, oldest first.
     pub async fn gaps(&self, teams: &[TeamId]) -> Result<BTreeMap<TeamId, Vec<Days>>> {
         let mut gaps: BTreeMap<TeamId, Vec<Days>> = BTreeMap::new();

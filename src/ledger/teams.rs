@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::Ledger;
 use super::database::{Row, Statement, json, text};
@@ -14,7 +15,7 @@ use crate::calendar::{TeamId, Zone};
 use crate::error::{Error, Result};
 
 /// A tenant, as the teams table has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Team {
     #[serde(rename = "team_id")]
     pub id: TeamId,

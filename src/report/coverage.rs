@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Pauses, enabled_teams};
 use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::config::Config;
 use crate::error::Result;
-use crate::ledger::{Ledger, Tally, Team};
+use crate::ledger::{Ledger, State, Tally, Team, Verified};
 use crate::reconcile;
 
 /// Filled slices over wanted slices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Coverage {
     pub wanted: u64,
     pub filled: u64,
@@ -35,7 +36,7 @@ impl Coverage {
     }
 
     /// Of a team's slices, and of days that it wants and that nobody has planned yet.
-    pub(super) fn of(tally: Option<&Tally>, unplanned: usize) -> Self {
+    pub(crate) fn of(tally: Option<&Tally>, unplanned: usize) -> Self {
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let unplanned = unplanned as u64;
         let Some(tally) = tally else {
@@ -54,7 +55,7 @@ impl Coverage {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.wanted += other.wanted;
         self.filled += other.filled;
         self.stale += other.stale;
@@ -64,8 +65,8 @@ impl Coverage {
     }
 }
 
-/// A team that has the setting on, and how far it is.
-#[derive(Clone, Debug, Serialize)]
+/// A team, and how far it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TeamCoverage {
     #[serde(flatten)]
     pub team: Team,
@@ -73,7 +74,7 @@ pub struct TeamCoverage {
     pub coverage: Coverage,
     pub coverage_percentage: f64,
     /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `waiting` (for events),
-    /// `paused`, `failed`, `off` where the setting is, or what is wrong with the team.
+    /// `paused`, `failed`, `off`, or what is wrong with the team.
     pub state: String,
     /// Nobody can tell what the team wants; `state` says why.
     #[serde(skip)]
@@ -87,7 +88,7 @@ pub struct TeamCoverage {
 
 /// The days of a range that have no slice, though the zone has them: mostly none, because days are
 /// planned as soon as they are wanted. `gaps` are those between the team's slices.
-pub(super) fn unplanned<'a>(
+pub(crate) fn unplanned<'a>(
     range: Days,
     tally: Option<&Tally>,
     gaps: &'a [Days],
@@ -124,7 +125,7 @@ pub(super) fn unplanned<'a>(
 }
 
 /// Where slices are missing between those of some teams.
-pub(super) async fn gaps_of<'a>(
+pub(crate) async fn gaps_of<'a>(
     ledger: &Ledger,
     tallies: impl Iterator<Item = (&'a TeamId, &'a Tally)>,
 ) -> Result<BTreeMap<TeamId, Vec<Days>>> {
@@ -133,14 +134,140 @@ pub(super) async fn gaps_of<'a>(
     ledger.gaps(&broken).await
 }
 
+/// What a team's state may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StateOfTeam {
+    Filled,
+    Refreshing,
+    Filling,
+    Queued,
+    Waiting,
+    Paused,
+    Failed,
+    /// The state says what is wrong with the team.
+    Misconfigured,
+    /// The setting is off.
+    Off,
+}
+
+impl StateOfTeam {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Filled => "filled",
+            Self::Refreshing => "refreshing",
+            Self::Filling => "filling",
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+            Self::Misconfigured => "misconfigured",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What is known of all teams, to say how far one of them is.
+struct Known<'a> {
+    config: &'a Config,
+    now: Timestamp,
+    pauses: Pauses,
+    tallies: BTreeMap<TeamId, (Tally, Verified)>,
+    gaps: BTreeMap<TeamId, Vec<Days>>,
+}
+
+impl<'a> Known<'a> {
+    async fn read(ledger: &Ledger, config: &'a Config, now: Timestamp) -> Result<Self> {
+        Self::read_of(ledger, config, now, None).await
+    }
+
+    /// What is known of some teams, or of all.
+    async fn read_of(
+        ledger: &Ledger,
+        config: &'a Config,
+        now: Timestamp,
+        teams: Option<&[TeamId]>,
+    ) -> Result<Self> {
+        let pauses = Pauses::of(&ledger.pauses().await?);
+        let tallies = ledger.tallies_of(teams).await?;
+        let counted = tallies.iter().map(|(team, (tally, _))| (team, tally));
+        let gaps = gaps_of(ledger, counted).await?;
+        Ok(Self {
+            config,
+            now,
+            pauses,
+            tallies,
+            gaps,
+        })
+    }
+
+    fn coverage(&self, team: &Team, tally: Option<&Tally>) -> Result<Coverage> {
+        if !team.enabled {
+            return Ok(Coverage::of(tally, 0));
+        }
+        let desire = reconcile::desire(team, self.config, team.enabled_at.unwrap_or(self.now))?;
+        let gaps = self.gaps.get(&team.id).map_or(&[][..], Vec::as_slice);
+        let unplanned = unplanned(desire.window(self.now), tally, gaps, &desire.zone);
+        Ok(Coverage::of(tally, unplanned.count()))
+    }
+
+    fn state(&self, team: &Team, coverage: &Coverage) -> StateOfTeam {
+        if !team.enabled {
+            StateOfTeam::Off
+        } else if coverage.failed > 0 {
+            StateOfTeam::Failed
+        } else if coverage.filled == coverage.wanted && coverage.stale == 0 {
+            StateOfTeam::Filled
+        } else if self.pauses.of_team(team.id).is_some() {
+            StateOfTeam::Paused
+        } else if coverage.filled + coverage.waiting >= coverage.wanted
+            && coverage.running == 0
+            && coverage.stale == 0
+        {
+            StateOfTeam::Waiting
+        } else if coverage.filled == coverage.wanted {
+            StateOfTeam::Refreshing
+        } else if coverage.running > 0 {
+            StateOfTeam::Filling
+        } else {
+            StateOfTeam::Queued
+        }
+    }
+
+    /// How far a team is, and what its state is called.
+    fn of(&self, team: Team) -> (TeamCoverage, StateOfTeam) {
+        let (tally, verified) = self.tallies.get(&team.id).copied().unzip();
+        let (coverage, name, state) = match self.coverage(&team, tally.as_ref()) {
+            Ok(coverage) => {
+                let state = self.state(&team, &coverage);
+                (Some(coverage), state, state.name().to_owned())
+            }
+            Err(error) => (None, StateOfTeam::Misconfigured, error.chain()),
+        };
+        let covered = TeamCoverage {
+            newest_day: verified.and_then(|verified| verified.newest),
+            oldest_day: verified.and_then(|verified| verified.oldest),
+            // Nobody can tell what such a team wants, so nothing of it is covered.
+            coverage_percentage: coverage.map_or(0.0, |coverage| coverage.percentage()),
+            state,
+            is_misconfigured: name == StateOfTeam::Misconfigured,
+            is_paused: self.pauses.of_team(team.id).is_some(),
+            coverage: coverage.unwrap_or_default(),
+            team,
+        };
+        (covered, name)
+    }
+}
+
 /// The teams that have the setting on, with their coverage.
 ///
 /// # Errors
 ///
 /// When the ledger fails.
 pub async fn list(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Vec<TeamCoverage>> {
+    let known = Known::read(ledger, config, now).await?;
     let teams = enabled_teams(ledger).await?;
-    of_teams(ledger, config, teams, None, now).await
+    Ok(teams.into_iter().map(|team| known.of(team).0).collect())
 }
 
 /// As [`list`], with the teams that have the setting off: those want nothing, and may have data.
@@ -153,10 +280,12 @@ pub async fn list_all(
     config: &Config,
     now: Timestamp,
 ) -> Result<Vec<TeamCoverage>> {
-    of_teams(ledger, config, ledger.teams().await?, None, now).await
+    let known = Known::read(ledger, config, now).await?;
+    let teams = ledger.teams().await?;
+    Ok(teams.into_iter().map(|team| known.of(team).0).collect())
 }
 
-/// As [`list_all`], of some teams.
+/// As [`list_all`], of some teams, asking for no others.
 ///
 /// # Errors
 ///
@@ -168,72 +297,141 @@ pub async fn list_some(
     now: Timestamp,
 ) -> Result<Vec<TeamCoverage>> {
     let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
-    of_teams(ledger, config, teams, Some(&ids), now).await
+    let known = Known::read_of(ledger, config, now, Some(&ids)).await?;
+    Ok(teams.into_iter().map(|team| known.of(team).0).collect())
 }
 
-/// `ids` are those of the teams, or nothing where most of all teams are meant.
-async fn of_teams(
+/// A team, whether it has the setting on or not.
+///
+/// # Errors
+///
+/// [`crate::error::Class::Misuse`] when there is no such team; when the ledger fails.
+pub async fn team(
     ledger: &Ledger,
     config: &Config,
-    teams: Vec<Team>,
-    ids: Option<&[TeamId]>,
     now: Timestamp,
-) -> Result<Vec<TeamCoverage>> {
-    let pauses = Pauses::of(&ledger.pauses().await?);
-    let tallies = ledger.tallies_of(ids).await?;
-    let counted = tallies.iter().map(|(team, (tally, _))| (team, tally));
-    let gaps = gaps_of(ledger, counted).await?;
-    let mut list = Vec::with_capacity(teams.len());
+    id: TeamId,
+) -> Result<TeamCoverage> {
+    let team = ledger.team(id).await?;
+    let known = Known::read_of(ledger, config, now, Some(&[id])).await?;
+    Ok(known.of(team).0)
+}
+
+/// Some of the teams.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Part of the name or the organization in whatever case, or the id.
+    pub search: Option<String>,
+    /// Whether the setting is on.
+    pub enabled: Option<bool>,
+    pub state: Option<StateOfTeam>,
+    /// Those after this one.
+    pub after: Option<TeamId>,
+    /// As many at most.
+    pub limit: usize,
+}
+
+impl Selection {
+    fn has(&self, team: &Team) -> bool {
+        let search = self.search.as_deref().map(str::to_lowercase);
+        let found = search.is_none_or(|search| {
+            team.name.to_lowercase().contains(&search)
+                || team.organization.to_lowercase().contains(&search)
+                || team.id.to_string() == search.trim()
+        });
+        found
+            && self.enabled.is_none_or(|enabled| enabled == team.enabled)
+            && self.after.is_none_or(|after| team.id > after)
+    }
+}
+
+/// The selected teams by id, and the last of them where there are more.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn select(
+    ledger: &Ledger,
+    config: &Config,
+    now: Timestamp,
+    selection: &Selection,
+) -> Result<(Vec<TeamCoverage>, Option<TeamId>)> {
+    let known = Known::read(ledger, config, now).await?;
+    let teams = ledger.teams().await?.into_iter();
+    let mut selected = teams
+        .filter(|team| selection.has(team))
+        .map(|team| known.of(team))
+        .filter(|(_, state)| selection.state.is_none_or(|wanted| wanted == *state))
+        .map(|(team, _)| team);
+    let page: Vec<TeamCoverage> = selected.by_ref().take(selection.limit).collect();
+    let more = selected.next().is_some();
+    let last = page.last().map(|team| team.team.id);
+    Ok((page, last.filter(|_| more)))
+}
+
+/// How it stands with each day of a team.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TeamDays {
+    pub team_id: TeamId,
+    pub team_name: String,
+    pub enabled: bool,
+    pub date_start: Day,
+    /// Exclusive: tomorrow in the team's time zone.
+    pub date_end: Day,
+    /// The newest first, without those that the ledger does not know.
+    pub days: Vec<DayState>,
+}
+
+/// How it stands with a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DayState {
+    pub day: Day,
+    pub state: State,
+    /// No events yet, and the source is not known to be complete.
+    pub waiting_for_events: bool,
+}
+
+/// The days of teams: today and so many days before it, each in its own time zone; of a team whose zone
+/// does not exist, in UTC.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn days(
+    ledger: &Ledger,
+    teams: Vec<Team>,
+    days: i64,
+    now: Timestamp,
+) -> Result<Vec<TeamDays>> {
+    let mut listed = Vec::with_capacity(teams.len());
+    let mut ranges = Vec::with_capacity(teams.len());
     for team in teams {
-        let (tally, verified) = tallies.get(&team.id).copied().unzip();
-        let mut coverage = Coverage::default();
-        let mut problem = None;
-        match reconcile::desire(&team, config, team.enabled_at.unwrap_or(now)) {
-            _ if !team.enabled => coverage = Coverage::of(tally.as_ref(), 0),
-            Ok(desire) => {
-                let gaps = gaps.get(&team.id).map_or(&[][..], Vec::as_slice);
-                let unplanned = unplanned(desire.window(now), tally.as_ref(), gaps, &desire.zone);
-                coverage = Coverage::of(tally.as_ref(), unplanned.count());
-            }
-            Err(error) => problem = Some(error.chain()),
-        }
-        let is_broken = problem.is_some();
-        let is_paused = pauses.of_team(team.id).is_some();
-        let state = match problem {
-            Some(problem) => problem,
-            None if !team.enabled => "off".to_owned(),
-            None if coverage.failed > 0 => "failed".to_owned(),
-            None if coverage.filled == coverage.wanted && coverage.stale == 0 => {
-                "filled".to_owned()
-            }
-            None if is_paused => "paused".to_owned(),
-            None if coverage.filled + coverage.waiting >= coverage.wanted
-                && coverage.running == 0
-                && coverage.stale == 0 =>
-            {
-                "waiting".to_owned()
-            }
-            None if coverage.filled == coverage.wanted => "refreshing".to_owned(),
-            None if coverage.running > 0 => "filling".to_owned(),
-            None => "queued".to_owned(),
-        };
-        list.push(TeamCoverage {
-            newest_day: verified.and_then(|verified| verified.newest),
-            oldest_day: verified.and_then(|verified| verified.oldest),
-            // Nobody can tell what such a team wants, so nothing of it is covered.
-            coverage_percentage: if is_broken {
-                0.0
-            } else {
-                coverage.percentage()
-            },
-            state,
-            is_misconfigured: is_broken,
-            is_paused,
-            coverage,
-            team,
+        let zone = team.zone().or_else(|_| Zone::get("UTC"))?;
+        let today = Day::of(now, &zone);
+        let range = Days::new(today.plus(-days), today.plus(1))?;
+        ranges.push((team.id, range));
+        listed.push(TeamDays {
+            team_id: team.id,
+            team_name: team.name,
+            enabled: team.enabled,
+            date_start: range.from,
+            date_end: range.until,
+            days: Vec::new(),
         });
     }
-    Ok(list)
+    let mut states = ledger.states_within(&ranges).await?;
+    for team in &mut listed {
+        let of_team = states.remove(&team.team_id).unwrap_or_default();
+        let of_team = of_team.into_iter().rev();
+        team.days = of_team
+            .map(|(day, state, waiting_for_events)| DayState {
+                day,
+                state,
+                waiting_for_events,
+            })
+            .collect();
+    }
+    Ok(listed)
 }
 
 #[cfg(test)]

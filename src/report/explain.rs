@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::DayVerdict;
@@ -28,7 +29,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const MOST_RUNS: u32 = 100;
 
 /// How it stands with a day of a team.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Situation {
     Filled,
@@ -82,7 +83,7 @@ impl fmt::Display for Situation {
 }
 
 /// Why a day is as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Explanation {
     pub team_id: TeamId,
     pub team_name: String,
@@ -114,6 +115,8 @@ pub struct Explanation {
     pub next_try: Option<Timestamp>,
     /// Of the last try, with its hint.
     pub error: Option<String>,
+    /// What kind of error it is: `later`, `narrower`, `operator`, …; nothing where nobody knows.
+    pub error_class: Option<String>,
     pub running: Option<Running>,
     /// Of the fill that the tables hold.
     pub receipt: Option<FilledDay>,
@@ -130,7 +133,7 @@ pub struct Explanation {
 }
 
 /// Who fills a day right now.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Running {
     pub claim: String,
     /// Host and process first.
@@ -147,7 +150,7 @@ pub struct Running {
 }
 
 /// The receipt of a fill.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct FilledDay {
     pub filled_at: Timestamp,
     /// Events that had reached the warehouse by then are in it.
@@ -157,7 +160,7 @@ pub struct FilledDay {
 }
 
 /// What the tables hold of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InTables {
     pub stats_page_views: i64,
     pub bounces_page_views: i64,
@@ -167,7 +170,7 @@ pub struct InTables {
 }
 
 /// What keeps a day from being filled, and how to end that.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Stop {
     /// `everything is paused`, `team 7 is paused`, `task … is paused`, `the setting is off`.
     pub what: String,
@@ -176,7 +179,7 @@ pub struct Stop {
 }
 
 /// A task that a day belongs to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TaskOfDay {
     pub task_id: Uuid,
     pub reason: String,
@@ -422,7 +425,11 @@ impl Facts {
             next_try: slice
                 .filter(|slice| open && slice.not_before > self.now)
                 .map(|slice| slice.not_before),
-            error: slice.and_then(|slice| slice.error.clone()),
+            // That a day waits for events is told as such.
+            error: slice
+                .filter(|slice| !slice.waiting_for_events)
+                .and_then(|slice| slice.error.clone()),
+            error_class: slice.and_then(|slice| slice.error_class.clone()),
             running: self.running(),
             receipt: filled,
             in_tables: None,

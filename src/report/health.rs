@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::coverage::{gaps_of, unplanned};
 use super::{OfWarehouse, Pauses, WarehouseHealth, enabled_teams};
@@ -17,31 +18,43 @@ use crate::service::Prefill;
 use crate::verify::{self, Sums};
 
 /// A team whose days are missing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MissingData {
     pub team_id: TeamId,
     pub team_name: String,
     pub organization: String,
     pub enabled_date: Option<Timestamp>,
     pub issue: String,
-    /// The next step, as it is among the recommendations.
+    #[serde(flatten)]
+    pub mending: Mending,
+}
+
+/// What mends a team, and whether that is under way.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Mending {
+    /// The team's warehouse; nothing where the team names one that is not configured.
+    pub warehouse: Option<String>,
+    /// With the command.
     pub recommendation: String,
+    /// Nothing is wrong but that days are not filled yet, nobody paused them, and days are being filled
+    /// on the warehouse right now.
+    pub being_filled: bool,
 }
 
 /// A team that has data, and days that should have some and have not.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Gap {
     pub team_id: TeamId,
     pub team_name: String,
     /// None where too many teams have lost days for each to be told apart.
     pub days: Vec<Day>,
     pub issue: String,
-    /// The next step, as it is among the recommendations.
-    pub recommendation: String,
+    #[serde(flatten)]
+    pub mending: Mending,
 }
 
 /// The health of all teams.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     /// `healthy` or `unhealthy`.
     pub status: &'static str,
@@ -110,6 +123,14 @@ impl Trouble {
         issues.join("; ")
     }
 
+    /// Whether nothing is wrong but that nobody has filled it yet.
+    fn is_only_unfilled(&self) -> bool {
+        self.failed.is_empty()
+            && self.lost.is_empty()
+            && !self.lost_untold
+            && self.misconfigured.is_none()
+    }
+
     fn days(&self) -> BTreeSet<Day> {
         let failed = self.failed.keys().copied();
         let others = self.lost.iter().chain(&self.unfilled).copied();
@@ -142,7 +163,7 @@ impl Prefill {
         let (pauses, tallies, (sums, warehouses)) = tokio::join!(
             self.ledger.pauses(),
             self.ledger.tallies(),
-            self.ask_all(&of_warehouse, async |store, teams| {
+            self.ask_all(&of_warehouse, (), async |store, teams, ()| {
                 verify::sums(&store.warehouse, &store.tables, teams).await
             })
         );
@@ -188,6 +209,7 @@ impl Prefill {
         }
         self.find_lost(&looked, &mut troubles).await?;
         let days_not_looked_at = self.find_unfilled(&looked, &mut troubles, now).await?;
+        let busy = self.ledger.busy_warehouses().await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -218,21 +240,31 @@ impl Prefill {
             };
             let has_data = with_data.contains(&team.id);
             let (issue, days) = (trouble.issue(), trouble.days());
+            let pause = pauses.of_team(team.id);
+            let named = self.config.warehouse_of(team.id, team.warehouse.as_deref());
+            let warehouse = named.ok().map(ToOwned::to_owned);
+            let is_busy = warehouse.as_ref().is_some_and(|name| busy.contains(name));
+            let being_filled = is_busy && pause.is_none() && trouble.is_only_unfilled();
             let recommended = recommended(
                 team.id,
                 has_data,
                 trouble.misconfigured.and_then(|(_, hint)| hint),
-                pauses.of_team(team.id),
+                pause,
                 days.first().zip(days.last()),
             );
             health.recommendations.push(recommended.clone());
+            let mending = Mending {
+                warehouse,
+                recommendation: recommended,
+                being_filled,
+            };
             if has_data {
                 health.data_gaps_detected.push(Gap {
                     team_id: team.id,
                     team_name: team.name,
                     days: days.into_iter().collect(),
                     issue,
-                    recommendation: recommended,
+                    mending,
                 });
             } else {
                 health.teams_missing_data.push(MissingData {
@@ -241,7 +273,7 @@ impl Prefill {
                     organization: team.organization,
                     enabled_date: team.enabled_at,
                     issue,
-                    recommendation: recommended,
+                    mending,
                 });
             }
         }

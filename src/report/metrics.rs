@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::coverage::{Coverage, gaps_of, unplanned};
 use super::enabled_teams;
@@ -21,7 +22,7 @@ use crate::verify;
 const NOTED_JUST_NOW: Duration = Duration::from_secs(10);
 
 /// How much of a warehouse's time fills may take and take.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct WarehouseUse {
     pub name: String,
     /// The share of the time that statements of fills may be under way while others use the warehouse,
@@ -66,7 +67,7 @@ fn share_of_minute(used: Duration) -> f64 {
 }
 
 /// Numbers over a period.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Metrics {
     pub timestamp: Timestamp,
     pub period_days: i64,
@@ -76,7 +77,7 @@ pub struct Metrics {
 }
 
 /// See [`Metrics`].
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct MetricValues {
     pub total_teams_enabled: usize,
     pub active_teams_with_data: usize,
@@ -137,9 +138,14 @@ impl Prefill {
         let of_warehouse = self.of_warehouse(&teams);
         let (tallies, (rows, warehouses)) = tokio::join!(
             self.ledger.tallies_within(&ranges),
-            self.ask_all(&of_warehouse, async |store, teams| {
-                verify::rows_within(&store.warehouse, &store.tables, teams, from_s, until_s).await
-            })
+            self.ask_all(
+                &of_warehouse,
+                (from_s, until_s),
+                async |store, teams, (from_s, until_s)| {
+                    verify::rows_within(&store.warehouse, &store.tables, teams, from_s, until_s)
+                        .await
+                }
+            )
         );
         let tallies = tallies?;
         // Numbers of nothing are no answer.

@@ -11,12 +11,14 @@ mod health;
 mod metrics;
 mod numbers;
 mod overview;
+mod tasks;
 mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::calendar::TeamId;
 use crate::error::Result;
@@ -24,17 +26,22 @@ use crate::ledger::{Extent, Ledger, Team};
 use crate::schema::Store;
 use crate::service::Prefill;
 
-pub use coverage::{Coverage, TeamCoverage, list, list_all, list_some};
+pub use coverage::{
+    Coverage, DayState, Selection, StateOfTeam, TeamCoverage, TeamDays, days, list, list_all, list_some,
+    select, team,
+};
+pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay, process};
 pub use glance::{DayAtAGlance, days_of};
-pub use health::{Gap, Health, MissingData};
+pub use health::{Gap, Health, Mending, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use numbers::DayNumbers;
 pub use overview::{Freshness, Overview, overview};
-pub use validation::{DayVerdict, Validation};
+pub use tasks::{Task, TaskInFull, Tasks, statements, task, tasks};
+pub use validation::{DayVerdict, Validated, Validation};
 
 /// Whether a warehouse can be used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct WarehouseHealth {
     pub name: String,
     /// Where it answers; nothing for one that could not be reached.
@@ -102,11 +109,13 @@ impl Prefill {
     }
 
     /// Asks each warehouse about its teams: what it says, by warehouse where there is an answer, and how
-    /// each of them is.
-    async fn ask_all<T>(
+    /// each of them is. What the question needs besides comes with it: a closure that borrows it would not
+    /// be known to be `Send`.
+    async fn ask_all<T, With: Copy>(
         &self,
         of_warehouse: &OfWarehouse<'_>,
-        ask: impl AsyncFn(&Store, &[TeamId]) -> Result<T>,
+        with: With,
+        ask: impl AsyncFn(&Store, &[TeamId], With) -> Result<T>,
     ) -> (Vec<T>, Vec<WarehouseHealth>) {
         let ask = &ask;
         let looked = join_all(of_warehouse.iter().map(|(name, teams)| async move {
@@ -120,7 +129,7 @@ impl Prefill {
             let looked = async {
                 let store = self.store(name).await?;
                 health.url = Some(store.warehouse.endpoint().url);
-                ask(store, teams).await
+                ask(store, teams, with).await
             };
             let answer = match looked.await {
                 Ok(answer) => Some(answer),

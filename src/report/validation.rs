@@ -4,25 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::calendar::{Day, Days};
+use crate::calendar::{Day, Days, TeamId};
 use crate::config::Config;
 use crate::error::Result;
 use crate::ledger::{Slice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
 use crate::service::Prefill;
-use crate::verify::{self, Difference, Raw, Scope, Verdict};
+use crate::verify::{self, Difference, Raw, Scope, ToldVerdict, Verdict};
 
 const COMMENT: &str = "prefill:report";
 
 /// The verdict of one day.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DayVerdict {
     pub day: Day,
     pub state: Option<State>,
     pub clean: bool,
     #[serde(flatten)]
+    #[schema(value_type = ToldVerdict)]
     pub verdict: Verdict,
     pub differences: Vec<Difference>,
 }
@@ -39,8 +41,8 @@ impl Validation {
         self.days.iter().all(|day| day.clean)
     }
 
-    /// The JSON that callers rely on.
-    pub fn json(&self, target: &Target) -> serde_json::Value {
+    /// As it is told in JSON.
+    pub fn told<'a>(&'a self, target: &'a Target) -> Validated<'a> {
         let sum =
             |of: fn(&Verdict) -> i64| self.days.iter().map(|day| of(&day.verdict)).sum::<i64>();
         let raw = |of: fn(&Raw) -> u64| {
@@ -49,23 +51,57 @@ impl Validation {
                 .map(|day| of(&day.verdict.raw))
                 .sum::<u64>()
         };
-        serde_json::json!({
-            "status": if self.is_clean() { "passed" } else { "failed" },
-            "team_id": target.team.id,
-            "team_name": target.team.name,
-            "timezone": target.zone.name(),
-            "date_range": { "start": target.days.from, "end": target.days.until },
-            "validation_results": {
-                "web_pre_aggregated_stats_rows": sum(|verdict| verdict.stats.rows),
-                "web_pre_aggregated_bounces_rows": sum(|verdict| verdict.bounces.rows),
-                "raw_page_views": raw(|raw| raw.page_views),
-                "raw_sessions": raw(|raw| raw.sessions),
-                "days_checked": self.days.len(),
-                "days_that_differ": self.days.iter().filter(|day| !day.clean).count(),
-                "days": self.days,
+        Validated {
+            status: if self.is_clean() { "passed" } else { "failed" },
+            team_id: target.team.id,
+            team_name: &target.team.name,
+            timezone: target.zone.name(),
+            date_range: DateRange {
+                start: target.days.from,
+                end: target.days.until,
             },
-        })
+            validation_results: ValidationResults {
+                web_pre_aggregated_stats_rows: sum(|verdict| verdict.stats.rows),
+                web_pre_aggregated_bounces_rows: sum(|verdict| verdict.bounces.rows),
+                raw_page_views: raw(|raw| raw.page_views),
+                raw_sessions: raw(|raw| raw.sessions),
+                days_checked: self.days.len(),
+                days_that_differ: self.days.iter().filter(|day| !day.clean).count(),
+                days: &self.days,
+            },
+        }
     }
+}
+
+/// The verdicts of a range, as they are told in JSON.
+#[derive(Serialize, ToSchema)]
+pub struct Validated<'a> {
+    /// `passed` or `failed`.
+    status: &'static str,
+    team_id: TeamId,
+    team_name: &'a str,
+    timezone: &'a str,
+    date_range: DateRange,
+    validation_results: ValidationResults<'a>,
+}
+
+/// From a day to another one, which is not meant any more.
+#[derive(Serialize, ToSchema)]
+struct DateRange {
+    start: Day,
+    end: Day,
+}
+
+/// Sums of the days, and each of them.
+#[derive(Serialize, ToSchema)]
+struct ValidationResults<'a> {
+    web_pre_aggregated_stats_rows: i64,
+    web_pre_aggregated_bounces_rows: i64,
+    raw_page_views: u64,
+    raw_sessions: u64,
+    days_checked: usize,
+    days_that_differ: usize,
+    days: &'a [DayVerdict],
 }
 
 /// A team's wanted days: its window, and what was asked for beyond it.

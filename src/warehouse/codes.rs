@@ -4,6 +4,8 @@
 //! engine itself for them (`errorCodeToName`). An error that is not listed is tried again, too: one
 //! that nobody knows is more often passing than not, and the number of tries is bounded.
 
+use std::borrow::Cow;
+
 use crate::error::Class;
 
 /// Every code that is told apart: its number, ClickHouse's name for it, and what to do.
@@ -118,9 +120,24 @@ pub fn code_in(text: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
+/// A code as metrics have it: `241`; `other` for one that is not told apart, `none` where there is none.
+pub fn label(code: Option<u32>) -> Cow<'static, str> {
+    match code {
+        None => "none".into(),
+        Some(code) if CODES.iter().any(|(listed, ..)| *listed == code) => code.to_string().into(),
+        Some(_) => "other".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_have_a_bounded_number_of_codes() {
+        let told = [Some(241), Some(1_099), None].map(label);
+        assert_eq!(told, ["241", "other", "none"]);
+    }
 
     #[test]
     fn an_exception_is_classed_by_its_code() {

@@ -11,13 +11,15 @@ pub mod name;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, Row, RowOwned, RowRead};
+use clickhouse::{Client, QuerySummary, Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::trace;
+use utoipa::ToSchema;
 
 use crate::config;
 use crate::engine::{Endpoint, Engine};
@@ -61,6 +63,9 @@ pub struct Warehouse {
     niceness: Option<&'static str>,
     /// Statements are a fill's: others come first.
     in_background: bool,
+    /// What statements have read since that was taken, in bytes: of this warehouse and its clones, up to
+    /// the next [`Warehouse::in_background`].
+    read_bytes: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -70,7 +75,8 @@ enum Access {
 }
 
 /// How far the statements of one comment are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Row, Serialize, Deserialize, ToSchema)]
+#[schema(as = Statements)]
 pub struct Progress {
     /// Statements under way.
     pub statements: u64,
@@ -137,6 +143,7 @@ impl Warehouse {
             governor: Arc::new(Governor::new(config.budget)),
             niceness: None,
             in_background: false,
+            read_bytes: Arc::default(),
         })
     }
 
@@ -166,11 +173,12 @@ impl Warehouse {
     }
 
     /// The same warehouse for the statements of fills: they let others go first, and are counted
-    /// against the budget.
+    /// against the budget. What they read is counted from here on, and apart from what others do.
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self {
             in_background: true,
+            read_bytes: Arc::default(),
             ..self.clone()
         }
     }
@@ -218,6 +226,17 @@ impl Warehouse {
             others: users.others,
             ours: users.ours,
         }))
+    }
+
+    /// How many statements of this process wait for their turn right now.
+    pub fn waiting(&self) -> usize {
+        self.governor.waiting()
+    }
+
+    /// How many bytes statements have read since this was asked last, as the warehouse counts them; of
+    /// those that failed nothing is known.
+    pub fn take_read_bytes(&self) -> u64 {
+        self.read_bytes.swap(0, Ordering::Relaxed)
     }
 
     /// Where the warehouse answers right now.
@@ -365,6 +384,11 @@ impl Warehouse {
         }
     }
 
+    /// Whether there is an answer in that time; nothing is started again where there is none.
+    pub async fn answers(&self, within: Duration) -> bool {
+        matches!(timeout(within, self.ping()).await, Ok(Ok(())))
+    }
+
     /// Whether there is an answer of ClickHouse's to the simplest question, be it an error.
     async fn ping(&self) -> Result<(), String> {
         let asked = self.client().query("select 1").execute();
@@ -503,7 +527,13 @@ impl<'w> Statement<'w> {
     /// Classed by ClickHouse's code; [`Class::Unreachable`] when there was no answer, and then the
     /// engine has been started again where it was dead.
     pub async fn run(self, doing: &str) -> Result<()> {
-        self.answered(|query| query.execute(), doing).await
+        let run = |query: Query| async move {
+            // Tells what it read, which `execute` does not. The format is that of an answer, and there is none.
+            let mut cursor = query.fetch_bytes("TabSeparated")?;
+            while cursor.next().await?.is_some() {}
+            Ok(((), cursor.summary().and_then(QuerySummary::read_bytes)))
+        };
+        self.answered(run, doing).await
     }
 
     /// Runs it and reads all rows of its answer; a question is repeatable.
@@ -512,9 +542,15 @@ impl<'w> Statement<'w> {
     ///
     /// As [`Statement::run`].
     pub async fn rows<T: RowOwned + RowRead>(self, doing: &str) -> Result<Vec<T>> {
-        self.repeatable()
-            .answered(|query| query.fetch_all::<T>(), doing)
-            .await
+        let fetch = |query: Query| async move {
+            let mut rows = Vec::new();
+            let mut cursor = query.fetch::<T>()?;
+            while let Some(row) = cursor.next().await? {
+                rows.push(row);
+            }
+            Ok((rows, cursor.summary().and_then(QuerySummary::read_bytes)))
+        };
+        self.repeatable().answered(fetch, doing).await
     }
 
     /// Runs it and reads its answer as `format` has it.
@@ -523,15 +559,20 @@ impl<'w> Statement<'w> {
     ///
     /// As [`Statement::run`].
     pub async fn bytes(self, format: &str, doing: &str) -> Result<Vec<u8>> {
-        let fetch = |query: Query| async move { query.fetch_bytes(format)?.collect().await };
+        let fetch = |query: Query| async move {
+            let mut cursor = query.fetch_bytes(format)?;
+            let bytes = cursor.collect().await?;
+            Ok((bytes, cursor.summary().and_then(QuerySummary::read_bytes)))
+        };
         self.answered(fetch, doing)
             .await
             .map(|bytes| bytes.to_vec())
     }
 
+    /// `send` gives the answer, and how many bytes were read for it where that is known.
     async fn answered<T, F>(self, send: impl Fn(Query) -> F, doing: &str) -> Result<T>
     where
-        F: Future<Output = clickhouse::error::Result<T>>,
+        F: Future<Output = clickhouse::error::Result<(T, Option<u64>)>>,
     {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
@@ -544,7 +585,11 @@ impl<'w> Statement<'w> {
                 () = self.warehouse.falls_silent() => None,
             };
             let error = match answer {
-                Some(Ok(Ok(answer))) => return Ok(answer),
+                Some(Ok(Ok((answer, read_bytes)))) => {
+                    let read = &self.warehouse.read_bytes;
+                    read.fetch_add(read_bytes.unwrap_or(0), Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Some(Ok(Err(error))) => self.warehouse.classed(error, doing),
                 Some(Err(_)) => Error::new(
                     Class::Unreachable,

@@ -5,7 +5,9 @@
 //! warehouse is down. Who may ask is for [`guard`] to say, of every route but the probes; what goes wrong
 //! is told as [`problem`] has it, with the hints of the command line.
 
+mod api;
 pub mod guard;
+mod metrics;
 mod pages;
 mod probes;
 pub mod problem;
@@ -20,6 +22,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,14 +31,19 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
+use crate::scrape::Scraper;
 use crate::service::Prefill;
 use guard::Guard;
 
 /// What all requests share.
 pub struct Shared {
     prefill: OnceLock<Prefill>,
+    /// Made for the first scrape.
+    scraper: OnceLock<Scraper>,
     pub config: Http,
     guard: Guard,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
     /// Work that goes on when the one who asked for it has gone away.
     work: TaskTracker,
     /// The service is told to stop.
@@ -74,6 +82,8 @@ fn router(shared: Arc<Shared>) -> Router {
     let most_bytes = usize::try_from(shared.config.max_body_bytes).unwrap_or(usize::MAX);
     Router::new()
         .merge(probes::router())
+        .merge(metrics::router())
+        .merge(api::router(&shared))
         .merge(pages::router())
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
@@ -166,8 +176,12 @@ impl Web {
         let unwritten = card.publish(data_dir).err();
         let shared = Arc::new(Shared {
             prefill: OnceLock::new(),
+            scraper: OnceLock::new(),
             config: config.clone(),
             guard,
+            streams: Arc::new(Semaphore::new(
+                usize::try_from(config.max_streams).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
             work: TaskTracker::new(),
             stop: stop.clone(),
         });

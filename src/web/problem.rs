@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::error;
+use utoipa::ToSchema;
 
 use crate::error::{Class, Error, Fault};
 
@@ -14,7 +15,7 @@ use crate::error::{Class, Error, Fault};
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// An answer that is none.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// `urn:prefill:` and the kind of problem: for programs, and never changed.
     #[serde(rename = "type")]
@@ -27,6 +28,7 @@ pub struct Problem {
     pub detail: String,
     /// The next step, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub hint: Option<String>,
 }
 
@@ -167,4 +169,36 @@ pub(super) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer died")
         .hint("the log of prefill serve says more; please report it")
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_a_status_and_the_chain_and_the_hint_are_told() {
+        let of = |error: Error| {
+            let problem = Problem::from(error.caused_by("the cause").hint("the next step"));
+            assert_eq!(problem.detail, "doing: the cause");
+            assert_eq!(problem.hint.as_deref(), Some("the next step"));
+            (problem.status, problem.kind)
+        };
+        for (error, expected) in [
+            (Error::misuse("doing"), (422, "urn:prefill:invalid")),
+            (Error::missing("doing"), (404, "urn:prefill:not-found")),
+            (Error::conflict("doing"), (409, "urn:prefill:conflict")),
+        ] {
+            assert_eq!(of(error), expected);
+        }
+        for (class, expected) in [
+            (Class::Later, (503, "urn:prefill:unavailable")),
+            (Class::Lost, (503, "urn:prefill:unavailable")),
+            (Class::Unreachable, (503, "urn:prefill:unreachable")),
+            (Class::Narrower, (503, "urn:prefill:too-much")),
+            (Class::Operator, (500, "urn:prefill:operator")),
+            (Class::Never, (500, "urn:prefill:failed")),
+        ] {
+            assert_eq!(of(Error::new(class, "doing")), expected, "{class:?}");
+        }
+    }
 }

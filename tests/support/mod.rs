@@ -44,6 +44,16 @@ impl World {
         Self::made(config, tempfile::tempdir().expect("a directory")).await
     }
 
+    /// With the tables of the source made too: tables like PostHog's, where it is PostHog's.
+    pub async fn with_source(config: Config) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let warehouse = &config.warehouses[DEFAULT_WAREHOUSE];
+        Store::prepared(DEFAULT_WAREHOUSE, warehouse, &place(&dir), true)
+            .await
+            .expect("made");
+        Self::made(config, dir).await
+    }
+
     /// On Postgres, whatever the other stories of this run are on.
     pub async fn on_postgres(config: Config) -> Self {
         let dir = tempfile::tempdir().expect("a directory");

@@ -4,12 +4,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use prefill::web::Card;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+use crate::support::until;
 use crate::told::{Running, look};
 
 /// A service and its address; ended at the end.
@@ -31,6 +33,15 @@ impl Served {
             url: card.url,
             client: Client::new(),
         }
+    }
+
+    /// Waits until it can work.
+    pub async fn when_ready(self) -> Self {
+        until("ready", Duration::from_secs(30), || async {
+            (self.get("/readyz").await.status == 200).then_some(())
+        })
+        .await;
+        self
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

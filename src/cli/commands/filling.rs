@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::arguments::{Backfill, Cleanup};
@@ -12,7 +11,7 @@ use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
 use crate::ledger::Progress;
 use crate::output::{self, Rows, counted, line, note, number};
-use crate::request::{self, Asked, Target};
+use crate::request::{self, Asked, Backfilled, CleanedUp, Target, WouldFill};
 use crate::service::Prefill;
 
 pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended> {
@@ -26,28 +25,8 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
     }
     let run = prefill.backfill(&target, asked.force).await?;
-    let answer = |status: &str, progress: &Progress, elapsed: Option<Duration>| {
-        json!({
-            "status": status,
-            "task_id": run,
-            "team_id": target.team.id,
-            "team_name": target.team.name,
-            "timezone": target.zone.name(),
-            "date_start": target.days.from,
-            "date_end": target.days.until,
-            "backfill_days": target.backfill_days,
-            "days_filled": progress.filled,
-            "days_failed": progress.failed,
-            "days_waiting": progress.waiting,
-            "days_paused": progress.paused,
-            "days_cancelled": progress.cancelled,
-            "days_already_filled": target.days_of_zone - progress.days,
-            "web_pre_aggregated_stats_rows": progress.stats_rows,
-            "web_pre_aggregated_bounces_rows": progress.bounces_rows,
-            "sessions": progress.sessions,
-            "page_views": progress.page_views,
-            "elapsed_seconds": elapsed.map(|elapsed| elapsed.as_secs_f64()),
-        })
+    let answer = |status, progress: &Progress, elapsed| {
+        Backfilled::new(status, run, &target, progress, elapsed)
     };
     if asked.background {
         let progress = prefill.ledger.progress(run).await?;
@@ -188,19 +167,7 @@ async fn dry_run(
 ) -> Result<Ended> {
     let estimate = prefill.estimate(target, force).await?;
     if to.json {
-        output::json(&json!({
-            "status": "dry_run",
-            "team_id": target.team.id,
-            "team_name": target.team.name,
-            "timezone": target.zone.name(),
-            "date_start": target.days.from,
-            "date_end": target.days.until,
-            "backfill_days": target.backfill_days,
-            "slices": estimate.slices,
-            "rows": estimate.rows,
-            "bytes": estimate.bytes,
-            "estimated_seconds": estimate.seconds,
-        }))?;
+        output::json(&WouldFill::new(target, estimate))?;
         return Ok(Ended::Well);
     }
     let mut rows = Rows::new(&["day", "state now", "#events"]);
@@ -243,19 +210,6 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     let target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
     let would = prefill.count_cleanup(&target).await?;
-    let answer = |status: &str, rows: &request::Cleanup| {
-        json!({
-            "status": status,
-            "team_id": target.team.id,
-            "team_name": target.team.name,
-            "date_start": target.days.from,
-            "date_end": target.days.until,
-            "deleted": {
-                "web_pre_aggregated_stats_rows": rows.stats_rows,
-                "web_pre_aggregated_bounces_rows": rows.bounces_rows,
-            },
-        })
-    };
     let what = format!(
         "{} + {} rows of team {} ({}), {}",
         number(would.stats_rows),
@@ -266,7 +220,7 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     );
     if asked.dry_run {
         if to.json {
-            output::json(&answer("dry_run", &would))?;
+            output::json(&CleanedUp::new("dry_run", &target, &would))?;
         } else {
             line(format!("would delete {what} and turn the setting off"));
         }
@@ -284,7 +238,7 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     }
     let deleted = prefill.cleanup(&target, &to.stop).await?;
     if to.json {
-        output::json(&answer("completed", &deleted))?;
+        output::json(&CleanedUp::new("completed", &target, &deleted))?;
     } else {
         line(format!(
             "deleted {} + {} rows of team {}, {}; the setting is off",

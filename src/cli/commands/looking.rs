@@ -1,7 +1,5 @@
 //! What is filled, what is right, what was asked for.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -10,12 +8,11 @@ use crate::cli::arguments::{Metrics, Status, Validate};
 use super::{ledger, open, task_id};
 use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
-use crate::error::{Error, Result};
-use crate::ledger::{Extent, Ledger, Slice, State};
+use crate::error::Result;
+use crate::ledger::{Extent, Ledger, State};
 use crate::output::{self, Rows, counted, line, note, number};
-use crate::report::{self, DayVerdict, WarehouseUse};
+use crate::report::{self, DayVerdict, Task, WarehouseUse};
 use crate::request::{self, Asked, Target};
-use crate::warehouse::Progress;
 
 pub(super) async fn list(to: Surroundings) -> Result<Ended> {
     let list = report::list(&ledger(&to).await?, &to.config, Timestamp::now()).await?;
@@ -73,7 +70,7 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
         prefill.validate(&target).await?
     };
     if to.json {
-        output::json(&validation.json(&target))?;
+        output::json(&validation.told(&target))?;
     } else {
         print_verdicts(&validation.days);
         let wrong = validation.days.iter().filter(|day| !day.clean).count();
@@ -173,25 +170,29 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
     let Some(id) = task else {
         return status_of_all(&to, &ledger).await;
     };
-    let run = ledger.run(id).await?;
-    let progress = ledger.progress(id).await?;
-    let slices: Vec<Slice> = ledger
-        .slices(run.team_id)
-        .await?
-        .into_values()
-        .rev()
-        .filter(|slice| run.date_start <= slice.day && slice.day < run.date_end)
-        .collect();
-    let under_way = under_way(&to, &ledger, &slices).await;
+    let mut found = report::task(&ledger, id).await?;
+    if found.slices.iter().any(|slice| slice.comment.is_some()) {
+        let asked = async { report::statements(&open(&to).await?, &found.slices).await };
+        match asked.await {
+            Ok(statements) => found.statements = statements,
+            Err(error) => note(format!(
+                "the warehouse cannot say how far the days under way are: {}",
+                error.chain()
+            )),
+        }
+    }
     if to.json {
-        output::json(
-            &json!({ "status": progress.status(), "task": run, "progress": progress, "slices": slices, "statements": under_way }),
-        )?;
+        output::json(&found)?;
         return Ok(Ended::Well);
     }
+    let Task {
+        status,
+        task: run,
+        progress,
+    } = found.task;
     line(format!(
         "{}: team {}, {}..{} ({}), {} of {} filled",
-        progress.status(),
+        status,
         run.team_id,
         run.date_start,
         run.date_end,
@@ -208,7 +209,7 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         "#ms",
         "error",
     ]);
-    for slice in slices {
+    for slice in found.slices {
         let receipt = |of: fn(&crate::ledger::Receipt) -> i64| {
             slice
                 .receipt
@@ -235,7 +236,7 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
         ]);
     }
     rows.print();
-    for (day, now) in under_way {
+    for (day, now) in found.statements {
         line(format!(
             "{day}: read {} rows so far, for {:.1} s, with {} of memory",
             number(now.read_rows),
@@ -246,95 +247,49 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
     Ok(Ended::Well)
 }
 
-/// What the warehouse says of the fills under way, by day; what cannot be asked is left out.
-async fn under_way(
-    to: &Surroundings,
-    ledger: &Ledger,
-    slices: &[Slice],
-) -> BTreeMap<Day, Progress> {
-    let mut found = BTreeMap::new();
-    let running = || slices.iter().filter(|slice| slice.comment.is_some());
-    let Some(first) = running().next() else {
-        return found;
-    };
-    let looked = async {
-        let team = ledger.team(first.team_id).await?;
-        let prefill = open(to).await?;
-        let store = prefill.store_of(&team).await?;
-        for slice in running() {
-            let comment = slice.comment.as_deref().unwrap_or_default();
-            let progress = store.warehouse.progress(comment).await?;
-            if progress.statements > 0 {
-                found.insert(slice.day, progress);
-            }
-        }
-        Ok::<(), Error>(())
-    };
-    if let Err(error) = looked.await {
-        note(format!(
-            "the warehouse cannot say how far the days under way are: {}",
-            error.chain()
-        ));
-    }
-    found
-}
-
 async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
-    let pauses = ledger.pauses().await?;
-    let mut tasks = Vec::new();
-    for run in ledger.latest_runs(20).await? {
-        let progress = ledger.progress(run.id).await?;
-        tasks.push((run, progress));
-    }
+    let all = report::tasks(ledger, &to.config, 20).await?;
     if to.json {
-        let tasks: Vec<_> = tasks
-            .iter()
-            .map(|(run, progress)| json!({ "status": progress.status(), "task": run, "progress": progress }))
-            .collect();
-        let teams: Vec<_> = pauses
-            .iter()
-            .filter_map(|pause| match pause {
-                Extent::Team(team) => Some(team),
-                Extent::Task(_) | Extent::Everything => None,
-            })
-            .collect();
-        output::json(&json!({
-            "tasks": tasks,
-            "all_paused": pauses.contains(&Extent::Everything),
-            "paused_teams": teams,
-            "warehouses": report::uses(ledger, &to.config).await?,
-        }))?;
+        output::json(&all)?;
         return Ok(Ended::Well);
     }
+    let everything = all.all_paused.then_some(Extent::Everything);
+    let teams = all.paused_teams.into_iter().map(Extent::Team);
+    let pauses = everything.into_iter().chain(teams);
     for pause in pauses {
         note(format!(
             "{} is paused: nothing of it is filled before prefill resume {pause}",
             pause.name()
         ));
     }
-    if tasks.is_empty() {
+    if all.tasks.is_empty() {
         note("nothing was asked for yet; run prefill enable or prefill backfill");
-        print_uses(&report::uses(ledger, &to.config).await?);
+        print_uses(&all.warehouses);
         return Ok(Ended::Well);
     }
     let mut rows = Rows::new(&[
         "task", "#team", "from", "until", "reason", "status", "#filled", "#failed",
     ]);
-    for (run, progress) in tasks {
+    for Task {
+        status,
+        task: run,
+        progress,
+    } in all.tasks
+    {
         rows.add(vec![
             run.id.to_string(),
             run.team_id.to_string(),
             run.date_start.to_string(),
             run.date_end.to_string(),
             run.reason,
-            progress.status().to_owned(),
+            status.to_owned(),
             format!("{}/{}", progress.filled, progress.days),
             progress.failed.to_string(),
         ]);
     }
     rows.print();
     line("");
-    print_uses(&report::uses(ledger, &to.config).await?);
+    print_uses(&all.warehouses);
     Ok(Ended::Well)
 }
 

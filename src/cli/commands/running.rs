@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::arguments::{Demo, Engine, Migrate, Query};
 
 use super::{ledger, open, told_to_stop};
+use crate::alert;
 use crate::cli::{Ended, Surroundings};
 use crate::demo;
 use crate::engine;
@@ -13,9 +14,11 @@ use crate::ledger::Ledger;
 use crate::output::{self, line, note};
 use crate::schema::{self, Store};
 use crate::service::{Only, Prefill, make_data_dir};
+use crate::telemetry;
 use crate::web::Web;
 
 pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
+    telemetry::install();
     let only = Only::take(&to.place.data_dir, &to.config)?;
     let web = Web::start(&to.place.data_dir, &to.config.http, &to.stop).await?;
     let served = async {
@@ -27,7 +30,10 @@ pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
             web.answer_for(&prefill);
         }
         let ready = || web.iter().for_each(Web::announce);
-        prefill.serve_as(only, to.stop.clone(), ready).await
+        let alerting = alert::start(&prefill, &to.stop)?;
+        let served = prefill.serve_as(only, to.stop.clone(), ready).await;
+        alerting.end().await;
+        served
     };
     let served = served.await;
     if let Some(web) = web {

@@ -1,7 +1,5 @@
 //! Stopping what was asked for, and setting it going again.
 
-use serde_json::json;
-
 use crate::cli::arguments::Which;
 
 use super::{ledger, task_id};
@@ -9,6 +7,7 @@ use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
 use crate::ledger::Extent;
 use crate::output::{self, counted, line, note};
+use crate::request::Steered;
 
 fn extent(which: &Which) -> Result<Extent> {
     Ok(match (which.task.as_deref(), which.team_id) {
@@ -18,25 +17,11 @@ fn extent(which: &Which) -> Result<Extent> {
     })
 }
 
-/// What was done, in JSON, with the extent in the fields that other commands use for it.
-fn answer(extent: Extent, status: &str, more: serde_json::Value) -> serde_json::Value {
-    let mut answer = json!({ "status": status });
-    match extent {
-        Extent::Task(run) => answer["task_id"] = json!(run),
-        Extent::Team(team) => answer["team_id"] = json!(team),
-        Extent::Everything => answer["all"] = json!(true),
-    }
-    if let (Some(answer), serde_json::Value::Object(more)) = (answer.as_object_mut(), more) {
-        answer.extend(more);
-    }
-    answer
-}
-
 pub(super) async fn pause(to: Surroundings, which: Which) -> Result<Ended> {
     let extent = extent(&which)?;
     ledger(&to).await?.pause(extent).await?;
     if to.json {
-        output::json(&answer(extent, "paused", json!({})))?;
+        output::json(&Steered::Paused(extent.into()))?;
     } else {
         line(format!("paused: {}", extent.name()));
     }
@@ -52,12 +37,10 @@ pub(super) async fn resume(to: Surroundings, which: Which) -> Result<Ended> {
     ledger.resume(extent).await?;
     let still = ledger.paused_by(extent).await?;
     if to.json {
-        let still = still.map(|still| still.to_string());
-        output::json(&answer(
-            extent,
-            "resumed",
-            json!({ "still_paused_by": still }),
-        ))?;
+        output::json(&Steered::Resumed {
+            of: extent.into(),
+            still_paused_by: still.map(|still| still.to_string()),
+        })?;
     } else {
         line(format!("resumed: {}", extent.name()));
     }
@@ -74,7 +57,10 @@ pub(super) async fn cancel(to: Surroundings, which: Which) -> Result<Ended> {
     let extent = extent(&which)?;
     let runs = ledger(&to).await?.cancel(extent).await?;
     if to.json {
-        output::json(&answer(extent, "cancelled", json!({ "tasks": runs })))?;
+        output::json(&Steered::Cancelled {
+            of: extent.into(),
+            tasks: runs.clone(),
+        })?;
     } else {
         line(format!("cancelled: {}", counted(runs.len(), "task")));
         for run in &runs {
@@ -91,7 +77,10 @@ pub(super) async fn retry(to: Surroundings, which: Which) -> Result<Ended> {
     let extent = extent(&which)?;
     let days = ledger(&to).await?.retry(extent).await?;
     if to.json {
-        output::json(&answer(extent, "queued", json!({ "days": days })))?;
+        output::json(&Steered::Queued {
+            of: extent.into(),
+            days,
+        })?;
     } else {
         line(match days {
             0 => "nothing has failed".to_owned(),

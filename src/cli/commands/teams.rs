@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{NewTeam, TeamChange};
 use crate::output::{self, Rows, line, note};
 use crate::reconcile;
+use crate::request;
 
 fn own_days(to: &Surroundings, days: Option<i64>) -> Result<Option<i64>> {
     days.map(|days| to.config.days(days, "--backfill-days"))
@@ -127,24 +128,19 @@ pub(super) async fn team_list(to: Surroundings) -> Result<Ended> {
 
 pub(super) async fn enable(to: Surroundings, team: TeamId, on: bool) -> Result<Ended> {
     let ledger = ledger(&to).await?;
-    let team = ledger.team(team).await?;
-    let changed = ledger.set_enabled(team.id, on).await?;
-    reconcile::some(&ledger, &to.config, &[team.id], ledger.now().await?).await?;
-    let team = ledger.team(team.id).await?;
+    let now = request::set_enabled(&ledger, &to.config, team, on).await?;
     if to.json {
-        output::json(
-            &json!({ "status": "completed", "changed": changed, "team_id": team.id, "team_name": team.name, "enabled": team.enabled }),
-        )?;
+        output::json(&now)?;
         return Ok(Ended::Well);
     }
-    let already = if changed { "" } else { " already" };
+    let already = if now.changed { "" } else { " already" };
     line(format!(
         "team {} ({}) has the setting {}{already}",
-        team.id,
-        team.name,
+        now.team_id,
+        now.team_name,
         if on { "on" } else { "off" }
     ));
-    if on && changed {
+    if on && now.changed {
         note(
             "a running prefill serve fills its days within seconds; prefill backfill fills them now",
         );

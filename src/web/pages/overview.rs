@@ -251,8 +251,8 @@ fn attention(viewer: Viewer, overview: &Overview, look: Option<&Look>) -> Vec<Ma
                 let missing = health.teams_missing_data.iter();
                 let gaps = health.data_gaps_detected.iter();
                 missing
-                    .map(|team| (team.team_id, &team.recommendation))
-                    .chain(gaps.map(|gap| (gap.team_id, &gap.recommendation)))
+                    .map(|team| (team.team_id, &team.mending.recommendation))
+                    .chain(gaps.map(|gap| (gap.team_id, &gap.mending.recommendation)))
             });
             known
                 .filter(|(team, _)| *team == id)
@@ -346,7 +346,7 @@ fn failure(viewer: Viewer, failed: &FailedAlike) -> Markup {
 /// Teams that health found wanting.
 fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> {
     let mut items = Vec::new();
-    // Of those it was told already.
+    // Of those it was told already; what is being filled needs nobody.
     let misconfigured: BTreeSet<TeamId> = overview
         .misconfigured
         .iter()
@@ -355,12 +355,12 @@ fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> 
     let missing_data: Vec<_> = health
         .teams_missing_data
         .iter()
-        .filter(|team| !misconfigured.contains(&team.team_id))
+        .filter(|team| !misconfigured.contains(&team.team_id) && !team.mending.being_filled)
         .collect();
     let gaps_detected: Vec<_> = health
         .data_gaps_detected
         .iter()
-        .filter(|gap| !misconfigured.contains(&gap.team_id))
+        .filter(|gap| !misconfigured.contains(&gap.team_id) && !gap.mending.being_filled)
         .collect();
     let missing = missing_data.len();
     if missing > 0 {
@@ -369,7 +369,7 @@ fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> 
                 @for team in missing_data.iter().take(MOST) {
                     li {
                         (team_link(team.team_id, &team.team_name)) ": " (text(&team.issue))
-                        div.next { (hint(&team.recommendation)) }
+                        div.next { (hint(&team.mending.recommendation)) }
                     }
                 }
             }
@@ -393,7 +393,7 @@ fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> 
                             " (" (first) @if first != last { " to " (last) } ")"
                         }
                         div.next {
-                            (hint(&gap.recommendation))
+                            (hint(&gap.mending.recommendation))
                             @if let (Some(first), Some(last), true) = (gap.days.first(), gap.days.last(), viewer.may_change()) {
                                 (act(&format!("/teams/{}/backfill", gap.team_id), "Fill again", &[
                                     ("date_start", &first.to_string()),

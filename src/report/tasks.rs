@@ -1,0 +1,130 @@
+//! What was asked for, how far it is, and what is paused.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::metrics::{WarehouseUse, uses};
+use crate::calendar::{Day, TeamId};
+use crate::config::Config;
+use crate::error::Result;
+use crate::ledger::{Extent, Ledger, Progress, Run, Slice};
+use crate::service::Prefill;
+use crate::warehouse;
+
+/// A task, and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Task {
+    /// `completed`, `failed`, `cancelled`, `paused`, `waiting` (for events), `running`, or `queued`
+    /// while nobody works on it.
+    pub status: &'static str,
+    pub task: Run,
+    pub progress: Progress,
+}
+
+impl Task {
+    /// How far a run is.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails.
+    pub async fn of(ledger: &Ledger, run: Run) -> Result<Self> {
+        let progress = ledger.progress(run.id).await?;
+        Ok(Self {
+            status: progress.status(),
+            task: run,
+            progress,
+        })
+    }
+}
+
+/// A task with its days.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TaskInFull {
+    #[serde(flatten)]
+    pub task: Task,
+    /// The newest first.
+    pub slices: Vec<Slice>,
+    /// What the warehouse says of the fills under way, by day.
+    pub statements: BTreeMap<Day, warehouse::Progress>,
+}
+
+/// What was asked for lately, and what is paused.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Tasks {
+    /// The newest first.
+    pub tasks: Vec<Task>,
+    /// Whether nothing at all is filled before somebody resumes everything.
+    pub all_paused: bool,
+    pub paused_teams: Vec<TeamId>,
+    pub warehouses: Vec<WarehouseUse>,
+}
+
+/// A task with its days, of which nobody has asked the warehouse yet, see [`statements`].
+///
+/// # Errors
+///
+/// [`crate::error::Class::Misuse`] when there is no such task; when the ledger fails.
+pub async fn task(ledger: &Ledger, id: Uuid) -> Result<TaskInFull> {
+    let run = ledger.run(id).await?;
+    let slices = ledger.slices(run.team_id).await?.into_values().rev();
+    let of_run = slices.filter(|slice| run.date_start <= slice.day && slice.day < run.date_end);
+    Ok(TaskInFull {
+        slices: of_run.collect(),
+        task: Task::of(ledger, run).await?,
+        statements: BTreeMap::new(),
+    })
+}
+
+/// The latest tasks, as many of them.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks> {
+    let pauses = ledger.pauses().await?;
+    let mut tasks = Vec::new();
+    for run in ledger.latest_runs(most).await? {
+        tasks.push(Task::of(ledger, run).await?);
+    }
+    Ok(Tasks {
+        tasks,
+        all_paused: pauses.contains(&Extent::Everything),
+        paused_teams: pauses
+            .iter()
+            .filter_map(|pause| match pause {
+                Extent::Team(team) => Some(*team),
+                Extent::Task(_) | Extent::Everything => None,
+            })
+            .collect(),
+        warehouses: uses(ledger, config).await?,
+    })
+}
+
+/// What the warehouse says of the fills under way of a team, by day.
+///
+/// # Errors
+///
+/// When the ledger or the warehouse fails.
+pub async fn statements(
+    prefill: &Prefill,
+    slices: &[Slice],
+) -> Result<BTreeMap<Day, warehouse::Progress>> {
+    let mut found = BTreeMap::new();
+    let running = || slices.iter().filter(|slice| slice.comment.is_some());
+    let Some(first) = running().next() else {
+        return Ok(found);
+    };
+    let team = prefill.ledger.team(first.team_id).await?;
+    let store = prefill.store_of(&team).await?;
+    for slice in running() {
+        let comment = slice.comment.as_deref().unwrap_or_default();
+        let progress = store.warehouse.progress(comment).await?;
+        if progress.statements > 0 {
+            found.insert(slice.day, progress);
+        }
+    }
+    Ok(found)
+}
