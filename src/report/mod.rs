@@ -27,8 +27,8 @@ use crate::schema::Store;
 use crate::service::Prefill;
 
 pub use coverage::{
-    Coverage, DayState, Selection, StateOfTeam, TeamCoverage, TeamDays, days, list, list_all, list_some,
-    select, team,
+    Coverage, DayState, Selection, StateOfTeam, TeamCoverage, TeamDays, days, list, list_all,
+    list_some, select, team,
 };
 pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay, process};

@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::coverage::{Coverage, TeamCoverage, list_all};
 use super::metrics::{WarehouseUse, uses};
+use super::tasks::Task;
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
 use crate::error::Result;
-use crate::ledger::{Extent, FailedAlike, Ledger, Progress, Queue, Run, UnderWay};
+use crate::ledger::{Extent, FailedAlike, Ledger, Queue, UnderWay};
 
 /// The most of what is listed; the rest is counted.
 const MOST: usize = 10;
@@ -38,8 +39,8 @@ pub struct Overview {
     pub paused: Vec<TeamId>,
     pub paused_teams: usize,
     pub warehouses: Vec<WarehouseUse>,
-    /// The latest runs.
-    pub runs: Vec<(Run, Progress)>,
+    /// The latest tasks.
+    pub tasks: Vec<Task>,
 }
 
 /// The newest filled day of each team that has the setting on, by how many there are.
@@ -68,10 +69,9 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         uses(ledger, config),
         ledger.latest_runs(MOST as u32),
     )?;
-    let mut runs = Vec::with_capacity(latest.len());
+    let mut tasks = Vec::with_capacity(latest.len());
     for run in latest {
-        let progress = ledger.progress(run.id).await?;
-        runs.push((run, progress));
+        tasks.push(Task::of(ledger, run).await?);
     }
     let paused: Vec<TeamId> = pauses
         .iter()
@@ -96,7 +96,7 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         paused_teams: paused.len(),
         paused: paused.into_iter().take(MOST).collect(),
         warehouses,
-        runs,
+        tasks,
     };
     for team in teams.into_iter().filter(|team| team.team.enabled) {
         overview.enabled_teams += 1;

@@ -134,8 +134,8 @@ pub(super) async fn page(
             div {
                 section #runs aria-labelledby="runs-title" data-live {
                     h2 #runs-title { "Latest runs" }
-                    (super::runs::table(&overview.runs, overview.now))
-                    @if !overview.runs.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
+                    (super::runs::table(&overview.tasks, overview.now))
+                    @if !overview.tasks.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
                 }
                 section #pauses aria-labelledby="pauses-title" data-live { (pauses(viewer, &overview)) }
             }

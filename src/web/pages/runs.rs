@@ -13,22 +13,20 @@ use super::parts::{self, act, ask, command, full_moment, moment, text};
 use super::{Asker, Page, Viewer};
 use crate::calendar::Days;
 use crate::error::Error;
-use crate::ledger::{Ledger, Progress, Run};
+use crate::ledger::{Progress, Run, Slice};
 use crate::output::{counted, number};
-use crate::report::{self, DayAtAGlance, Situation};
+use crate::report::{self, DayAtAGlance, Situation, Task};
 use crate::web::problem::Problem;
 
 /// How many runs are listed.
 const MOST: u32 = 50;
 /// How long warehouses have to say how far statements are.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// Of so many days under way that is asked.
-const MOST_ASKED: usize = 4;
 
 /// Runs, with links to each.
-pub fn table(runs: &[(Run, Progress)], now: Timestamp) -> Markup {
+pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
     html! {
-        @if runs.is_empty() {
+        @if tasks.is_empty() {
             p.quiet { "Nothing was asked for yet. A run begins when a team turns the setting on, or somebody asks for a backfill." }
         } @else {
             div.scrolls role="region" tabindex="0" aria-label="Runs" {
@@ -36,13 +34,13 @@ pub fn table(runs: &[(Run, Progress)], now: Timestamp) -> Markup {
                     caption.unseen { "The latest runs, the newest first" }
                     thead { tr { th scope="col" { "Asked" } th scope="col" { "Team" } th scope="col" { "Days" } th scope="col" { "Reason" } th scope="col" { "Status" } th scope="col" { "Filled" } } }
                     tbody {
-                        @for (run, progress) in runs {
+                        @for Task { status, task: run, progress } in tasks {
                             tr {
                                 th scope="row" { a href={ "/runs/" (run.id) } { (moment(run.requested_at, now)) span.unseen { ", run " (run.id) } } }
                                 td { a href={ "/teams/" (run.team_id) } { (run.team_id) } }
                                 td { (range(run)) }
                                 td { (text(&run.reason)) }
-                                td { (parts::status(progress.status())) }
+                                td { (parts::status(status)) }
                                 td { (parts::progress(progress)) }
                             }
                         }
@@ -58,28 +56,17 @@ fn range(run: &Run) -> Markup {
     html! { span.nowrap { (run.date_start) } @if last != run.date_start { " to " span.nowrap { (last) } } }
 }
 
-/// Runs with their progress.
-pub async fn with_progress(
-    ledger: &Ledger,
-    runs: Vec<Run>,
-) -> crate::error::Result<Vec<(Run, Progress)>> {
-    let mut all = Vec::with_capacity(runs.len());
-    for run in runs {
-        let progress = ledger.progress(run.id).await?;
-        all.push((run, progress));
-    }
-    Ok(all)
-}
-
 pub(super) async fn list(asker: Asker) -> Page {
     let ledger = &asker.prefill.ledger;
     let now = ledger.now().await?;
-    let runs = with_progress(ledger, ledger.latest_runs(MOST).await?).await?;
+    let tasks = report::tasks(ledger, &asker.prefill.config, MOST)
+        .await?
+        .tasks;
     let content = html! {
         h1 { "Runs" }
         p.lead { "What was asked for, by a team's setting or by somebody, the newest first." }
-        section #runs data-live { (table(&runs, now)) }
-        @if runs.len() == MOST as usize { p.aside { "The latest " (MOST) ". A team's page has those of the team." } }
+        section #runs data-live { (table(&tasks, now)) }
+        @if tasks.len() == MOST as usize { p.aside { "The latest " (MOST) ". A team's page has those of the team." } }
     };
     let frame = Frame {
         title: "Runs",
@@ -182,31 +169,19 @@ fn acts(viewer: Viewer, run: &Run, progress: &Progress) -> Markup {
 
 /// What the warehouse says of what is under way, where there is something and it says so soon.
 async fn statements(asker: &Asker, days: &[DayAtAGlance]) -> Option<String> {
-    let running = days.iter().filter_map(|day| day.slice.as_ref());
-    let running = running
-        .filter(|slice| slice.comment.is_some())
-        .take(MOST_ASKED);
-    let asked = async {
-        let (mut statements, mut rows) = (0, 0);
-        for slice in running {
-            let store = asker.prefill.store(&slice.warehouse).await?;
-            let progress = store
-                .warehouse
-                .progress(slice.comment.as_deref().unwrap_or_default())
-                .await?;
-            statements += progress.statements;
-            rows += progress.read_rows;
-        }
-        Ok::<_, Error>((statements > 0).then_some(rows))
-    };
-    let rows = tokio::time::timeout(ANSWERS_WITHIN, asked)
+    let slices: Vec<Slice> = days.iter().filter_map(|day| day.slice.clone()).collect();
+    let asked = report::statements(&asker.prefill, &slices);
+    let found = tokio::time::timeout(ANSWERS_WITHIN, asked)
         .await
         .ok()?
-        .ok()??;
-    Some(format!(
-        "The statements under way have read {} rows so far.",
-        number(rows)
-    ))
+        .ok()?;
+    let rows: u64 = found.values().map(|progress| progress.read_rows).sum();
+    (!found.is_empty()).then(|| {
+        format!(
+            "The statements under way have read {} rows so far.",
+            number(rows)
+        )
+    })
 }
 
 /// Days with what became of them, the newest first.

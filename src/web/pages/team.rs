@@ -16,7 +16,7 @@ use crate::ledger::Team;
 use crate::output::number;
 use crate::plan::Desire;
 use crate::reconcile;
-use crate::report::{self, DayAtAGlance, DayNumbers};
+use crate::report::{self, DayAtAGlance, DayNumbers, Task};
 
 /// How many days are shown at once.
 const DAYS: i64 = 30;
@@ -64,7 +64,10 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         .rev()
         .map(|((_, day), glance)| (day, glance))
         .collect();
-    let latest = runs::with_progress(ledger, latest?).await?;
+    let mut tasks = Vec::new();
+    for run in latest? {
+        tasks.push(Task::of(ledger, run).await?);
+    }
     let pauses = pauses?;
     let failed = glances
         .iter()
@@ -114,7 +117,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         }
         section #runs data-live aria-labelledby="runs-title" {
             h2 #runs-title { "Latest runs" }
-            (runs::table(&latest, now))
+            (runs::table(&tasks, now))
         }
         @if asker.viewer.may_change() { (forms(&team)) } @else { (looks(&team)) }
     };
