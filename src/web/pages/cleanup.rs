@@ -5,10 +5,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::frame::{Frame, Here};
-use super::parts::{command, text};
+use super::parts::{command, counted, number, text};
 use super::{Asker, Page, Range, team_id};
 use crate::error::Error;
-use crate::output::{counted, number};
 use crate::request::Target;
 use crate::web::problem::Problem;
 

@@ -4,9 +4,8 @@ use axum::extract::Path;
 use maud::{Markup, html};
 
 use super::frame::{Frame, Here};
-use super::parts::{self, act, command, full_moment, text};
+use super::parts::{self, act, command, counted, full_moment, number, text};
 use super::{Asker, Page, team_id};
-use crate::output::{counted, number};
 use crate::report::{Explanation, FilledDay, Running, Situation};
 
 pub(super) async fn page(asker: Asker, Path((team, day)): Path<(String, String)>) -> Page {

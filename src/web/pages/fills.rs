@@ -5,9 +5,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::frame::{Frame, Here};
-use super::parts::{self, command, text};
+use super::parts::{self, command, counted, number, text};
 use super::{Asker, Page, Range, team_id};
-use crate::output::{counted, number};
 use crate::report::{DayVerdict, Validation};
 use crate::request::{Asked, Target};
 use crate::web::problem::Problem;

@@ -16,12 +16,11 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::frame::{Frame, Here};
-use super::parts::{self, act, command, hint, moment, text};
+use super::parts::{self, act, command, counted, hint, moment, number, text};
 use super::{Asker, Page, Viewer};
 use crate::calendar::TeamId;
 use crate::error::Result;
 use crate::ledger::{Extent, FailedAlike, FilledHour};
-use crate::output::{counted, number};
 use crate::report::{self, Health, Overview, WarehouseHealth};
 use crate::service::Prefill;
 
@@ -178,18 +177,33 @@ fn verdict(overview: &Overview, look: Option<&Look>, problems: usize) -> Markup 
         ("calm", "□", "No team has the setting on".to_owned(), more)
     } else if overview.everything_is_paused {
         ("warn", "‖", "Everything is paused".to_owned(), days())
-    } else if is_filling && coverage.filled < coverage.wanted {
-        ("calm", "►", "Filling".to_owned(), days())
-    } else if coverage.waiting > 0 && coverage.filled + coverage.waiting >= coverage.wanted {
+    } else if coverage.filled < coverage.wanted
+        && coverage.filled + coverage.waiting >= coverage.wanted
+    {
         let more = format!("{}; the others have no events yet", days());
         ("good", "✓", "All is well".to_owned(), more)
+    } else if coverage.filled < coverage.wanted
+        && coverage.running == 0
+        && overview.paused_teams > 0
+    {
+        let teams = match overview.paused_teams {
+            1 => "1 team is paused".to_owned(),
+            teams => format!("{} are paused", counted(teams, "team")),
+        };
+        ("warn", "‖", teams, days())
+    } else if is_filling && coverage.filled < coverage.wanted {
+        ("calm", "►", "Filling".to_owned(), days())
     } else if coverage.filled < coverage.wanted {
         ("warn", "…", "Not everything is filled".to_owned(), days())
     } else {
         let teams = counted(overview.enabled_teams, "team");
         let more = format!(
-            "Every wanted day of {teams} is filled and verified: {}.",
-            counted(coverage.wanted, "day")
+            "Every wanted day of {teams} is filled and verified: {}{}.",
+            counted(coverage.wanted, "day"),
+            match coverage.stale {
+                0 => String::new(),
+                stale => format!(", {} of them to be filled again", number(stale)),
+            }
         );
         ("good", "✓", "All is well".to_owned(), more)
     };
@@ -482,7 +496,7 @@ fn numbers(overview: &Overview) -> Markup {
                         None => "days wait",
                     }
                 }
-                @if coverage.waiting > 0 { dd { (number(coverage.waiting)) " of them for events" } }
+                @if coverage.waiting > 0 { dd { (number(coverage.waiting)) " have no events yet" } }
             }
             div {
                 dt { "Running" }

@@ -5,8 +5,27 @@ use maud::{Markup, html};
 
 use crate::error::Error;
 use crate::ledger::Progress;
-use crate::output::{counted, number, printable};
+use crate::output::{self, printable};
 use crate::report::Situation;
+
+/// A space at which no line is broken.
+const NO_BREAK: &str = "\u{a0}";
+
+/// As [`output::number`], kept on one line.
+pub fn number(value: impl TryInto<i128>) -> String {
+    output::number(value).replace(' ', NO_BREAK)
+}
+
+/// As [`output::counted`], its number kept on one line.
+pub fn counted(value: impl TryInto<i128>, thing: &str) -> String {
+    let counted = output::counted(value, thing);
+    let number = counted.len()
+        - counted
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ' || c == '-')
+            .len();
+    let (number, thing) = counted.split_at(number);
+    format!("{} {thing}", number.trim_end().replace(' ', NO_BREAK))
+}
 
 /// Text from outside, on one line of its own direction, its control characters told.
 pub fn text(text: &str) -> Markup {

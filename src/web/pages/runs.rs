@@ -9,12 +9,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::frame::{Frame, Here};
-use super::parts::{self, act, ask, command, full_moment, moment, text};
+use super::parts::{self, act, ask, command, counted, full_moment, moment, number, text};
 use super::{Asker, Page, Viewer};
 use crate::calendar::Days;
 use crate::error::Error;
 use crate::ledger::{Progress, Run, Slice};
-use crate::output::{counted, number};
 use crate::report::{self, DayAtAGlance, Situation, Task};
 use crate::web::problem::Problem;
 

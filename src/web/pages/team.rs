@@ -8,12 +8,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::{Frame, Here};
-use super::parts::{self, act, ask, command, full_moment, hint, text};
+use super::parts::{self, act, ask, command, full_moment, hint, number, text};
 use super::{Asker, Page, runs, team_id};
 use crate::calendar::{Day, Days, Zone};
 use crate::error::{Error, Result};
 use crate::ledger::Team;
-use crate::output::number;
 use crate::plan::Desire;
 use crate::reconcile;
 use crate::report::{self, DayAtAGlance, DayNumbers, Task};

@@ -6,12 +6,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::frame::{Frame, Here};
-use super::parts::{self, text};
+use super::parts::{self, counted, number, text};
 use super::{Asker, Page};
 use crate::calendar::{Day, Days, Zone};
 use crate::error::Error;
 use crate::ledger::Team;
-use crate::output::{counted, number};
 use crate::report::{self, TeamCoverage};
 use crate::web::problem::Problem;
 
