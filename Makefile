@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: help build engine demo test bench bench-ledger faults kill check test-python clean
+.PHONY: help build engine demo test bench bench-ledger faults kill check test-python promtool clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,10 +26,15 @@ $(VENV)/done: tests/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
+# Prometheus' promtool from Debian's package, unpacked and not installed, which would start a service. What it
+# checks is left out where there is none.
+promtool: test-python
+	@command -v promtool >/dev/null || [ -x $(VENV)/promtool/usr/bin/promtool ] || tests/fetch_promtool $(VENV)/promtool
+
 # Every test with the ledger in SQLite, beside a Postgres for the tests that need one whatever the others
 # use; then each story of an installation once more, with its ledger in Postgres.
 STORIES := api claims cli cli_bad_input control faults fill hostile many_teams real_log reference_tables serve telemetry
-test: engine test-python ## all set-up that the tests need, and all tests
+test: engine test-python promtool ## all set-up that the tests need, and all tests
 	tests/with_postgres $(CARGO) test --locked --no-fail-fast
 	PREFILL_TEST_LEDGER=postgres tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)
 	PREFILL_BENCH_EVENTS=40000 PREFILL_BENCH_RUNS=1 PREFILL_BENCH_TEAMS=50 $(CARGO) test --locked --bench fill

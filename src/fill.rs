@@ -265,8 +265,14 @@ impl Fill<'_> {
         if let Some(copy) = &scratch.overrides {
             self.copy_overrides(&batch, copy).await?;
         }
-        for piece in 0..batch.pieces {
-            self.collect(&batch, scratch, piece).await?;
+        let collect = scratch
+            .tables
+            .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]);
+        self.collect(&batch, &collect).await?;
+        if let Some(collect) = scratch.tables.render_collect_inexact(&scratch.sessions)
+            && self.has_inexact(&batch, scratch).await?
+        {
+            self.collect(&batch, &collect).await?;
         }
         let mut done = self.take_out_incomplete(&mut batch, scratch).await?;
         if batch.slices.is_empty() {
@@ -362,24 +368,36 @@ impl Fill<'_> {
             .await
     }
 
-    async fn collect(&self, batch: &Batch, scratch: &Scratch, piece: i64) -> Result<()> {
-        self.turn().await?;
+    async fn collect(&self, batch: &Batch, text: &str) -> Result<()> {
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
-        self.warehouse
-            .statement(
-                &scratch
-                    .tables
-                    .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]),
-                &batch.comment,
-            )
-            .param("teams", ids)
-            .param("from_us", batch.bounds.from.as_microsecond())
-            .param("until_us", batch.bounds.until.as_microsecond())
-            .param("as_of_us", batch.as_of_us)
-            .param("pieces", batch.pieces)
-            .param("piece", piece)
-            .run("collect the sessions")
-            .await
+        for piece in 0..batch.pieces {
+            self.turn().await?;
+            self.warehouse
+                .statement(text, &batch.comment)
+                .param("teams", ids.clone())
+                .param("from_us", batch.bounds.from.as_microsecond())
+                .param("until_us", batch.bounds.until.as_microsecond())
+                .param("as_of_us", batch.as_of_us)
+                .param("pieces", batch.pieces)
+                .param("piece", piece)
+                .run("collect the sessions")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are sessions of which not all is known yet.
+    async fn has_inexact(&self, batch: &Batch, scratch: &Scratch) -> Result<bool> {
+        let text = with_names(
+            "select toInt64(count()) as value from {sessions} where not is_whole",
+            &[("sessions", &scratch.sessions)],
+        );
+        let inexact = self
+            .warehouse
+            .statement(&text, &batch.comment)
+            .rows::<Number>("count the sessions of which not all is known")
+            .await?;
+        Ok(inexact.first().is_some_and(|inexact| inexact.value > 0))
     }
 
     /// Takes the teams without a session out of the batch, unless that is known to be all.
@@ -389,7 +407,7 @@ impl Fill<'_> {
         scratch: &Scratch,
     ) -> Result<Vec<(Claimed, Filled)>> {
         let text = with_names(
-            "select team_id, count() as sessions, sum(length(page_views)) as page_views from {sessions} group by team_id",
+            "select team_id, count() as sessions, sum(length(page_views)) as page_views from {sessions} where is_whole group by team_id",
             &[("sessions", &scratch.sessions)],
         );
         let rows = self

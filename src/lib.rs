@@ -90,6 +90,8 @@ pub mod report;
 
 pub mod scrape;
 
+pub mod alert;
+
 pub mod output;
 
 pub mod web;

@@ -171,6 +171,19 @@ impl Tables {
         self.render(&with_names(&text, &[("grouping", &grouping)]), more)
     }
 
+    /// The statement that collects the sessions of which [`sql::COLLECT_SESSIONS`] could not know all, by
+    /// reading all properties of their events; nothing where that always knows all.
+    pub fn render_collect_inexact(&self, sessions: &Name) -> Option<String> {
+        if self.source.kind == SourceKind::Events {
+            return None;
+        }
+        let text = with_names(
+            sql::COLLECT_SESSIONS,
+            &[("collected", &"{inexact_sessions}"), ("is_whole", &"true")],
+        );
+        Some(self.render(&text, &[("sessions", sessions)]))
+    }
+
     /// A statement with the parts that it is made of, by the kind of the source.
     fn with_source(&self, statement: &str) -> String {
         with_names(
@@ -184,38 +197,66 @@ impl Tables {
     }
 
     fn with_parts(&self, statement: &str) -> String {
-        let alone = with_names(
-            parts::SOURCE,
-            &[("person", &"{person_id}"), ("persons", &"")],
-        );
+        let source = |person: &str, sender: &str, persons: &str| {
+            with_names(
+                parts::SOURCE,
+                &[
+                    ("person", &person),
+                    ("sender", &sender),
+                    ("persons", &persons),
+                ],
+            )
+        };
         if self.source.kind == SourceKind::Events {
+            let alone = source("{person_id}", "''", "");
             return with_names(
                 statement,
                 &[
                     ("collected", &parts::SESSIONS),
+                    ("person_of_session", &"person"),
+                    ("persons_of_sessions", &""),
+                    ("is_whole", &"true"),
+                    ("sender_of_session", &"''"),
+                    ("has_clear_ends", &"true"),
                     ("source", &alone),
                     ("source_alone", &alone),
                     ("raw_source", &alone),
                 ],
             );
         }
-        let of_persons = |persons: &str| {
-            let person = "if(o.overridden = 1, o.person_id, {person_id})";
-            with_names(parts::SOURCE, &[("person", &person), ("persons", &persons)])
+        let person = |own: &str| format!("if(o.overridden = 1, o.person_id, {own})");
+        let sessions_of = |source: &str, has_clear_ends: &str| {
+            with_names(
+                parts::SESSIONS,
+                &[
+                    ("source", &source),
+                    ("sender_of_session", &parts::SENDER_OF_SESSION),
+                    ("has_clear_ends", &has_clear_ends),
+                ],
+            )
         };
-        let sessions_of = |source: &str| with_names(parts::SESSIONS, &[("source", &source)]);
         with_names(
             statement,
             &[
                 ("collected", &parts::ATTRIBUTED_SESSIONS),
-                ("counted_sessions", &sessions_of(parts::SOURCE_TO_COUNT)),
-                ("exact_sessions", &sessions_of(parts::SOURCE_OF_INEXACT)),
-                ("inexact_sessions", &parts::INEXACT_SESSIONS),
+                (
+                    "counted_sessions",
+                    &sessions_of(parts::SOURCE_TO_COUNT, parts::HAS_CLEAR_ENDS),
+                ),
+                (
+                    "inexact_sessions",
+                    &sessions_of(parts::SOURCE_OF_INEXACT, "true"),
+                ),
+                ("person_of_session", &person("s.person")),
+                ("persons_of_sessions", &parts::PERSONS),
+                ("is_whole", &"s.is_whole"),
                 ("raw_sessions_of_the_day", &parts::RAW_SESSIONS_OF_THE_DAY),
                 ("uuid_of_session", &parts::UUID_OF_SESSION),
-                ("source_alone", &alone),
-                ("source", &of_persons(parts::PERSONS)),
-                ("raw_source", &of_persons(parts::RAW_PERSONS)),
+                ("source_alone", &source("{person_id}", "{distinct_id}", "")),
+                (
+                    "raw_source",
+                    &source(&person("{person_id}"), "''", parts::RAW_PERSONS),
+                ),
             ],
         )
     }
@@ -247,10 +288,11 @@ mod parts {
     pub const PERSONS: &str = include_str!("rollup/sql/persons.sql");
     pub const RAW_PERSONS: &str = include_str!("rollup/sql/raw_persons.sql");
     pub const ATTRIBUTED_SESSIONS: &str = include_str!("rollup/sql/attributed_sessions.sql");
-    pub const INEXACT_SESSIONS: &str = include_str!("rollup/sql/inexact_sessions.sql");
     pub const RAW_SESSIONS_OF_THE_DAY: &str =
         include_str!("rollup/sql/raw_sessions_of_the_day.sql");
     pub const SOURCE_TO_COUNT: &str = include_str!("rollup/sql/source_to_count.sql");
+    pub const SENDER_OF_SESSION: &str = include_str!("rollup/sql/sender_of_session.sql");
+    pub const HAS_CLEAR_ENDS: &str = include_str!("rollup/sql/has_clear_ends.sql");
     pub const SOURCE_OF_INEXACT: &str = include_str!("rollup/sql/source_of_inexact.sql");
     pub const UUID_OF_SESSION: &str = include_str!("rollup/sql/uuid_of_session.sql");
 }

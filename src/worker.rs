@@ -43,6 +43,7 @@ const TOO_MUCH: &str =
 const NOT_TRIED: Outcome = Outcome {
     wait: Duration::ZERO,
     error: None,
+    class: None,
     failed: false,
     counts: false,
     waiting_for_events: false,
@@ -416,6 +417,7 @@ impl Worker {
             error: Some(
                 "no events yet, and the source is not known to be complete for the day".to_owned(),
             ),
+            class: None,
             failed: false,
             counts: false,
             waiting_for_events: true,
@@ -479,6 +481,7 @@ impl Worker {
                 Some(hint) => format!("{} (hint: {hint})", error.chain()),
                 None => error.chain(),
             }),
+            class: Some(error.class()),
             failed: false,
             counts: true,
             waiting_for_events: false,
@@ -486,6 +489,7 @@ impl Worker {
         let outcome = match error.class() {
             Class::Lost if stop.is_cancelled() => Outcome {
                 error: None,
+                class: None,
                 counts: false,
                 ..outcome
             },

@@ -551,7 +551,10 @@ fn a_configuration_that_is_wrong_is_refused_by_name() {
         "--config",
     );
     for (text, what) in [
-        ("backfil_days = 3", "unknown field `backfil_days`"),
+        (
+            "backfil_days = 3",
+            "unknown key `backfil_days` above all sections; did you mean `backfill_days`?",
+        ),
         (
             "backfill_days = 0",
             "backfill_days 0 is out of range: 1 to 30",

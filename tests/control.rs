@@ -318,6 +318,7 @@ async fn give_back(world: &World, claim: &Claim, failed: bool) {
     let outcome = Outcome {
         wait: Duration::from_secs(3_600),
         error: Some("broken on purpose".to_owned()),
+        class: None,
         failed,
         counts: true,
         waiting_for_events: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prefill::calendar::{Day, TeamId};
 use prefill::config::DEFAULT_WAREHOUSE;
+use prefill::error::Class;
 use prefill::ledger::{Claim, Extent, Outcome, Reason, State};
 use prefill::report::{Explanation, Situation};
 use prefill::worker::Step;
@@ -57,6 +58,7 @@ async fn give_back(world: &World, claim: &Claim, wait: Duration, failed: bool) {
     let outcome = Outcome {
         wait,
         error: Some("failed to fill team 7: no disk (hint: free some space)".to_owned()),
+        class: Some(Class::Operator),
         failed,
         counts: true,
         waiting_for_events: false,
@@ -164,6 +166,7 @@ async fn a_day_is_told_from_the_queue_to_the_tables() {
         retrying.error.as_deref(),
         Some("failed to fill team 7: no disk (hint: free some space)")
     );
+    assert_eq!(retrying.error_class.as_deref(), Some("operator"));
 
     // Asking again takes up what waits for its next try, and what failed.
     let run = ask(&world, team, false).await;
@@ -247,6 +250,7 @@ async fn what_keeps_a_day_is_told_with_the_command_that_ends_it() {
             &Outcome {
                 wait: Duration::ZERO,
                 error: None,
+                class: None,
                 failed: false,
                 counts: false,
                 waiting_for_events: false,
@@ -289,6 +293,7 @@ async fn a_day_without_events_waits_for_them_and_a_dead_worker_is_told() {
     let today = Day::of(jiff::Timestamp::now(), &prefill::calendar::Zone::utc());
     let waiting = explain(&world, &today.to_string()).await;
     assert_eq!(waiting.situation, Situation::Waiting);
+    assert_eq!(waiting.error, None, "to wait for events is no error");
     assert_eq!(waiting.command, None, "nobody has to do anything");
 
     let run = ask(&world, team, false).await;

@@ -18,7 +18,6 @@ use prefill::event::Event;
 use prefill::ledger::Width;
 use prefill::load::Load;
 use prefill::rollup::{BOUNCES, STATS};
-use prefill::schema::Store;
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
 use reference::generator::Generator;

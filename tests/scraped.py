@@ -1,10 +1,9 @@
 """Reads Prometheus' text format by its own client's parser: one JSON array of samples, or an error.
 
-Each sample is [name, {label: value}, value, family, type]; a value that is no number is a text.
+Each sample is [name, {label: value}, value, family, type].
 """
 
 import json
-import math
 import sys
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,6 +13,5 @@ for family in text_string_to_metric_families(sys.stdin.read()):
     if not family.documentation:
         sys.exit(f"{family.name} has no help")
     for sample in family.samples:
-        value = sample.value if math.isfinite(sample.value) else str(sample.value)
-        samples.append([sample.name, sample.labels, value, family.name, family.type])
-json.dump(samples, sys.stdout)
+        samples.append([sample.name, sample.labels, sample.value, family.name, family.type])
+json.dump(samples, sys.stdout, allow_nan=False)

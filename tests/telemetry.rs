@@ -9,6 +9,8 @@ mod told;
 mod web;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use prefill::calendar::{Day, TeamId, Zone};
@@ -17,9 +19,9 @@ use prefill::event::Event;
 use prefill::ledger::Extent;
 use prefill::scrape::Scraper;
 use prefill::service::{Place, Prefill};
-use prefill::telemetry::{self, CATALOGUE};
+use prefill::telemetry::{self, CATALOGUE, Kind};
 use prefill::worker::Step;
-use scraped::Scraped;
+use scraped::{Scraped, file, named_in, piped, promtool, root};
 use support::{World, page_view, until};
 use tokio_util::sync::CancellationToken;
 use web::Served;
@@ -328,7 +330,7 @@ async fn a_service_whose_ledger_cannot_be_opened_says_so_and_a_token_is_asked_fo
     let dir = tempfile::tempdir().expect("a directory");
     let config = "[ledger]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
     std::fs::write(dir.path().join("prefill.toml"), config).expect("written");
-    let mut command = std::process::Command::new(support::program());
+    let mut command = Command::new(support::program());
     command
         .arg("--data-dir")
         .arg(dir.path())
@@ -347,4 +349,197 @@ async fn a_service_whose_ledger_cannot_be_opened_says_so_and_a_token_is_asked_fo
         scraped.names(),
         ["prefill_build_info", "prefill_ledger_up"].into()
     );
+}
+
+/// The catalogue, as docs/metrics.md has it.
+fn table() -> String {
+    let mut table = String::new();
+    for (title, kind) in [
+        ("How things stand", Kind::Gauge),
+        ("What happened", Kind::Counter),
+        ("How long it took", Kind::Histogram),
+    ] {
+        writeln!(
+            table,
+            "\n## {title}\n\n| {} | unit | labels | |\n|---|---|---|---|",
+            kind.text()
+        )
+        .expect("written");
+        for entry in CATALOGUE.iter().filter(|entry| entry.kind == kind) {
+            let labels: Vec<String> = entry
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
+            writeln!(
+                table,
+                "| `{}` | {} | {} | {} |",
+                entry.name,
+                entry.unit.text(),
+                labels.join(", "),
+                entry.help
+            )
+            .expect("written");
+        }
+    }
+    table
+}
+
+#[test]
+fn the_document_of_the_metrics_has_the_catalogue() {
+    let document = file("docs/metrics.md");
+    let (_, rest) = document.split_once("<!-- begin").expect("a begin");
+    let (_, rest) = rest.split_once("-->\n").expect("its end");
+    let (told, _) = rest.split_once("\n<!-- end -->").expect("an end");
+    let table = table();
+    assert_eq!(
+        told,
+        table.trim_end(),
+        "docs/metrics.md should have:\n{table}"
+    );
+}
+
+#[test]
+fn documents_rules_and_dashboard_name_only_what_is_in_the_catalogue() {
+    let known: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
+    for path in [
+        "docs/metrics.md",
+        "docs/operating.md",
+        "deploy/prometheus/alerts.yml",
+        "deploy/prometheus/alerts_test.yml",
+        "deploy/grafana/prefill.json",
+    ] {
+        let named = named_in(&file(path));
+        let unknown: Vec<&String> = named
+            .iter()
+            .filter(|name| !known.contains(name.as_str()))
+            .collect();
+        assert!(unknown.is_empty(), "{path}: {unknown:?}");
+        assert!(!named.is_empty(), "{path}");
+    }
+    let shown = named_in(&file("deploy/grafana/prefill.json"));
+    let hidden: Vec<_> = known
+        .iter()
+        .filter(|name| !shown.contains(**name))
+        .collect();
+    assert!(hidden.is_empty(), "the dashboard does not show {hidden:?}");
+}
+
+/// The commands of prefill that a text names; each is one that there is.
+fn commands_in(text: &str) -> BTreeSet<String> {
+    let help = Command::new(support::program()).arg("--help").output();
+    let help = String::from_utf8(help.expect("help").stdout).expect("text");
+    let commands = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let commands: BTreeSet<&str> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.split("prefill ")
+        .skip(1)
+        .filter_map(|rest| {
+            rest.split(|character: char| !character.is_ascii_lowercase())
+                .next()
+        })
+        .filter(|word| commands.contains(word))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// The alerts, each with its lines.
+fn alerts() -> Vec<(String, String)> {
+    let rules = file("deploy/prometheus/alerts.yml");
+    let alerts = rules.split("- alert: ").skip(1);
+    alerts
+        .map(|alert| {
+            let (name, rule) = alert.split_once('\n').expect("lines");
+            (name.to_owned(), rule.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn each_alert_says_what_to_run_is_explained_and_is_shown_to_fire_and_not_to_fire() {
+    let (operating, tests) = (
+        file("docs/operating.md"),
+        file("deploy/prometheus/alerts_test.yml"),
+    );
+    let alerts = alerts();
+    assert!(alerts.len() > 10, "{alerts:?}");
+    for (name, rule) in &alerts {
+        for part in ["expr:", "for:", "severity:", "summary:", "description:"] {
+            assert!(rule.contains(part), "{name} has no {part}");
+        }
+        let (_, description) = rule.split_once("description:").expect("it is there");
+        assert!(
+            !commands_in(description).is_empty(),
+            "{name}: {description}"
+        );
+        let anchor = format!("runbook: docs/operating.md#{}", name.to_lowercase());
+        assert!(rule.contains(&anchor), "{name}: {anchor}");
+        assert!(
+            operating.contains(&format!("\n### {name}\n\n*")),
+            "{name} is not explained"
+        );
+        assert!(
+            tests.contains(&format!("{{ alertname: {name}, eval_time:")),
+            "nobody shows when {name} is silent"
+        );
+        assert!(
+            tests.contains(&format!("- alertname: {name}\n")),
+            "nobody shows when {name} fires"
+        );
+    }
+    // Whatever stands in the type of a command is one.
+    for command in operating.split("`prefill ").skip(1) {
+        let first = command.split(['`', ' ']).next().expect("a word");
+        assert!(
+            commands_in(&format!("prefill {first}")).contains(first),
+            "prefill {first}"
+        );
+    }
+    let explained = operating.matches("\n### ").count();
+    assert_eq!(explained, alerts.len(), "what is explained is an alert");
+}
+
+#[test]
+fn promtool_takes_the_configuration_the_rules_and_what_the_dashboard_asks() {
+    if promtool().is_none() {
+        return;
+    }
+    let prometheus = root().join("deploy/prometheus");
+    let run = |arguments: &[&str]| {
+        let mut promtool = promtool().expect("it was there just now");
+        let said = piped(promtool.args(arguments).current_dir(&prometheus), "");
+        said.unwrap_or_else(|error| panic!("{error}"))
+    };
+    // Without a look for the file of the token.
+    run(&["check", "config", "--syntax-only", "prometheus.yml"]);
+    let checked = run(&["check", "rules", "alerts.yml"]);
+    assert!(
+        checked.contains(&format!("{} rules found", alerts().len())),
+        "{checked}"
+    );
+    run(&["test", "rules", "alerts_test.yml"]);
+
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&file("deploy/grafana/prefill.json")).expect("JSON");
+    let mut rules = Vec::new();
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let asked = target["expr"].as_str().expect("a question");
+            let asked = asked
+                .replace("$__rate_interval", "1m")
+                .replace("$warehouse", ".*");
+            rules.push(
+                serde_json::json!({ "record": format!("of_panel:{}", rules.len()), "expr": asked }),
+            );
+        }
+    }
+    assert!(rules.len() > 30, "{}", rules.len());
+    // JSON is YAML.
+    let rules = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("dashboard.yml");
+    std::fs::write(&path, rules.to_string()).expect("written");
+    run(&["check", "rules", path.to_str().expect("text")]);
 }

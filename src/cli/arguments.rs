@@ -45,7 +45,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub everywhere: Everywhere,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Any,
 }
 
 /// What goes with every command.
@@ -72,6 +72,20 @@ pub enum LogFormat {
     Json,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Any {
+    #[command(flatten)]
+    OfInstallation(Command),
+    /// Show every setting with its default, or check the configuration
+    #[command(subcommand)]
+    Config(Configuration),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Manual),
+}
+
+/// What needs an installation, and with it a configuration that is valid.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Notice teams that turn the setting on, fill their days and keep them filled, until stopped
@@ -107,6 +121,9 @@ pub enum Command {
     Health,
     /// Numbers over the last days
     Metrics(Metrics),
+    /// Whom prefill serve tells when something is wrong
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Bring events in
     #[command(subcommand)]
     Import(Import),
@@ -298,6 +315,12 @@ pub struct Metrics {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Alerts {
+    /// Send a test to every receiver that is configured; exit code 1 when one does not take it
+    Test,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Import {
     /// Page views from a web server's log in the common or combined format
     AccessLog(ImportAccessLog),
@@ -363,6 +386,27 @@ pub struct Demo {
     /// Go on serving when everything was shown, until Ctrl-C
     #[arg(long)]
     pub serve: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Configuration {
+    /// Print a prefill.toml with every setting, commented out: its meaning, unit, range and default
+    PrintDefault,
+    /// Read the configuration as other commands do, and say whether it is valid; exit code 2 when not
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Write a page for each command into this directory
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,14 +5,15 @@ mod arguments;
 mod commands;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::arguments::{Arguments, Command, Everywhere, LogFormat};
+use crate::cli::arguments::{Any, Arguments, Command, Everywhere, LogFormat};
+use crate::cli::commands::describing;
 use crate::config::{Config, default_data_dir};
 use crate::error::{Class, Context, Error, Result};
 use crate::output;
@@ -105,18 +106,25 @@ fn named_command(words: &[String]) -> String {
 }
 
 fn run(arguments: Arguments) -> Result<Ended> {
+    let everywhere = &arguments.everywhere;
+    let command = match arguments.command {
+        Any::Config(asked) => return describing::configuration(everywhere, &asked),
+        Any::Completions(asked) => return describing::completions(&asked),
+        Any::Man(asked) => return describing::manual(everywhere.json, &asked),
+        Any::OfInstallation(command) => command,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .classed(Class::Operator, || "failed to start".to_owned())?;
     let ended = runtime.block_on(async {
         // An engine that other commands started ends with them, not with the terminal's Ctrl-C.
-        let stop = match &arguments.command {
+        let stop = match &command {
             Command::Engine(engine) if engine.until_unused => CancellationToken::new(),
             _ => stop_on_signals()?,
         };
-        let context = context(&arguments.everywhere, stop)?;
-        commands::run(context, arguments.command).await
+        let context = context(everywhere, stop)?;
+        commands::run(context, command).await
     });
     // A blocked read of standard input must not keep the program from ending.
     runtime.shutdown_background();
@@ -124,26 +132,8 @@ fn run(arguments: Arguments) -> Result<Ended> {
 }
 
 fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundings> {
-    // A variable that is set to nothing counts as not set.
-    let from_environment = std::env::var_os("PREFILL_DATA_DIR").filter(|dir| !dir.is_empty());
-    let named = everywhere.data_dir.clone();
-    let data_dir = match named.or(from_environment.map(PathBuf::from)) {
-        Some(dir) if dir.as_os_str().is_empty() => {
-            return Err(Error::misuse("the data directory is empty text")
-                .hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"));
-        }
-        Some(dir) => std::path::absolute(&dir)
-            .classed(Class::Misuse, || format!("{} is no path", dir.display()))?,
-        None => default_data_dir()?,
-    };
-    let config = Config::load(everywhere.config.as_deref(), &data_dir)?;
-    // So that every command refuses wrong names, and not only those that use them.
-    for (name, warehouse) in &config.warehouses {
-        Tables::new(warehouse).map_err(|error| match config.warehouses.len() {
-            1 => error,
-            _ => error.while_doing(format!("the warehouse {name} is not usable")),
-        })?;
-    }
+    let data_dir = data_dir(everywhere)?;
+    let config = load(everywhere, &data_dir)?;
     Ok(Surroundings {
         place: Place {
             data_dir,
@@ -153,6 +143,33 @@ fn context(everywhere: &Everywhere, stop: CancellationToken) -> Result<Surroundi
         json: everywhere.json,
         stop,
     })
+}
+
+fn data_dir(everywhere: &Everywhere) -> Result<PathBuf> {
+    // A variable that is set to nothing counts as not set.
+    let from_environment = std::env::var_os("PREFILL_DATA_DIR").filter(|dir| !dir.is_empty());
+    let named = everywhere.data_dir.clone();
+    match named.or(from_environment.map(PathBuf::from)) {
+        Some(dir) if dir.as_os_str().is_empty() => {
+            Err(Error::misuse("the data directory is empty text")
+                .hint("pass --data-dir DIR or unset PREFILL_DATA_DIR"))
+        }
+        Some(dir) => std::path::absolute(&dir)
+            .classed(Class::Misuse, || format!("{} is no path", dir.display())),
+        None => default_data_dir(),
+    }
+}
+
+fn load(everywhere: &Everywhere, data_dir: &Path) -> Result<Config> {
+    let config = Config::load(everywhere.config.as_deref(), data_dir)?;
+    // So that every command refuses wrong names, and not only those that use them.
+    for (name, warehouse) in &config.warehouses {
+        Tables::new(warehouse).map_err(|error| match config.warehouses.len() {
+            1 => error,
+            _ => error.while_doing(format!("the warehouse {name} is not usable")),
+        })?;
+    }
+    Ok(config)
 }
 
 /// The first Ctrl-C or SIGTERM asks for an orderly end, the second one ends at once.
@@ -185,7 +202,7 @@ fn stop_on_signals() -> Result<CancellationToken> {
 /// Commands say only what went wrong; a service says what it does.
 fn log_to_stderr(arguments: &Arguments) {
     let usual = match arguments.command {
-        Command::Serve | Command::Engine(_) => "info",
+        Any::OfInstallation(Command::Serve | Command::Engine(_)) => "info",
         _ => "warn",
     };
     // sqlx and hyper have nothing to say to an operator that our own lines do not.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-pub(super) const SEE_README: &str = "see Configuration in README.md for the keys and their units";
+pub(super) const SEE_KEYS: &str = "prefill config print-default shows every key, its unit and its default; see also Configuration in README.md";
 
 pub(super) fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<()> {
     if (least..=most).contains(&value) {
@@ -11,7 +11,7 @@ pub(super) fn in_range(name: &str, value: u64, least: u64, most: u64) -> Result<
     Err(Error::misuse(format!(
         "{name} = {value} is out of range: {least} to {most}"
     ))
-    .hint(format!("correct it in the configuration; {SEE_README}")))
+    .hint(format!("correct it in the configuration; {SEE_KEYS}")))
 }
 
 /// A name that can stand in a statement: letters, digits and underscores, as Postgres has them.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use super::check::in_range;
 use super::secret::Secret;
@@ -23,16 +24,19 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:8377";
 const LEAST_CHARACTERS: usize = 16;
 
 /// The API, the dashboard and the metrics of `prefill serve`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// `host:port`, or `off`. Any address but a loopback one needs a token. Default
-    /// [`DEFAULT_LISTEN`], or a free port beside it where that one is taken.
+    /// `host:port`, or `off`. Any address but a loopback one needs a token. Not set: `127.0.0.1:8377`, or a
+    /// free port beside it where that one is taken.
+    /// Example: `"0.0.0.0:8377"`.
     pub listen: Option<String>,
     /// A file of tokens that may do everything, one a line; empty lines and those that begin with `#` are
-    /// left out. Default none: on a loopback address everybody may do everything.
+    /// left out. Or `PREFILL_HTTP_TOKEN`. Not set: on a loopback address everybody may do everything.
+    /// Example: `"/run/secrets/prefill-http"`.
     pub token_file: Option<PathBuf>,
-    /// As `token_file`, of tokens that may only read.
+    /// As `token_file`, of tokens that may only read. Or `PREFILL_HTTP_READ_ONLY_TOKEN`.
+    /// Example: `"/run/secrets/prefill-http-read-only"`.
     pub read_only_token_file: Option<PathBuf>,
     /// From [`TOKEN_VARIABLE`].
     #[serde(skip)]
@@ -41,15 +45,16 @@ pub struct Http {
     #[serde(skip)]
     pub read_only_token: Option<Secret>,
     /// Names by which it may be asked for, besides loopback names and addresses, such as that of a proxy.
-    /// Default none.
+    /// Example: `["prefill.example"]`.
     pub hosts: Vec<String>,
-    /// The size of a request's body, in bytes. Default 65536.
+    /// The size of a request's body, in bytes. Range: 1024 to 16777216.
     pub max_body_bytes: u64,
-    /// How long an answer may take, in milliseconds. Default 60000.
+    /// How long an answer may take, in milliseconds. Range: 100 to 3600000.
     pub request_timeout_ms: u64,
-    /// Connections at once; more wait. Default 512.
+    /// Connections at once; more wait. Range: 8 to 100000.
     pub max_connections: u32,
-    /// Streams of events at once, which hold their connections; more are refused. Default 64.
+    /// Streams of events at once, which hold their connections; more are refused.
+    /// Range: 1 to half of `max_connections`.
     pub max_streams: u32,
 }
 

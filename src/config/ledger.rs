@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use super::check::{check_name, in_range, is_no_name};
 use super::secret::Secret;
@@ -13,25 +14,29 @@ use crate::error::{Class, Context, Result};
 pub const LEDGER_URL_VARIABLE: &str = "PREFILL_LEDGER_URL";
 
 /// Where teams, slices and runs are recorded. Without an address: SQLite in the data directory.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ledger {
-    /// `postgres://user:password@host:5432/database`, as libpq takes it: `?host=/directory` for a
-    /// socket, `?sslmode=verify-full&sslrootcert=ca.pem`. Better in [`LEDGER_URL_VARIABLE`] or in
-    /// `url_file`.
+    /// The address of a Postgres, as libpq takes it: `?host=/directory` for a socket,
+    /// `?sslmode=verify-full&sslrootcert=ca.pem`. Better in `PREFILL_LEDGER_URL` or in `url_file`.
+    /// Example: `"postgres://prefill:secret@db.example:5432/posthog"`.
+    #[serde(skip_serializing)]
     pub url: Option<Secret>,
-    /// A file that holds the address and nothing else.
+    /// A file that holds the address and nothing else, where `url` does not say it.
+    /// Example: `"/run/secrets/prefill-ledger"`.
     pub url_file: Option<PathBuf>,
-    /// The schema of prefill's own tables. Default `prefill`.
+    /// The schema of prefill's own tables.
     pub schema: String,
-    /// Connections of one process, at most. Default 10.
+    /// Connections of one process, at most. Range: 2 to 1000.
     pub max_connections: u32,
-    /// How long a database that does not answer is waited for, in milliseconds. Default 5000.
+    /// How long a database that does not answer is waited for, in milliseconds. Range: 100 to 600000.
     pub connect_timeout_ms: u64,
-    /// How often the ledger is asked for changes where LISTEN does not work, in milliseconds. Default 500.
+    /// How often the ledger is asked for changes where LISTEN does not work, in milliseconds.
+    /// Range: 10 to 600000.
     pub poll_ms: u64,
-    /// Whether a pooler that hands connections out by the transaction is in between. Default: found out,
+    /// Whether a pooler that hands connections out by the transaction is in between. Not set: found out,
     /// and any pooler is taken for one; false says that it is not, so that LISTEN is tried.
+    /// Example: `false`.
     pub pooler: Option<bool>,
 }
 

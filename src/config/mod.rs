@@ -1,31 +1,43 @@
 //! What can be configured. Each section has a file, in which a setting's name, unit, default, help and
-//! check stand together; here is how they are read, and what has to be right about the whole.
+//! check stand together; here is how they are read, and what has to be right about the whole. What is
+//! told to people (`prefill config print-default`, unknown keys) is read off the same structs, see
+//! `describe.rs`.
 //!
 //! One TOML file (`--config FILE`, else `prefill.toml` in the data directory where there is one)
 //! and a few environment variables. An unknown key or a value out of range is refused by name.
 //! `[warehouse]` and `[source]` are what all warehouses share; without `[warehouses.NAME]` they are
 //! the one warehouse, [`DEFAULT_WAREHOUSE`].
 
+mod alerts;
 mod check;
+mod describe;
 mod http;
 mod ledger;
 mod secret;
 mod service;
 mod source;
 mod teams;
+mod unknown;
+mod variables;
 mod warehouse;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::TeamId;
 use crate::error::{Class, Context, Error, Result};
-use check::{SEE_README, in_range};
+use check::{SEE_KEYS, in_range};
+use describe::Section;
 use secret::without_values;
 use source::with_source_as_table;
+use unknown::unknown_key;
 
+pub use alerts::{
+    Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE, Webhook,
+};
 pub use http::{DEFAULT_LISTEN, Http, READ_ONLY_TOKEN_VARIABLE, TOKEN_VARIABLE};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
 pub use secret::Secret;
@@ -53,23 +65,69 @@ pub struct Config {
     pub ledger: Ledger,
     /// The table of the teams, where it is not prefill's own.
     pub teams: Option<Teams>,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     pub http: Http,
 }
 
 /// The file, as it is written.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
+    /// Days before the day on which a team turned its setting on; also what `backfill` fills without
+    /// `--days`. Or `WEB_ANALYTICS_BACKFILL_DAYS`. Range: 1 to `max_backfill_days`.
     backfill_days: u32,
+    /// The most days that `--days` and a team's own number may ask for. Range: 1 to 36500.
     max_backfill_days: u32,
-    service: Service,
-    warehouse: toml::Table,
-    source: Option<toml::Value>,
-    warehouses: BTreeMap<String, toml::Table>,
+    /// The warehouse of the teams that no warehouse lists and no column of the teams table names. Needed
+    /// where there are several.
+    /// Example: `"eu"`.
     default_warehouse: Option<String>,
-    ledger: Ledger,
-    teams: Option<Teams>,
+    /// A section.
+    service: Service,
+    /// A section.
+    alerts: Alerts,
+    /// A section.
     http: Http,
+    /// A section.
+    ledger: Ledger,
+    /// A section.
+    teams: Option<Teams>,
+    /// A section.
+    warehouse: toml::Table,
+    /// A section, or its kind.
+    source: Option<toml::Value>,
+    /// Several warehouses by name: each has what [warehouse] and [source] say, and over it what is said in
+    /// its own section, where any key of [warehouse] may stand.
+    warehouses: BTreeMap<String, toml::Table>,
+}
+
+/// All sections, as they are described to people. One that is missing here is a setting without a value
+/// that could be shown, which a test finds.
+fn sections() -> Vec<Section> {
+    let warehouses = Written::get_field_docs("warehouses").expect("a field");
+    vec![
+        Section::of::<Written>(""),
+        Section::of::<Service>("service"),
+        Section::of::<Alerts>("alerts"),
+        Section::of::<Http>("http"),
+        Section::of::<Ledger>("ledger"),
+        Section::of::<Teams>("teams").by_header(),
+        Section::of::<Organization>("teams.organization").by_header(),
+        Section::of::<Warehouse>("warehouse"),
+        Section::of::<Source>("source"),
+        Section::of::<Warehouse>("warehouse").one_of_many(
+            "warehouses.eu",
+            warehouses,
+            &["url", "teams"],
+        ),
+    ]
+}
+
+/// The text of a `prefill.toml` in which every setting stands, commented out, with its meaning, unit,
+/// range and default.
+pub fn print_default() -> String {
+    describe::as_file(&sections())
 }
 
 impl Default for Written {
@@ -90,6 +148,7 @@ impl Default for Written {
             default_warehouse: None,
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
             http: Http::default(),
         }
     }
@@ -129,6 +188,7 @@ impl Written {
             default_warehouse,
             ledger: self.ledger,
             teams: self.teams,
+            alerts: self.alerts,
             http: self.http,
         })
     }
@@ -153,7 +213,7 @@ fn warehouse(table: toml::Table, section: &str) -> Result<Warehouse> {
     table.try_into().map_err(|error| {
         Error::misuse(format!("{section} is not valid"))
             .caused_by(without_values(error, ""))
-            .hint(SEE_README)
+            .hint(SEE_KEYS)
     })
 }
 
@@ -167,6 +227,7 @@ impl Default for Config {
             default_warehouse: DEFAULT_WAREHOUSE.to_owned(),
             ledger: Ledger::default(),
             teams: None,
+            alerts: Alerts::default(),
             http: Http::default(),
         }
     }
@@ -180,11 +241,7 @@ impl Config {
     ///
     /// [`Class::Misuse`] naming the key and the range that it has to be in.
     pub fn load(file: Option<&Path>, data_dir: &Path) -> Result<Self> {
-        let usual = data_dir.join("prefill.toml");
-        let path = match file {
-            Some(file) => Some(file.to_path_buf()),
-            None => usual.is_file().then_some(usual),
-        };
+        let path = file_of(file, data_dir);
         let mut config = match &path {
             None => Self::default(),
             Some(path) => {
@@ -195,11 +252,12 @@ impl Config {
                     error.hint("pass --config FILE with a TOML file that you can read")
                 })?;
                 let not_valid = format!("{} is not valid", path.display());
-                let written: Written = toml::from_str(&text).map_err(|error| {
-                    Error::misuse(&not_valid)
-                        .caused_by(without_values(error, &text))
-                        .hint(SEE_README)
-                })?;
+                let wrong = |what| Error::misuse(&not_valid).caused_by(what).hint(SEE_KEYS);
+                if let Some(unknown) = unknown_key(&text, &sections()) {
+                    return Err(wrong(unknown));
+                }
+                let written: Written =
+                    toml::from_str(&text).map_err(|error| wrong(without_values(error, &text)))?;
                 written
                     .read()
                     .map_err(|error| error.while_doing(&not_valid))?
@@ -227,6 +285,9 @@ impl Config {
         {
             config.ledger.url = Some(url.into());
         }
+        config
+            .alerts
+            .read_environment(|variable| std::env::var(variable).ok());
         config
             .http
             .read_environment(|name| std::env::var(name).ok());
@@ -270,6 +331,7 @@ impl Config {
         }
         self.days(i64::from(self.backfill_days), "backfill_days")?;
         self.ledger.check()?;
+        self.alerts.check()?;
         self.http.check()?;
         if let Some(teams) = &self.teams {
             teams.check()?;
@@ -329,6 +391,45 @@ impl Config {
         } else {
             error.hint(format!("pass a whole number from 1 to {most}"))
         })
+    }
+}
+
+/// The file that is read: `file`, or `prefill.toml` in the data directory where there is one.
+fn file_of(file: Option<&Path>, data_dir: &Path) -> Option<PathBuf> {
+    let usual = data_dir.join("prefill.toml");
+    match file {
+        Some(file) => Some(file.to_path_buf()),
+        None => usual.is_file().then_some(usual),
+    }
+}
+
+/// What a configuration comes from, and what looks as if it did.
+#[derive(Debug)]
+pub struct Origin {
+    pub file: Option<PathBuf>,
+    /// The names of the environment's variables that count.
+    pub variables: Vec<String>,
+    /// Those that begin with `PREFILL_` and count for nothing, with the name that may be meant.
+    pub unknown_variables: Vec<(String, Option<String>)>,
+}
+
+impl Origin {
+    /// Looks where [`Config::load`] looks. Variables of warehouses count for those that are configured;
+    /// where the configuration is not valid, those of any name are not told as unknown.
+    pub fn of(file: Option<&Path>, data_dir: &Path, config: Option<&Config>) -> Self {
+        let set = std::env::vars_os()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(|(name, _)| name.into_string().ok());
+        let set: BTreeSet<String> = set.collect();
+        let warehouses: Option<Vec<&str>> =
+            config.map(|config| config.warehouses.keys().map(String::as_str).collect());
+        let (variables, unknown_variables) =
+            variables::sorted(set.iter().map(String::as_str), warehouses.as_deref());
+        Self {
+            file: file_of(file, data_dir),
+            variables,
+            unknown_variables,
+        }
     }
 }
 

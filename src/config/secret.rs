@@ -71,7 +71,7 @@ mod tests {
     }
 
     /// Configurations with `SECRET` where a secret is, right and wrong in many ways.
-    const WITH_SECRETS: [&str; 16] = [
+    const WITH_SECRETS: [&str; 20] = [
         "backfill_days = 3\n[warehouse]\nurl = \"http://a:8123\"\npassword = \"SECRET\"\n",
         "[warehouse]\npassword = 'SECRET'\nmax_threads = 0\n",
         "[warehouse]\npassword = \"\"\"\nabc\nSECRET\nmore\"\"\"\n[ledger]\npoll_ms = \"x\"\n",
@@ -88,6 +88,10 @@ mod tests {
         "[ledger]\nurl = '''\npostgres://u:SECRET@h/db\n'''\nmax_connections = 1\n",
         "[ledger]\nurl = [\"postgres://u:SECRET@h/db\"]\n",
         "ledger = \"SECRET\"\n",
+        "[alerts]\nslack_webhook_url = \"https://a.test/services/SECRET\"\nqueue = 0\n",
+        "[alerts]\nwebhook_url = \"https://a.test/SECRET\"\n",
+        "[alerts]\nwebhook_url = \"https://u:SECRET@a.test/\"\n",
+        "[alerts]\ncapture_host = \"a.test\"\ncapture_key = \"SECRET\"\n",
     ];
 
     proptest! {

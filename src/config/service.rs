@@ -2,28 +2,32 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use super::check::in_range;
 use crate::error::Result;
 
 /// How `prefill serve` and the other workers work.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
-    /// Batches of slices filled at the same time, on each warehouse. Default 2.
+    /// Batches of slices filled at the same time, on each warehouse. Range: 1 to 64.
     pub workers: u32,
-    /// Tries of a slice before it is failed. Default 3.
+    /// Tries of a slice before it is failed. Range: 1 to 100.
     pub attempts: u32,
-    /// The first wait after a failed try, in milliseconds; doubles with each, with jitter. Default 1000.
+    /// The first wait after a failed try, in milliseconds; doubles with each, with jitter.
+    /// Range: 1 to 3600000.
     pub backoff_ms: u64,
-    /// How long a claim holds without a sign of life, in milliseconds. Default 10000.
+    /// How long a claim holds without a sign of life, in milliseconds. Range: 1000 to 3600000.
     pub lease_ms: u64,
-    /// How often all teams are looked at, signal or not, in milliseconds. Default 30000.
+    /// How often all teams are looked at, signal or not, in milliseconds. Range: 100 to 86400000.
     pub reconcile_ms: u64,
-    /// How often the source is asked for events that came late or today, in milliseconds. Default 30000.
+    /// How often the source is asked for events that came late or today, in milliseconds.
+    /// Range: 100 to 86400000.
     pub freshness_ms: u64,
-    /// Teams of the same day claimed together, at most; filled in portions by their events. Default 1000.
+    /// Teams of the same day claimed together, at most; filled in portions by their events.
+    /// Range: 1 to 10000.
     pub batch: u32,
 }
 

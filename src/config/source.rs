@@ -2,28 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
-/// Which tables hold the raw events, and what their columns are called there.
-#[derive(Clone, Debug, Deserialize)]
+/// Which tables hold the raw events, and what their columns are called there. `source = "posthog"`, above
+/// all sections, is short for this section with that kind.
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// The shape of the tables. Default `events`; `source = "posthog"` is short for it.
+    /// The shape of the tables: `events`, one with everything, or `posthog`, as PostHog has them.
     pub kind: SourceKind,
-    /// The table of events, in the warehouse's database or as `database.table`. Default `events`.
+    /// The table of events, in the warehouse's database or as `database.table`.
     pub table: String,
-    /// The table of session states that PostHog keeps, named like `table`. Default `raw_sessions`.
+    /// The table of session states that PostHog keeps, named like `table`.
     pub raw_sessions: String,
     /// The table in which PostHog says that an id is another person's by now, named like `table`.
-    /// Default `person_distinct_id_overrides`.
     pub person_distinct_id_overrides: String,
     /// Contract name to the name in the table of events, for those that differ: from the contract's
     /// own, or from PostHog's.
+    /// Example: `{ timestamp = "ts" }`.
     pub columns: BTreeMap<String, String>,
 }
 
 /// Whose schema the raw events have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
     /// The contract of DESIGN.md 4.1: one table with everything.

@@ -2,48 +2,53 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use super::check::{check_name, check_table, in_range};
 use crate::error::Result;
 
-/// The table of the teams and its columns, in the ledger's Postgres.
-#[derive(Clone, Debug, Deserialize)]
+/// The table of the teams and its columns, in the ledger's Postgres, where it is not prefill's own.
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Teams {
-    /// In the schema `public`, or as `schema.table`. Default `posthog_team`.
+    /// In the schema `public`, or as `schema.table`.
     pub table: String,
-    /// Default `id`.
+    /// The column of the team's number.
     pub id: String,
-    /// Default `name`.
+    /// The column of its name.
     pub name: String,
-    /// Default `timezone`.
+    /// The column of its time zone.
     pub timezone: String,
-    /// Default `web_analytics_pre_aggregated_tables_enabled`.
+    /// The column of the setting.
     pub enabled: String,
-    /// The column of a team's own number of days. Default: there is none.
+    /// The column of a team's own number of days. Not set: there is none.
+    /// Example: `"web_analytics_backfill_days"`.
     pub backfill_days: Option<String>,
-    /// The column that names a team's warehouse. Default: there is none.
+    /// The column that names a team's warehouse. Not set: there is none.
+    /// Example: `"web_analytics_warehouse"`.
     pub warehouse: Option<String>,
-    /// Default: by the foreign key of `organization_id`, where there is one.
+    /// Not set: by the foreign key of `organization_id`, where there is one.
     pub organization: Option<Organization>,
-    /// Whether `prefill migrate` puts a trigger on the table; else it is asked. Default true.
+    /// Whether `prefill migrate` puts a trigger on the table; else it is asked.
     pub trigger: bool,
-    /// How often the table is asked for changes where there is no trigger, in milliseconds. Default 5000.
+    /// How often the table is asked for changes where there is no trigger, in milliseconds.
+    /// Range: 10 to 86400000.
     pub poll_ms: u64,
 }
 
-/// Where the name of a team's organization is.
-#[derive(Clone, Debug, Deserialize)]
+/// Where the name of a team's organization is. Without it: by the foreign key of `organization_id`, where
+/// there is one.
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Organization {
-    /// In the schema of the teams, or as `schema.table`. Default `posthog_organization`.
+    /// In the schema of the teams, or as `schema.table`.
     pub table: String,
-    /// The column of the teams that names the organization. Default `organization_id`.
+    /// The column of the teams that names the organization.
     pub key: String,
-    /// Default `id`.
+    /// The column by which the teams name it.
     pub id: String,
-    /// Default `name`.
+    /// The column of its name.
     pub name: String,
 }
 

@@ -3,63 +3,77 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
 
 use super::check::in_range;
 use super::secret::Secret;
 use super::source::Source;
+use super::variables::of_warehouse;
 use crate::error::{Class, Context, Error, Result};
 
 /// The warehouse of a configuration that names none.
 pub const DEFAULT_WAREHOUSE: &str = "default";
 
-/// Where the tables are, and what a statement may use.
-#[derive(Clone, Debug, Deserialize)]
+/// Where the tables are, and what a statement may use: what all warehouses share.
+#[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Warehouse {
-    /// The teams whose warehouse this is. Default none: see [`Config::default_warehouse`].
+    /// The teams whose warehouse this is, where there are several. Other teams belong to the one that the
+    /// teams table names, else to `default_warehouse`.
+    /// Example: `[7, 8]`.
     pub teams: Vec<i64>,
-    /// The address of a server, such as `https://clickhouse.example:8443`. Default: the embedded engine.
+    /// The address of a server. Not set: the embedded engine. Or `PREFILL_WAREHOUSE_URL`.
+    /// Example: `"https://clickhouse.example:8443"`.
     pub url: Option<String>,
-    /// Who asks the server. Default `default`.
+    /// Who asks the server. Or `PREFILL_WAREHOUSE_USER`.
     pub user: String,
-    /// Better in the environment (see [`Config::load`]) or in `password_file`.
+    /// The password of `user`. Better in `PREFILL_WAREHOUSE_PASSWORD` or in `password_file`.
+    /// Example: `"a secret"`.
+    #[serde(skip_serializing)]
     pub password: Option<Secret>,
-    /// A file that holds the password and nothing else.
+    /// A file that holds the password and nothing else; over `password`.
+    /// Example: `"/run/secrets/prefill-clickhouse"`.
     pub password_file: Option<PathBuf>,
     /// PEM file of the authorities that are trusted instead of the system's.
+    /// Example: `"/etc/prefill/ca.pem"`.
     pub ca_file: Option<PathBuf>,
     /// PEM file of the certificate (and its chain) that is shown to the server.
+    /// Example: `"/etc/prefill/client.pem"`.
     pub client_cert_file: Option<PathBuf>,
     /// PEM file of that certificate's key.
+    /// Example: `"/etc/prefill/client.key"`.
     pub client_key_file: Option<PathBuf>,
-    /// Of what is sent and answered. Default `lz4`.
+    /// Of what is sent and answered: `lz4`, `zstd` or `none`.
     pub compression: Compression,
-    /// How long making a connection may take, in milliseconds. Default 3000.
+    /// How long making a connection may take, in milliseconds. Range: 1 to 600000.
     pub connect_timeout_ms: u64,
     /// How long a server may give no sign of life before a statement is given up, in milliseconds.
-    /// A statement that is at work has `max_execution_time`. Default 15000.
+    /// A statement that is at work has `max_execution_time`. Range: 1000 to 3600000.
     pub silence_ms: u64,
-    /// Settings of ClickHouse for every statement.
+    /// Settings of ClickHouse for every statement: numbers, texts, true and false.
+    /// Example: `{ max_bytes_before_external_group_by = 2000000000 }`.
     pub settings: BTreeMap<String, toml::Value>,
-    /// The database of both rollups. Default `default`.
+    /// The database of both rollups.
     pub database: String,
-    /// Batches of slices filled at the same time. Default: that of `[service]`.
+    /// Batches of slices filled at the same time. Not set: that of `[service]`. Range: 1 to 64.
+    /// Example: `4`.
     pub workers: Option<u32>,
-    /// Threads of one statement. Default 2.
+    /// Threads of one statement. Range: 1 to 1024.
     pub max_threads: u32,
-    /// Memory of one statement, in bytes. Default 4 GiB.
+    /// Memory of one statement, in bytes. Range: 67108864 and more.
     pub max_memory_usage: u64,
-    /// Time of one statement, in seconds. Default 600.
+    /// Time of one statement, in seconds. Range: 1 to 604800.
     pub max_execution_time: u64,
-    /// The share of the time that statements of fills may be under way while others use the warehouse,
-    /// above 0 and up to 1; at 1 they never wait. Default 0.1.
+    /// The share of the time that statements of fills may be under way while others use the warehouse; at
+    /// 1 they never wait. Range: above 0 and up to 1.
     pub budget: f64,
+    /// As `[source]`, over it.
     pub source: Source,
 }
 
 /// How bodies are compressed.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     Lz4,
@@ -102,22 +116,12 @@ impl Warehouse {
         name: &str,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<()> {
-        let own: String = name
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_uppercase()
-                } else {
-                    '_'
-                }
-            })
-            .collect();
         // Set to nothing, as compose files do, counts as not set.
         let set = |name: String| variable(&name).filter(|text| !text.is_empty());
         let of_all = |what: &str| set(format!("PREFILL_WAREHOUSE_{what}"));
         let of_this = |what: &str| {
             let of_only = (name == DEFAULT_WAREHOUSE).then(|| of_all(what)).flatten();
-            set(format!("PREFILL_WAREHOUSE_{own}_{what}")).or(of_only)
+            set(of_warehouse(name, what)).or(of_only)
         };
         let written = std::mem::take(&mut self.url);
         self.url = of_this("URL").or(written).or_else(|| of_all("URL"));

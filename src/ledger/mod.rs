@@ -6,6 +6,7 @@
 //! rows mean that the claim is lost. The ledger's clock decides, never the caller's. Nothing here talks
 //! to a warehouse, and no transaction outlives a call.
 
+mod alerts;
 mod control;
 mod database;
 mod detail;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use alerts::{Captured, Known, Post, RunToCapture, Telling};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use governors::NotedUse;

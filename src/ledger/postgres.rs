@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "governor",
         include_str!("sql/postgres/0005_governor.sql"),
     ),
+    (6, "alerts", include_str!("sql/postgres/0006_alerts.sql")),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

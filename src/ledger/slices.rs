@@ -141,6 +141,8 @@ pub struct Slice {
     pub left_bucket: Option<Timestamp>,
     pub receipt: Option<Receipt>,
     pub error: Option<String>,
+    /// What kind of error it is, see [`Class::name`]; nothing where nobody knows.
+    pub error_class: Option<String>,
     /// The handle by which the statements of the fill under way are found on the warehouse.
     #[serde(skip)]
     pub comment: Option<String>,
@@ -209,6 +211,8 @@ fn comment(id: &str) -> String {
 pub struct Outcome {
     pub wait: Duration,
     pub error: Option<String>,
+    /// Of the error, where it is one.
+    pub class: Option<Class>,
     pub failed: bool,
     /// Whether the try counts against the slice.
     pub counts: bool,
@@ -583,7 +587,8 @@ impl Ledger {
             .bind(&outcome.error)
             .bind(outcome.failed)
             .bind(outcome.counts)
-            .bind(i64::from(outcome.waiting_for_events));
+            .bind(i64::from(outcome.waiting_for_events))
+            .bind(outcome.class.map(Class::name));
         let give_back = self.database.execute("give slices back", &statement);
         telemetry::LEDGER_SECONDS
             .timed(["give_back"], give_back)
@@ -878,6 +883,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
 
 pub(super) fn slice(row: &Row) -> Result<Slice> {
     let filled_at: Option<i64> = row.get("filled_at")?;
+    let error: Option<String> = row.get("error")?;
     let receipt = match row.get::<Option<i64>>("as_of_us")? {
         None => None,
         Some(as_of_us) => Some(Receipt {
@@ -911,7 +917,11 @@ pub(super) fn slice(row: &Row) -> Result<Slice> {
             .get::<Option<i64>>("left_bucket_s")?
             .and_then(|at| Timestamp::from_second(at).ok()),
         receipt,
-        error: row.get("error")?,
+        error_class: match error {
+            Some(_) => row.get("error_class")?,
+            None => None,
+        },
+        error,
         comment: row
             .get::<Option<String>>("claim")?
             .map(|claim| comment(&claim)),

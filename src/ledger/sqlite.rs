@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "control", include_str!("sql/0004_control.sql")),
     (5, "tallies", include_str!("sql/0005_tallies.sql")),
     (6, "governor", include_str!("sql/0006_governor.sql")),
+    (7, "alerts", include_str!("sql/0007_alerts.sql")),
 ];
 
 /// How long a write waits for another process's write.

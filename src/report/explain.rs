@@ -115,6 +115,8 @@ pub struct Explanation {
     pub next_try: Option<Timestamp>,
     /// Of the last try, with its hint.
     pub error: Option<String>,
+    /// What kind of error it is: `later`, `narrower`, `operator`, …; nothing where nobody knows.
+    pub error_class: Option<String>,
     pub running: Option<Running>,
     /// Of the fill that the tables hold.
     pub receipt: Option<FilledDay>,
@@ -423,7 +425,11 @@ impl Facts {
             next_try: slice
                 .filter(|slice| open && slice.not_before > self.now)
                 .map(|slice| slice.not_before),
-            error: slice.and_then(|slice| slice.error.clone()),
+            // That a day waits for events is told as such.
+            error: slice
+                .filter(|slice| !slice.waiting_for_events)
+                .and_then(|slice| slice.error.clone()),
+            error_class: slice.and_then(|slice| slice.error_class.clone()),
             running: self.running(),
             receipt: filled,
             in_tables: None,

@@ -25,6 +25,20 @@ pub struct MissingData {
     pub organization: String,
     pub enabled_date: Option<Timestamp>,
     pub issue: String,
+    #[serde(flatten)]
+    pub mending: Mending,
+}
+
+/// What mends a team, and whether that is under way.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Mending {
+    /// The team's warehouse; nothing where the team names one that is not configured.
+    pub warehouse: Option<String>,
+    /// With the command.
+    pub recommendation: String,
+    /// Nothing is wrong but that days are not filled yet, nobody paused them, and days are being filled
+    /// on the warehouse right now.
+    pub being_filled: bool,
 }
 
 /// A team that has data, and days that should have some and have not.
@@ -35,6 +49,8 @@ pub struct Gap {
     /// None where too many teams have lost days for each to be told apart.
     pub days: Vec<Day>,
     pub issue: String,
+    #[serde(flatten)]
+    pub mending: Mending,
 }
 
 /// The health of all teams.
@@ -105,6 +121,14 @@ impl Trouble {
             ));
         }
         issues.join("; ")
+    }
+
+    /// Whether nothing is wrong but that nobody has filled it yet.
+    fn is_only_unfilled(&self) -> bool {
+        self.failed.is_empty()
+            && self.lost.is_empty()
+            && !self.lost_untold
+            && self.misconfigured.is_none()
     }
 
     fn days(&self) -> BTreeSet<Day> {
@@ -185,6 +209,7 @@ impl Prefill {
         }
         self.find_lost(&looked, &mut troubles).await?;
         let days_not_looked_at = self.find_unfilled(&looked, &mut troubles, now).await?;
+        let busy = self.ledger.busy_warehouses().await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -215,20 +240,31 @@ impl Prefill {
             };
             let has_data = with_data.contains(&team.id);
             let (issue, days) = (trouble.issue(), trouble.days());
+            let pause = pauses.of_team(team.id);
+            let named = self.config.warehouse_of(team.id, team.warehouse.as_deref());
+            let warehouse = named.ok().map(ToOwned::to_owned);
+            let is_busy = warehouse.as_ref().is_some_and(|name| busy.contains(name));
+            let being_filled = is_busy && pause.is_none() && trouble.is_only_unfilled();
             let recommended = recommended(
                 team.id,
                 has_data,
                 trouble.misconfigured.and_then(|(_, hint)| hint),
-                pauses.of_team(team.id),
+                pause,
                 days.first().zip(days.last()),
             );
-            health.recommendations.push(recommended);
+            health.recommendations.push(recommended.clone());
+            let mending = Mending {
+                warehouse,
+                recommendation: recommended,
+                being_filled,
+            };
             if has_data {
                 health.data_gaps_detected.push(Gap {
                     team_id: team.id,
                     team_name: team.name,
                     days: days.into_iter().collect(),
                     issue,
+                    mending,
                 });
             } else {
                 health.teams_missing_data.push(MissingData {
@@ -237,6 +273,7 @@ impl Prefill {
                     organization: team.organization,
                     enabled_date: team.enabled_at,
                     issue,
+                    mending,
                 });
             }
         }

@@ -28,7 +28,7 @@ pub use coverage::{
 };
 pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay};
-pub use health::{Gap, Health, MissingData};
+pub use health::{Gap, Health, Mending, MissingData};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use tasks::{Task, TaskInFull, Tasks, statements, task, tasks};
 pub use validation::{DayVerdict, Validated, Validation};

@@ -81,8 +81,8 @@ fn router(shared: Arc<Shared>) -> Router {
     let most_bytes = usize::try_from(shared.config.max_body_bytes).unwrap_or(usize::MAX);
     Router::new()
         .merge(probes::router())
-        .merge(api::router(&shared))
         .merge(metrics::router())
+        .merge(api::router(&shared))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(CatchPanicLayer::custom(problem::of_panic))

@@ -50,12 +50,19 @@ pub fn piped(command: &mut Command, text: &str) -> Result<String, String> {
 
 /// Debian's promtool, where it is installed: `make test` sees to that where it can.
 pub fn promtool() -> Option<Command> {
-    let found = Command::new("promtool").arg("--version").output().is_ok();
-    if !found {
+    let unpacked = root().join(".venv/promtool/usr/bin/promtool");
+    let found = [PathBuf::from("promtool"), unpacked]
+        .into_iter()
+        .find(|program| Command::new(program).arg("--version").output().is_ok());
+    if found.is_none() {
         println!("promtool is not installed: what it would check is not checked");
     }
-    found.then(|| Command::new("promtool"))
+    found.map(Command::new)
 }
+
+/// Name, labels, value, family and kind, as `tests/scraped.py` has them.
+#[derive(serde::Deserialize)]
+struct Sample(String, BTreeMap<String, String>, f64, String, String);
 
 /// The samples of one scrape.
 pub struct Scraped(BTreeMap<(String, BTreeMap<String, String>), f64>);
@@ -68,10 +75,9 @@ impl Scraped {
             text,
         );
         let said = said.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let samples: Vec<(String, BTreeMap<String, String>, f64, String, String)> =
-            serde_json::from_str(&said).expect("samples");
+        let samples: Vec<Sample> = serde_json::from_str(&said).expect("samples");
         let mut all = BTreeMap::new();
-        for (name, labels, value, family, kind) in samples {
+        for Sample(name, labels, value, family, kind) in samples {
             // The parser names counters without their suffix.
             let entry = CATALOGUE
                 .iter()

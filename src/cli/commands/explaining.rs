@@ -32,7 +32,9 @@ fn print(told: &Explanation) {
     ));
     fact("why", &told.why);
     if let Some(error) = &told.error {
-        fact("error", error);
+        let class = told.error_class.as_deref();
+        let class = class.map_or(String::new(), |class| format!(" [{class}]"));
+        fact("error", format!("{error}{class}"));
     }
     fact("next", &told.next);
     if let Some((from, until)) = told.from.zip(told.until) {
@@ -80,12 +82,12 @@ fn print(told: &Explanation) {
         fact(
             "receipt",
             format!(
-                "{} sessions, {} page views, {} + {} rows of {} events, in {} ms",
-                number(receipt.sessions),
-                number(receipt.page_views),
+                "{}, {}, {} + {} rows of {}, in {} ms",
+                counted(receipt.sessions, "session"),
+                counted(receipt.page_views, "page view"),
                 number(receipt.stats_rows),
                 number(receipt.bounces_rows),
-                number(receipt.events),
+                counted(receipt.events, "event"),
                 number(receipt.elapsed_ms)
             ),
         );
@@ -96,9 +98,9 @@ fn print(told: &Explanation) {
             match holds.as_verified {
                 true => "hold what was verified".to_owned(),
                 false => format!(
-                    "hold {} sessions, {} page views in stats, {} in bounces",
-                    number(holds.sessions),
-                    number(holds.stats_page_views),
+                    "hold {}, {} in stats, {} in bounces",
+                    counted(holds.sessions, "session"),
+                    counted(holds.stats_page_views, "page view"),
                     number(holds.bounces_page_views)
                 ),
             },

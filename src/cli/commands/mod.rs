@@ -1,6 +1,8 @@
 //! What each command does, in the order of the help. The work is in the modules above; here it is
 //! put together and told.
 
+mod alerting;
+pub(super) mod describing;
 mod explaining;
 mod filling;
 mod importing;
@@ -12,7 +14,7 @@ mod teams;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::cli::arguments::{Command, Import, Team};
+use crate::cli::arguments::{Alerts, Command, Import, Team};
 
 use crate::cli::{Ended, Surroundings};
 use crate::error::{Class, Error, Result};
@@ -43,6 +45,7 @@ pub(super) async fn run(to: Surroundings, command: Command) -> Result<Ended> {
         Command::Retry(which) => stopping::retry(to, which).await,
         Command::Health => until_told(&to.stop.clone(), looking::health(to)).await,
         Command::Metrics(asked) => until_told(&to.stop.clone(), looking::metrics(to, asked)).await,
+        Command::Alerts(Alerts::Test) => until_told(&to.stop.clone(), alerting::test(to)).await,
         Command::Import(Import::AccessLog(asked)) => importing::import_access_log(to, asked).await,
         Command::Import(Import::Jsonl(asked)) => importing::import_jsonl(to, asked).await,
         Command::Query(asked) => running::query(to, asked).await,

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::arguments::{Demo, Engine, Migrate, Query};
 
 use super::{ledger, open, told_to_stop};
+use crate::alert;
 use crate::cli::{Ended, Surroundings};
 use crate::demo;
 use crate::engine;
@@ -29,7 +30,10 @@ pub(super) async fn serve(to: Surroundings) -> Result<Ended> {
             web.answer_for(&prefill);
         }
         let ready = || web.iter().for_each(Web::announce);
-        prefill.serve_as(only, to.stop.clone(), ready).await
+        let alerting = alert::start(&prefill, &to.stop)?;
+        let served = prefill.serve_as(only, to.stop.clone(), ready).await;
+        alerting.end().await;
+        served
     };
     let served = served.await;
     if let Some(web) = web {

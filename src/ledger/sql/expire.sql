@@ -12,6 +12,7 @@ set state = case
     reason = case when again = 1 then 'asked for while it ran' else reason end,
     -- nobody knows how far it came, so the next try looks at the tables
     error = 'the worker that held it stopped without a word',
+    error_class = null,
     attempts = case when attempts > 0 then attempts - 1 else 0 end,
     cancel = 0,
     again = 0,

@@ -1,6 +1,6 @@
 -- Ends a try that did not fill some slices.
 -- $1 claim, $2 a JSON array of [team, day, fence], $3 wait in ms, $4 error (or null), $5 failed for good,
--- $6 the try counts, $7 waiting for events
+-- $6 the try counts, $7 waiting for events, $8 class of the error (or null)
 update slices
 set state = case
         when $5 and cancel = 0 then 'failed'
@@ -14,6 +14,7 @@ set state = case
     not_before = case when again = 1 or cancel = 1 then 0 else {now} + $3 end,
     attempts = case when ($6 and cancel = 0) or attempts = 0 then attempts else attempts - 1 end,
     error = $4,
+    error_class = $8,
     waiting = $7,
     reason = case when again = 1 then 'asked for while it ran' else reason end,
     again = 0,

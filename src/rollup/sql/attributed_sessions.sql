@@ -1,5 +1,6 @@
 -- The sessions that start within [from, until), counted from PostHog's events, with the attributes
--- that raw_sessions has of them: reading those from the events would be reading all properties.
+-- that raw_sessions has of them: reading those from the events would be reading all properties. What
+-- raw_sessions does not have, or cannot tell the ends of, is not whole yet.
 (
     select
         own.team_id as team_id,
@@ -8,34 +9,34 @@
         own.ended_at as ended_at,
         own.first_view as first_view,
         own.person as person,
+        own.sender as sender,
         own.interactions as interactions,
         own.page_views as page_views,
-        if(
-            exact.there = 1,
-            exact.first_event,
-            [
-                known.entry_pathname,
-                known.referring_domain,
-                known.utm_source,
-                known.utm_medium,
-                known.utm_campaign,
-                known.utm_term,
-                known.utm_content,
-                known.region_name,
-                if(known.gclid != '', '1', ''),
-                if(known.gad_source = '1', '1', ''),
-                if(known.fbclid != '', '1', ''),
-                own.first_event[12],
-                own.first_event[13],
-                own.first_event[14]
-            ]) as first_event,
-        if(exact.there = 1, exact.end_pathname, known.end_pathname) as end_pathname
+        own.has_clear_ends and known.there = 1 as is_whole,
+        [
+            known.entry_pathname,
+            known.referring_domain,
+            known.utm_source,
+            known.utm_medium,
+            known.utm_campaign,
+            known.utm_term,
+            known.utm_content,
+            known.region_name,
+            if(known.gclid != '', '1', ''),
+            if(known.gad_source = '1', '1', ''),
+            if(known.fbclid != '', '1', ''),
+            own.first_event[12],
+            own.first_event[13],
+            own.first_event[14]
+        ] as first_event,
+        known.end_pathname as end_pathname
     from {counted_sessions} as own
     left any join
     (
         select
             team_id,
             {uuid_of_session} as session_id,
+            1 as there,
             path(ifNull(argMinMerge(entry_url), '')) as entry_pathname,
             path(ifNull(argMaxMerge(end_url), '')) as end_pathname,
             ifNull(argMinMerge(initial_referring_domain), '') as referring_domain,
@@ -53,9 +54,4 @@
             and cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32}
         group by team_id, session_id_v7
     ) as known on known.team_id = own.team_id and known.session_id = own.session_id
-    left any join
-    (
-        select team_id, session_id, first_event, end_pathname, 1 as there
-        from {exact_sessions}
-    ) as exact on exact.team_id = own.team_id and exact.session_id = own.session_id
 )

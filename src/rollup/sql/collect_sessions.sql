@@ -17,14 +17,15 @@ insert into {sessions}
     region_code,
     bounced,
     duration_seconds,
-    page_views
+    page_views,
+    is_whole
 )
 with
     {joined} as joined
 select
-    toUInt64(team_id),
+    toUInt64(s.team_id),
     session_id,
-    person,
+    {person_of_session} as person_id,
     joined(arraySlice(first_event, 1, 11)) as entry,
     end_pathname,
     first_view[1] as host,
@@ -39,7 +40,9 @@ select
     interactions = 1 and duration_seconds < 10 as bounced,
     -- whole seconds of the difference, not seconds of the clock that it crossed
     intDiv(toUnixTimestamp64Micro(ended_at) - toUnixTimestamp64Micro(started_at), 1000000) as duration_seconds,
-    page_views
-from {collected}
+    page_views,
+    {is_whole} as is_whole
+from {collected} as s
+{persons_of_sessions}
 -- the ids are no part of a key: to look for them in one would be to sort them in vain
 settings use_index_for_in_with_subqueries = 0

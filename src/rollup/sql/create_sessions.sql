@@ -20,7 +20,9 @@ create table {sessions}
     bounced UInt8,
     duration_seconds Int64,
     -- of each, see joined.sql: host, device, browser, system, width, height, path, country, city, region code
-    page_views Array(String)
+    page_views Array(String),
+    -- what is not yet is there once more when it is
+    is_whole Bool
 )
 engine = MergeTree
 order by tuple()

@@ -1,4 +1,4 @@
--- Whose an event is by now, where that is somebody else than when it came.
+-- Whose a sender's id is by now, where that is somebody else than when the event came.
 left any join
 (
     select team_id, distinct_id, latest.2 as person_id, 1 as overridden
@@ -14,4 +14,4 @@ left any join
         group by team_id, distinct_id
     )
     where latest.1 = 0
-) as o on o.team_id = {team_id} and o.distinct_id = {distinct_id}
+) as o on o.team_id = s.team_id and o.distinct_id = s.sender

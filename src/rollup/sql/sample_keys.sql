@@ -8,5 +8,6 @@ from
     select cityHash64(team_id, entry, end_pathname, page_view) as key
     from {sessions}
     array join page_views as page_view
+    where is_whole
 )
 where key % 16 = 0

@@ -12,6 +12,8 @@
         parted(argMin(attributes, moment)) as first_event,
         argMax(pathname, moment) as end_pathname,
         argMaxIf(person_id, moment, is_page_view) as person,
+        {sender_of_session} as sender,
+        {has_clear_ends} as has_clear_ends,
         countIf(is_page_view or event = '$autocapture') as interactions,
         groupArrayIf(page_view, is_page_view) as page_views,
         groupArrayIf(moment, is_page_view) as moments,

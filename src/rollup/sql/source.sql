@@ -8,6 +8,7 @@
         toString({event}) as event,
         toInt64({team_id}) as team_id,
         {person} as person_id,
+        {sender} as sender,
         ifNull(toString({session_id}), '') as session_id,
         toDateTime64({timestamp}, 6, 'UTC') as at,
         ifNull(toString({host}), '') as host,

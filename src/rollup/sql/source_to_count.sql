@@ -13,5 +13,5 @@
         '' as fbclid,
         '' as region_name
     )
-    from {source}
+    from {source_alone}
 )

@@ -87,7 +87,8 @@ from
         {session_count_state} as total_session_count_state
     from {sessions}
     -- as in write_stats.sql
-    where {pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
-        team_id, entry, end_pathname, host, browser, os, viewport_width, city_name) % {pieces:UInt32}
+    where is_whole
+        and ({pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
+            team_id, entry, end_pathname, host, browser, os, viewport_width, city_name) % {pieces:UInt32})
     {grouping}
 )

@@ -74,7 +74,8 @@ from
     from {sessions}
     array join page_views as page_view
     -- taken in pieces where memory was not enough for all: rows of one key are in one piece
-    where {pieces:UInt32} = 1
-        or {piece:UInt32} = cityHash64(team_id, entry, end_pathname, page_view) % {pieces:UInt32}
+    where is_whole
+        and ({pieces:UInt32} = 1
+            or {piece:UInt32} = cityHash64(team_id, entry, end_pathname, page_view) % {pieces:UInt32})
     {grouping}
 )

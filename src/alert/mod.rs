@@ -1,0 +1,422 @@
+//! Tells people when something is wrong and when it is over, and PostHog of backfills.
+//!
+//! Beside the service, and never in its way: it looks at the health on a timer, decides what is told by a
+//! plain function, and writes messages down in the ledger, from where they are sent. A receiver that hangs
+//! keeps its own messages waiting and nothing else. Of several processes one looks, and each message is
+//! sent by one. What is wrong with the ledger itself cannot be told from here: a monitor outside does that.
+
+mod capture;
+mod decide;
+mod message;
+mod receivers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Alerts, Config};
+use crate::error::{Class, Error, Result};
+use crate::ledger::{Ledger, RunToCapture, Telling};
+use crate::service::Prefill;
+use crate::worker;
+
+pub use capture::{Batch, COMPLETED, FAILED, STARTED, TEST};
+pub use decide::{Decision, Finding, Kind, Rules, Seen, decide};
+pub use message::{Event, Message, Told};
+pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
+
+/// The turn of whoever looks.
+const TURN: &str = "alerts";
+/// A look that takes longer says that nobody can tell how the teams are.
+const LEAST_TIME_OF_LOOK: Duration = Duration::from_secs(5);
+/// How soon a message that another process wrote down, or that is due again, is noticed.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a loop rests after an error of the ledger.
+const REST: Duration = Duration::from_secs(5);
+/// How long a message that is on its way is waited for when the service stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The longest wait between two tries of a message.
+const MOST_BACKOFF: Duration = Duration::from_secs(600);
+/// Since when PostHog is told of backfills.
+const CAPTURED_SINCE: &str = "captured_since_ms";
+/// A backfill that was asked for longer ago is not told any more.
+const CAPTURED_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// So many runs are read at once.
+const RUNS: u32 = 1_000;
+/// So many events are sent at once.
+const EVENTS: usize = 100;
+
+/// What tells people, under way.
+#[derive(Debug)]
+pub struct Alerting {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// Begins to tell whoever is configured; nothing is done where nobody is.
+///
+/// # Errors
+///
+/// As [`receivers`].
+pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
+    let mut alerting = Alerting {
+        tasks: JoinSet::new(),
+        stop: stop.child_token(),
+    };
+    let receivers = receivers(&prefill.config.alerts)?;
+    if receivers.is_empty() {
+        return Ok(alerting);
+    }
+    let told: Vec<String> = receivers
+        .iter()
+        .map(|receiver| format!("{} ({})", receiver.name, receiver.host()))
+        .collect();
+    info!(receivers = told.join(", "), "telling what is wrong");
+    let wake = Arc::new(Notify::new());
+    let look = Look {
+        prefill: prefill.clone(),
+        owner: worker::owner(),
+        receivers: receivers
+            .iter()
+            .map(|receiver| (receiver.name, receiver.takes()))
+            .collect(),
+        wake: wake.clone(),
+    };
+    alerting.tasks.spawn(look.keep_on(alerting.stop.clone()));
+    for receiver in receivers {
+        let sending = Sending {
+            ledger: prefill.ledger.clone(),
+            receiver,
+            config: prefill.config.alerts.clone(),
+            wake: wake.clone(),
+        };
+        alerting.tasks.spawn(sending.keep_on(alerting.stop.clone()));
+    }
+    Ok(alerting)
+}
+
+impl Alerting {
+    /// Stops in good order; what is not sent by then waits in the ledger.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS * 2, all).await.is_err() {
+            warn!("a message was still on its way; it is sent again later");
+        }
+    }
+}
+
+/// Looks on a timer, and writes down what is told.
+struct Look {
+    prefill: Prefill,
+    owner: String,
+    receivers: Vec<(&'static str, Takes)>,
+    wake: Arc<Notify>,
+}
+
+impl Look {
+    async fn keep_on(self, stop: CancellationToken) {
+        let mut said = String::new();
+        while !stop.is_cancelled() {
+            let looked = tokio::select! {
+                looked = self.look() => looked,
+                () = stop.cancelled() => break,
+            };
+            match looked {
+                Ok(()) => said.clear(),
+                Err(error) => {
+                    let chain = error.chain();
+                    if chain != said {
+                        warn!(
+                            error = chain,
+                            "could not look whether something is wrong; trying again"
+                        );
+                        said = chain;
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.config().every()) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        let end = self.prefill.ledger.end_turn(TURN, &self.owner);
+        // Where that fails the turn ends by itself.
+        drop(tokio::time::timeout(LAST_WORDS, end).await);
+    }
+
+    fn config(&self) -> &Alerts {
+        &self.prefill.config.alerts
+    }
+
+    fn takers(&self, takes: Takes) -> impl Iterator<Item = &'static str> + '_ {
+        let of = move |(name, what): &(&'static str, Takes)| (*what == takes).then_some(*name);
+        self.receivers.iter().filter_map(of)
+    }
+
+    async fn look(&self) -> Result<()> {
+        let ledger = &self.prefill.ledger;
+        let within = self.config().every().max(LEAST_TIME_OF_LOOK);
+        // As long as a look takes at most, and the wait for the next one.
+        let turn = (TURN, self.owner.as_str(), within * 2 + POLL);
+        if !ledger.take_turn(turn.0, turn.1, turn.2).await? {
+            return Ok(());
+        }
+        let now = ledger.now().await?;
+        let mut telling = Telling::default();
+        if self.takers(Takes::Alerts).next().is_some() {
+            self.look_at_health(now, within, &mut telling).await?;
+        }
+        if self.takers(Takes::Backfills).next().is_some() {
+            self.look_at_runs(now, &mut telling).await?;
+        }
+        if telling.is_empty() {
+            return Ok(());
+        }
+        let dropped = ledger.tell_of(turn, &telling, self.config().queue).await?;
+        for (receiver, count) in dropped.unwrap_or_default() {
+            warn!(
+                receiver,
+                dropped = count,
+                "more messages wait for a receiver than alerts.queue: dropped the oldest"
+            );
+        }
+        self.wake.notify_waiters();
+        Ok(())
+    }
+
+    async fn look_at_health(
+        &self,
+        now: Timestamp,
+        within: Duration,
+        telling: &mut Telling,
+    ) -> Result<()> {
+        let ledger = &self.prefill.ledger;
+        let seen = match tokio::time::timeout(within, self.prefill.health(now)).await {
+            Ok(Ok(health)) => Seen::of(&health),
+            Ok(Err(error)) => Seen::nothing(error.chain(), error.next_step()),
+            Err(_) => Seen::nothing(
+                format!("looking at all teams took more than {} s", within.as_secs()),
+                Some("run prefill health, or raise alerts.every_ms"),
+            ),
+        };
+        let rules = Rules {
+            lasts: self.config().lasts(),
+            slow: self.config().slow(),
+            repeat: self.config().repeat(),
+        };
+        let decision = decide(&ledger.alerts().await?, &seen, now, rules);
+        for (event, told) in decision.told {
+            let message = Message::of(event, told, &self.config().name, now);
+            info!(event = event.name(), "{}", message.title);
+            let body = body(&message)?;
+            for receiver in self.takers(Takes::Alerts) {
+                telling.posts.push((receiver.to_owned(), body.clone()));
+            }
+        }
+        telling.known = decision.known;
+        telling.over = decision.over;
+        Ok(())
+    }
+
+    async fn look_at_runs(&self, now: Timestamp, telling: &mut Telling) -> Result<()> {
+        let ledger = &self.prefill.ledger;
+        // Backfills from before this was turned on are no news.
+        let since = match ledger.mark(CAPTURED_SINCE).await? {
+            Some(since) => since,
+            None => {
+                let now = now.as_millisecond();
+                ledger.set_mark(CAPTURED_SINCE, now).await?;
+                now
+            }
+        };
+        let oldest = now - CAPTURED_FOR;
+        let since = Timestamp::from_millisecond(since).map_or(oldest, |since| since.max(oldest));
+        let mut events = Vec::new();
+        let mut after: Option<RunToCapture> = None;
+        loop {
+            let runs = ledger.runs_to_capture(since, after.as_ref(), RUNS).await?;
+            for run in &runs {
+                let (news, told) = capture::news(run, &self.config().name, now);
+                events.extend(news);
+                if told != run.captured {
+                    telling.captured.push((run.id, told));
+                }
+            }
+            let is_last = runs.len() < RUNS as usize;
+            after = runs.into_iter().next_back();
+            if is_last {
+                break;
+            }
+        }
+        for events in events.chunks(EVENTS) {
+            let batch = Batch {
+                events: events.to_vec(),
+            };
+            let body = body(&batch)?;
+            for receiver in self.takers(Takes::Backfills) {
+                telling.posts.push((receiver.to_owned(), body.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn body(message: &impl Serialize) -> Result<String> {
+    serde_json::to_string(message).map_err(|error| {
+        Error::new(Class::Never, "failed to write a message as JSON").caused_by(error)
+    })
+}
+
+/// Sends the messages of one receiver, one after the other.
+struct Sending {
+    ledger: Ledger,
+    receiver: Receiver,
+    config: Alerts,
+    wake: Arc<Notify>,
+}
+
+impl Sending {
+    async fn keep_on(self, stop: CancellationToken) {
+        let mut said = String::new();
+        while !stop.is_cancelled() {
+            let notified = self.wake.notified();
+            let rest = match self.send_one(&stop).await {
+                Ok(true) => continue,
+                Ok(false) => {
+                    said.clear();
+                    POLL
+                }
+                Err(error) => {
+                    let chain = error.chain();
+                    if chain != said {
+                        warn!(
+                            receiver = self.receiver.name,
+                            error = chain,
+                            "could not look for messages to send; trying again"
+                        );
+                        said = chain;
+                    }
+                    REST
+                }
+            };
+            tokio::select! {
+                () = notified => {}
+                () = tokio::time::sleep(rest) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Sends the oldest message; false when none is due.
+    async fn send_one(&self, stop: &CancellationToken) -> Result<bool> {
+        let (name, ledger) = (self.receiver.name, &self.ledger);
+        // Somebody who does not say in time how it ended has died.
+        let lease = self.config.timeout() * 2 + REST;
+        let Some(post) = ledger.take_post(name, lease).await? else {
+            return Ok(false);
+        };
+        let now = Timestamp::now();
+        let answer = tokio::select! {
+            answer = self.receiver.send(&post.body, now) => answer,
+            () = last_words(stop) => {
+                ledger.put_back_post(&post, Duration::ZERO).await?;
+                return Ok(false);
+            }
+        };
+        match answer {
+            Answer::Taken(_) => ledger.end_post(&post).await?,
+            Answer::Refused(why) => {
+                error!(
+                    receiver = name,
+                    error = why,
+                    hint = "run prefill alerts test",
+                    "a receiver refuses a message: it is dropped"
+                );
+                ledger.end_post(&post).await?;
+            }
+            Answer::Later { why, wait } => {
+                let wait = wait.unwrap_or_else(|| backoff(post.tries));
+                warn!(
+                    receiver = name,
+                    tries = post.tries,
+                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    error = why,
+                    "a receiver did not take a message; trying again"
+                );
+                ledger.put_back_post(&post, wait).await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Ends some time after a service is told to stop.
+async fn last_words(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
+/// The wait after a try: doubles with each, with jitter.
+fn backoff(tries: i64) -> Duration {
+    let tries = usize::try_from(tries).unwrap_or(1).clamp(1, 20);
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(MOST_BACKOFF)
+        .with_factor(2.0)
+        .with_max_times(tries)
+        .with_jitter()
+        .build()
+        .last()
+        .unwrap_or(MOST_BACKOFF)
+}
+
+/// How a receiver answered to a test.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tested {
+    pub receiver: &'static str,
+    pub host: String,
+    /// Whether it took the message.
+    pub taken: bool,
+    pub answer: String,
+}
+
+/// Sends a message to every receiver at once, that is told not to be one of something wrong; once each.
+///
+/// # Errors
+///
+/// [`Class::Misuse`] when none is configured, and as [`receivers`].
+pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
+    let config = &config.alerts;
+    let receivers = receivers(config)?;
+    if receivers.is_empty() {
+        return Err(Error::misuse("nobody is configured to be told of alerts")
+            .hint("set alerts.slack_webhook_url, alerts.webhook_url or alerts.capture_host; docs/alerts.md says how"));
+    }
+    let message = body(&Message::of(Event::Test, Vec::new(), &config.name, now))?;
+    let batch = body(&capture::test(&config.name, now))?;
+    let tests = receivers.iter().map(|receiver| async {
+        let stored = match receiver.takes() {
+            Takes::Alerts => &message,
+            Takes::Backfills => &batch,
+        };
+        let (taken, answer) = match receiver.send(stored, now).await {
+            Answer::Taken(said) => (true, said),
+            Answer::Later { why, .. } | Answer::Refused(why) => (false, why),
+        };
+        Tested {
+            receiver: receiver.name,
+            host: receiver.host().to_owned(),
+            taken,
+            answer,
+        }
+    });
+    Ok(futures_util::future::join_all(tests).await)
+}

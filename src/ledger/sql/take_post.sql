@@ -1,0 +1,9 @@
+-- The oldest message of a receiver, where it is due and nobody sends it: messages arrive in their order.
+-- $1 receiver, $2 how long it is sent at most, in ms
+update outbox
+set taken_until = {now} + $2, tries = tries + 1
+where id = (select min(id) from outbox where receiver = $1)
+    and not_before <= {now}
+    -- said of the row itself, so that of two that take it at the same time one gets none
+    and (taken_until is null or taken_until <= {now})
+returning id, body, tries
