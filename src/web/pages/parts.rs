@@ -162,7 +162,10 @@ pub fn command(command: &str) -> Markup {
 pub fn hint(hint: &str) -> Markup {
     match hint.split_once("run prefill ") {
         Some((before, after)) if !after.contains(", or ") => {
-            html! { (text(before)) "run " (command(&format!("prefill {after}"))) }
+            // What stands in for a value is no part of the command.
+            let words = after.find(" with an ").unwrap_or(after.len());
+            let (run, words) = after.split_at(words);
+            html! { (text(before)) "run " (command(&format!("prefill {run}"))) (text(words)) }
         }
         _ => text(hint),
     }

@@ -52,7 +52,10 @@ pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
 
 fn range(run: &Run) -> Markup {
     let last = run.date_end.plus(-1);
-    html! { span.nowrap { (run.date_start) } @if last != run.date_start { " to " span.nowrap { (last) } } }
+    html! {
+        @if last == run.date_start { span.nowrap { (last) } }
+        @else { span.nowrap { (run.date_start) " to" } " " span.nowrap { (last) } }
+    }
 }
 
 pub(super) async fn list(asker: Asker) -> Page {
