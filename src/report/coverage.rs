@@ -185,6 +185,35 @@ impl<'a> Known<'a> {
         })
     }
 
+    /// As [`Known::read`], of one team.
+    async fn read_one(
+        ledger: &Ledger,
+        config: &'a Config,
+        now: Timestamp,
+        team: TeamId,
+    ) -> Result<Self> {
+        let pauses = Pauses::of(&ledger.pauses().await?);
+        let all_days = Days::new(Day::MIN, Day::MAX)?;
+        let tallies = ledger.tallies_within(&[(team, all_days)]).await?;
+        let gaps = gaps_of(ledger, tallies.iter()).await?;
+        let slices = ledger.slices(team).await?;
+        let with_data = slices.values().filter(|slice| slice.has_data());
+        let with_data = with_data.map(|slice| slice.day);
+        let verified = Verified {
+            oldest: with_data.clone().min(),
+            newest: with_data.max(),
+            ..Verified::default()
+        };
+        let of_team = |(team, tally)| (team, (tally, verified));
+        Ok(Self {
+            config,
+            now,
+            pauses,
+            tallies: tallies.into_iter().map(of_team).collect(),
+            gaps,
+        })
+    }
+
     fn coverage(&self, team: &Team, tally: Option<&Tally>) -> Result<Coverage> {
         if !team.enabled {
             return Ok(Coverage::of(tally, 0));
@@ -264,7 +293,8 @@ pub async fn team(
     id: TeamId,
 ) -> Result<TeamCoverage> {
     let team = ledger.team(id).await?;
-    Ok(Known::read(ledger, config, now).await?.of(team).0)
+    let known = Known::read_one(ledger, config, now, id).await?;
+    Ok(known.of(team).0)
 }
 
 /// Some of the teams.

@@ -61,10 +61,9 @@ impl Watching {
             if self.is_over || self.stop.is_cancelled() {
                 return None;
             }
-            match self.look().await {
-                Ok(Some(event)) => return Some(event),
-                // A ledger that is away for a moment is no news.
-                Ok(None) | Err(_) => {}
+            // A ledger that is away for a moment is no news.
+            if let Ok(Some(event)) = self.look().await {
+                return Some(event);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
