@@ -454,7 +454,8 @@ mod tests {
 
         #[test]
         fn days_of_a_zone_leave_no_gap_and_an_instant_falls_on_the_day_whose_bounds_hold_it(
-            second in 0_i64..4_000_000_000,
+            // From the first day that can be filled on: there is none before it to fall on.
+            second in 172_800_i64..4_000_000_000,
             zone in prop::sample::select(vec![
                 "UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Apia", "Africa/Cairo",
                 "America/Havana", "Australia/Lord_Howe", "Africa/Monrovia", "Asia/Gaza",

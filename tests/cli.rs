@@ -1163,7 +1163,7 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
     let team = world.team(7, "Asia/Kolkata").await;
     std::fs::write(
         world.dir.path().join("prefill.toml"),
-        "[service]\nlease_ms = 1000\nbackoff_ms = 50\n",
+        "[service]\nlease_ms = 3000\nbackoff_ms = 50\n",
     )
     .expect("written");
     world.enable(team).await;
