@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::calendar::{TeamId, Zone};
-use crate::config::{Config, DEFAULT_WAREHOUSE, Http};
+use crate::config::{Config, DEFAULT_LISTEN, DEFAULT_WAREHOUSE, Http};
 use crate::error::{Class, Error, Result};
 use crate::event::Event;
 use crate::ledger::NewTeam;
@@ -132,7 +132,7 @@ async fn show(
     };
     if let Some(web) = &web {
         web.answer_for(prefill);
-        stage.say(format!("it answers over HTTP at {}", web.url()));
+        stage.say(format!("watch it at {}/", web.url()));
     }
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let mut serving = tokio::spawn(
@@ -175,6 +175,12 @@ async fn show(
         "serve".to_owned(),
     ] {
         stage.say(format!("  prefill --data-dir {dir} {command}"));
+    }
+    match &web {
+        Some(web) => stage.say(format!("the dashboard is at {}/", web.url())),
+        None => stage.say(format!(
+            "with serve running, the dashboard is at http://{DEFAULT_LISTEN}/"
+        )),
     }
     if serve {
         stage.say(format!(

@@ -40,6 +40,10 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long a transaction may wait for a process that does not go on with it, in milliseconds. One that is
+/// frozen in the middle of a claim has its locks, and nobody else claims before the server ends that.
+pub(super) const FROZEN_MS: u32 = 5_000;
+
 /// Everything that it takes to connect.
 #[derive(Clone)]
 pub(super) struct Access {
@@ -72,6 +76,7 @@ impl Access {
             let own = options.clone().options([
                 ("search_path", format!("\"{}\",pg_temp", config.schema)),
                 ("prefill.own", "1".to_owned()),
+                ("idle_in_transaction_session_timeout", FROZEN_MS.to_string()),
             ]);
             match connect(&own, deadline).await {
                 Ok(answer) if answer.as_deref() == Some("1") => options = own,
@@ -364,6 +369,28 @@ mod tests {
             .await
             .expect("dropped");
         transaction.commit("tidy").await.expect("committed");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_frozen_in_a_transaction_keeps_its_locks_for_seconds_only() {
+        let url = std::env::var("PREFILL_TEST_POSTGRES")
+            .expect("no Postgres: run the tests by `make test`, or by tests/with_postgres");
+        for pooler in [None, Some(true)] {
+            let mut config = Config::default().ledger;
+            config.pooler = pooler;
+            let access = Access::find(&url, &config).await.expect("reached");
+            let database = access.database();
+            let lock = format!("select pg_advisory_xact_lock({})", std::process::id());
+            let mut frozen = database.begin("freeze").await.expect("begun");
+            frozen.script("freeze", lock.clone()).await.expect("locked");
+            let mut other = database.begin("go on").await.expect("begun");
+            let waiting = other.script("go on", lock);
+            tokio::time::timeout(Duration::from_secs(30), waiting)
+                .await
+                .expect("the lock is free")
+                .expect("locked");
+            assert!(frozen.commit("freeze").await.is_err());
+        }
     }
 
     proptest! {
