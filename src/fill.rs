@@ -236,7 +236,7 @@ impl Fill<'_> {
     /// Then nobody knows what was written, and the next try looks.
     pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
         let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
-        let filled = self.with_scratch(&scratch).await;
+        let filled = Box::pin(self.with_scratch(&scratch)).await;
         // On an error too. A fill that is done is not done again because of what it left behind:
         // that is swept by the next worker that starts.
         for last in [false, true] {
@@ -278,7 +278,7 @@ impl Fill<'_> {
         if batch.slices.is_empty() {
             return Ok(done);
         }
-        let verdicts = self.write(&batch, scratch).await?;
+        let verdicts = Box::pin(self.write(&batch, scratch)).await?;
         let elapsed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         for slice in batch.slices {
             let verdict = verdicts.get(&slice.team_id).copied().unwrap_or_default();

@@ -114,7 +114,7 @@ impl Worker {
     ///
     /// When the ledger fails. What fails on the warehouse is recorded there, and is no error here.
     pub async fn step(&self, stop: &CancellationToken) -> Result<Step> {
-        self.expire().await?;
+        Box::pin(self.expire()).await?;
         let service = &self.config.service;
         let claim = self
             .ledger

@@ -129,11 +129,19 @@ impl<const LABELS: usize> Histogram<LABELS> {
 
     /// Does something, and keeps how long it took, well done or not; what is dropped half done counts
     /// nothing.
-    pub async fn timed<T>(&self, labels: [&str; LABELS], work: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
-        let done = work.await;
-        self.observe(labels, begun.elapsed());
-        done
+    pub fn timed<'a, T>(
+        &'a self,
+        labels: [&'a str; LABELS],
+        work: impl Future<Output = T> + Send + 'a,
+    ) -> impl Future<Output = T> + Send + 'a {
+        // Calls are deep: where each held the next one, a thread's stack would not do without optimisation.
+        let work = Box::pin(work);
+        async move {
+            let begun = Instant::now();
+            let done = work.await;
+            self.observe(labels, begun.elapsed());
+            done
+        }
     }
 }
 
