@@ -211,7 +211,7 @@ impl Sequence {
             self.begin(seed).await;
             for run in 0..RUNS_OF_TEAMS {
                 let before = self.tally.broken;
-                let told = self.run().await.err();
+                let told = Box::pin(self.run()).await.err();
                 let now = self.tally.broken - before;
                 let broken = broken.fetch_add(now, Ordering::SeqCst) + now;
                 if let Some(told) = told {
@@ -505,8 +505,8 @@ impl Sequence {
         if let Some(ledger) = &self.rig.ledger {
             ledger.arm(on_ledger);
         }
-        let (done, died) = self
-            .disturb(&operations, &allowed)
+        // In boxes, as below: without optimisation all of it does not fit a thread's stack.
+        let (done, died) = Box::pin(self.disturb(&operations, &allowed))
             .await
             .map_err(|why| format!("{told}: {why}"))?;
         self.rig.calm().await;
@@ -580,7 +580,10 @@ impl Sequence {
         let over = AtomicBool::new(false);
         let operate = async {
             for operation in operations {
-                if apply(&self.rig, prefill, operation, &stop).await.is_err() {
+                if Box::pin(apply(&self.rig, prefill, operation, &stop))
+                    .await
+                    .is_err()
+                {
                     break;
                 }
                 done.fetch_add(1, Ordering::SeqCst);
@@ -609,7 +612,7 @@ impl Sequence {
             process.await;
         };
         let reading = self.read(allowed);
-        let living = self.rig.until_death(PATIENCE, process);
+        let living = self.rig.until_death(PATIENCE, Box::pin(process));
         let lived = tokio::select! {
             lived = living => lived,
             wrong = reading => return Err(wrong),
