@@ -123,6 +123,7 @@ fn an_address_that_is_taken_or_open_to_others_is_refused_and_off_is_off() {
         told(&format!("listen = {listen:?}")).refused(2, "there is no token", "PREFILL_HTTP_TOKEN");
     }
     told("listen = \"8377\"").refused(2, "http.listen = \"8377\" is no address", "HOST:PORT");
+    told("hosts = [\"https://prefill.example\"]").refused(2, "which is no name", "without http://");
     told("max_streams = 512").refused(2, "http.max_streams = 512", "README");
     told("token_file = \"/nowhere/at/all\"").refused(2, "/nowhere/at/all", "can read");
     for (tokens, what) in [
@@ -213,6 +214,12 @@ async fn with_tokens_each_may_do_what_it_is_for_and_none_is_told() {
         .header("authorization", bearer("full-0123456789abcdeX"))
         .header("cookie", format!("prefill_token={one}"));
     assert_eq!(Answer::of(both).await.status, 401);
+    // One for a proxy in front is none for us.
+    let of_proxy = served
+        .request(Method::GET, "/nothing")
+        .header("authorization", "Basic dXNlcjpwYXNz")
+        .header("cookie", format!("prefill_token={one}"));
+    assert_eq!(Answer::of(of_proxy).await.status, 404);
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         ask(method, "/nothing", "authorization", bearer(reads))
             .await
@@ -278,6 +285,8 @@ async fn on_loopback_pages_of_others_get_nothing_and_change_nothing() {
         &[("origin", origin.as_str())],
         &[("sec-fetch-site", "same-origin"), ("origin", &origin)],
         &[("sec-fetch-site", "none")],
+        // Behind a proxy that asks by another name.
+        &[("origin", "https://prefill.example")],
     ] {
         let own = with(Method::POST, headers).await;
         own.refused(404, "not-found", "/nothing", "");
@@ -291,9 +300,12 @@ async fn on_loopback_pages_of_others_get_nothing_and_change_nothing() {
     ] {
         let foreign = with(Method::POST, headers).await;
         foreign.refused(403, "forbidden", "another origin", "dashboard");
-        // Reading is no matter: the browser does not show it to the page.
+        // The browser does not show it to the page, and a page can make it ask for much.
         let read = with(Method::GET, headers).await;
-        assert_eq!(read.status, 404);
+        let is_foreign = headers.contains(&("sec-fetch-site", "cross-site"));
+        assert_eq!(read.status, if is_foreign { 403 } else { 404 });
+        let followed = [headers, &[("sec-fetch-dest", "document")]].concat();
+        assert_eq!(with(Method::GET, &followed).await.status, 404);
         assert!(
             !read
                 .headers

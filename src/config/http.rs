@@ -133,6 +133,10 @@ impl Http {
         )?;
         let connections = u64::from(self.max_connections);
         in_range("http.max_connections", connections, 8, 100_000)?;
+        if let Some(host) = self.hosts.iter().find(|host| !is_name(host)) {
+            return Err(Error::misuse(format!("http.hosts has {host:?}, which is no name"))
+                .hint("give names alone, without http:// and without a port: hosts = [\"prefill.example\"]"));
+        }
         // Or nobody else would be answered.
         in_range(
             "http.max_streams",
@@ -143,13 +147,12 @@ impl Http {
     }
 }
 
+fn is_name(host: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !host.is_empty() && host.chars().all(fits)
+}
+
 fn check_address(listen: &str) -> Result<()> {
-    let is_name = |host: &str| {
-        !host.is_empty()
-            && host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    };
     let named = listen
         .rsplit_once(':')
         .is_some_and(|(host, port)| is_name(host) && port.parse::<u16>().is_ok());

@@ -89,10 +89,14 @@ impl Guard {
             || name
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.to_canonical().is_loopback())
-            || self
-                .hosts
-                .iter()
-                .any(|known| known.trim_end_matches('.').eq_ignore_ascii_case(name))
+            || self.is_called(name)
+    }
+
+    /// Whether it is a name of [`Http::hosts`].
+    fn is_called(&self, name: &str) -> bool {
+        self.hosts
+            .iter()
+            .any(|known| known.trim_end_matches('.').eq_ignore_ascii_case(name))
     }
 }
 
@@ -135,8 +139,10 @@ fn admit(guard: &Guard, request: &Request) -> Result<Access, Problem> {
         )
         .hint("ask for 127.0.0.1 or localhost, or add the name to hosts under [http]"));
     }
-    if !is_read {
-        must_be_of_this_origin(headers, &host)?;
+    if is_read {
+        must_be_no_part_of_another_page(headers)?;
+    } else {
+        must_be_of_this_origin(guard, headers, &host)?;
     }
     if path == LOGIN || (is_read && path.starts_with(ASSETS)) {
         return Ok(Access::ReadOnly);
@@ -176,8 +182,26 @@ fn host(headers: &HeaderMap) -> Result<Authority, Problem> {
     .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "the header Host is not one name"))
 }
 
+/// Somebody may follow a link to here; a page of another site that asks for a picture or a script here
+/// only wants that something is done.
+fn must_be_no_part_of_another_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let is = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
+    if !is("sec-fetch-site", "cross-site") || is("sec-fetch-dest", "document") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "a page of another site may take nothing from here",
+    )
+    .hint("ask from the dashboard itself, or from a program"))
+}
+
 /// Browsers say where a request comes from; programs say nothing, and no page can make them send it.
-fn must_be_of_this_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+fn must_be_of_this_origin(
+    guard: &Guard,
+    headers: &HeaderMap,
+    host: &Authority,
+) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).map(HeaderValue::as_bytes);
     let site = text(HeaderName::from_static("sec-fetch-site"));
     let origin = text(header::ORIGIN).map(|origin| {
@@ -185,7 +209,12 @@ fn must_be_of_this_origin(headers: &HeaderMap, host: &Authority) -> Result<(), P
         let of_origin = origin
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"));
-        of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(host.as_str()))
+        of_origin.is_some_and(|of_origin| {
+            let own = Authority::try_from(of_origin);
+            // A proxy may ask by another name than the browser does.
+            of_origin.eq_ignore_ascii_case(host.as_str())
+                || own.is_ok_and(|own| guard.is_called(own.host()))
+        })
     });
     let same_site = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
     if same_site && origin != Some(false) {
@@ -195,16 +224,17 @@ fn must_be_of_this_origin(headers: &HeaderMap, host: &Authority) -> Result<(), P
         StatusCode::FORBIDDEN,
         "a page of another origin may change nothing here",
     )
-    .hint("ask from the dashboard itself, or from a program"))
+    .hint("ask from the dashboard itself, or from a program; behind a proxy, let it pass the header Host on, or add the name that browsers use to hosts under [http]"))
 }
 
 /// The token of a request: its header's, else its cookie's.
 fn token(headers: &HeaderMap) -> Option<&str> {
-    if let Some(header) = headers.get(header::AUTHORIZATION) {
-        let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-        return scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| token.trim_start());
+    // What else it may be is for a proxy in front, which hands it on.
+    if let Some(header) = headers.get(header::AUTHORIZATION)
+        && let Some((scheme, token)) = header.to_str().ok()?.split_once(' ')
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        return Some(token.trim_start());
     }
     let cookies = headers.get_all(header::COOKIE).iter();
     cookies
