@@ -902,6 +902,15 @@ async fn what_goes_wrong_is_a_page_for_browsers_and_a_problem_for_programs() {
         "the log of prefill serve says why",
     );
     assert!(starting.body.contains("data-every=\"5\""), "{starting:?}");
+    // What was to be changed is not asked for again by the page itself.
+    let pressed = site.post("/all/pause", &[]).await;
+    is_refused(
+        &pressed,
+        503,
+        "the ledger could not be opened yet",
+        "the log of prefill serve says why",
+    );
+    assert!(!pressed.body.contains("data-every=\"5\""), "{pressed:?}");
 }
 
 /// Real Chromium: `tests/browser.py` says what it does there.

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -29,8 +30,10 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info, warn};
 
+use crate::calendar::{Day, Days, Zone};
 use crate::config::{self, DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
+use crate::request::Asked;
 use crate::scrape::Scraper;
 use crate::service::Prefill;
 use guard::Guard;
@@ -75,6 +78,27 @@ impl Shared {
         let done = self.work.spawn(work).await;
         done.unwrap_or_else(|panic| Err(Error::new(Class::Never, "the work died").caused_by(panic)))
     }
+}
+
+/// The most days that one request may be about.
+const MOST_DAYS: i64 = 366;
+
+/// # Errors
+///
+/// [`Class::Misuse`] when that is more days than one answer should wait for.
+fn must_be_few_days(asked: &Asked) -> Result<()> {
+    // Without an end it goes to today.
+    let tomorrow = || Day::of(Timestamp::now(), &Zone::utc()).plus(1);
+    if let Some(from) = asked.date_start {
+        let until = asked.date_end.unwrap_or_else(tomorrow);
+        if (Days { from, until }).count() > MOST_DAYS {
+            return Err(
+                Error::misuse(format!("that is more than {MOST_DAYS} days from {from}"))
+                    .hint("ask for them in several requests"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// All routes, each behind what guards it.

@@ -35,7 +35,8 @@ async fn is_ready(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Prob
                     "ledger and warehouse did not answer within {} s",
                     ANSWER_WITHIN.as_secs()
                 ),
-            ))
+            )
+            .hint("prefill health says which of them"))
         })
         // Whatever is wrong, it is not this request.
         .map_err(|error| Problem::unavailable(&error))?;

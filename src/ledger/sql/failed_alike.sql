@@ -1,4 +1,4 @@
--- The slices that failed, those with the same error together, the newest error first. $1 the most errors
+-- The slices that failed, of teams that have the setting on, those with the same error together, the newest error first. $1 the most errors
 select coalesce(error, '') as error,
     count(*) as slices,
     count(distinct team_id) as teams,
@@ -7,7 +7,7 @@ select coalesce(error, '') as error,
     max(day) as last,
     max(claimed_at) as tried_at
 from slices
-where state = 'failed'
+where state = 'failed' and held = 0
 group by coalesce(error, '')
 order by tried_at desc, error
 limit $1

@@ -412,8 +412,6 @@ pub async fn cleanup(
     }
     let stop = shared.stop.clone();
     let clean = async move {
-        // As the command line does, before anything is turned off: a warehouse that is down is told first.
-        prefill.count_cleanup(&target).await?;
         let deleted = prefill.cleanup(&target, &stop).await?;
         Ok(CleanedUp::new("completed", &target, &deleted))
     };

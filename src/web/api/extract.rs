@@ -7,15 +7,16 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use jiff::{Timestamp, civil};
+use jiff::civil;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
-use super::{LIMIT, MOST_DAYS, MOST_LISTED};
-use crate::calendar::{Day, Days, TeamId, Zone};
+use super::{LIMIT, MOST_LISTED};
+use crate::calendar::{Day, TeamId};
 use crate::error::{Error, Result};
 use crate::request::Asked;
+use crate::web::must_be_few_days;
 use crate::web::problem::Problem;
 
 const SEE_DOCUMENT: &str = "/api/v1/openapi.json says what it takes";
@@ -175,17 +176,7 @@ pub fn asked(days: Option<Whole>, start: Option<Date>, end: Option<Date>) -> Res
         date_start: start.map(Date::day).transpose()?,
         date_end: end.map(Date::day).transpose()?,
     };
-    // Without an end it goes to today.
-    let tomorrow = || Day::of(Timestamp::now(), &Zone::utc()).plus(1);
-    if let Some(from) = asked.date_start {
-        let until = asked.date_end.unwrap_or_else(tomorrow);
-        if (Days { from, until }).count() > MOST_DAYS {
-            return Err(
-                Error::misuse(format!("that is more than {MOST_DAYS} days from {from}"))
-                    .hint("ask for them in several requests"),
-            );
-        }
-    }
+    must_be_few_days(&asked)?;
     Ok(asked)
 }
 

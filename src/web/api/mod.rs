@@ -18,8 +18,6 @@ use axum::Router;
 
 use super::Shared;
 
-/// The most days that one request may be about.
-const MOST_DAYS: i64 = 366;
 /// How many are listed, unless a request says another number.
 const LIMIT: u32 = 100;
 /// The most that one answer lists.

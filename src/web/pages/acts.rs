@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::runs::run_id;
 use super::{Asker, team_id};
 use crate::error::{Error, Result};
-use crate::ledger::{Extent, Ledger};
+use crate::ledger::Extent;
 use crate::web::problem::Problem;
 
 /// Where to go afterwards, and what to set.
@@ -18,16 +18,20 @@ pub(super) struct Fields {
     on: String,
 }
 
-/// Does what the last part of a path names; the word for what was done.
-async fn act(ledger: &Ledger, act: &str, extent: Extent) -> Result<&'static str> {
-    match act {
-        "pause" => ledger.pause(extent).await.map(|()| "paused"),
-        "resume" => ledger.resume(extent).await.map(|()| "resumed"),
-        "cancel" => ledger.cancel(extent).await.map(|_| "cancelled"),
-        "retry" => ledger.retry(extent).await.map(|_| "retried"),
-        _ => Err(Error::missing(format!("nothing is called {act:?} here"))
-            .hint("go back and use one of the buttons")),
-    }
+/// Does what the last part of a path names, to the end; the word for what was done.
+async fn act(asker: &Asker, act: String, extent: Extent) -> Result<&'static str> {
+    let ledger = asker.prefill.ledger.clone();
+    let done = async move {
+        match act.as_str() {
+            "pause" => ledger.pause(extent).await.map(|()| "paused"),
+            "resume" => ledger.resume(extent).await.map(|()| "resumed"),
+            "cancel" => ledger.cancel(extent).await.map(|_| "cancelled"),
+            "retry" => ledger.retry(extent).await.map(|_| "retried"),
+            _ => Err(Error::missing(format!("nothing is called {act:?} here"))
+                .hint("go back and use one of the buttons")),
+        }
+    };
+    asker.shared.to_the_end(done).await
 }
 
 fn back(path: &str, said: &str) -> Response {
@@ -40,7 +44,7 @@ pub(super) async fn of_team(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Problem> {
     let team = team_id(&team)?;
-    let said = act(&asker.prefill.ledger, &what, Extent::Team(team)).await?;
+    let said = act(&asker, what, Extent::Team(team)).await?;
     let to = match fields.to.as_str() {
         "overview" => "/".to_owned(),
         _ => format!("/teams/{team}"),
@@ -53,7 +57,7 @@ pub(super) async fn of_run(
     Path((run, what)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let run = run_id(&run)?;
-    let said = act(&asker.prefill.ledger, &what, Extent::Task(run)).await?;
+    let said = act(&asker, what, Extent::Task(run)).await?;
     Ok(back(&format!("/runs/{run}"), said))
 }
 
@@ -66,7 +70,7 @@ pub(super) async fn of_everything(
             .hint("run prefill cancel --all")
             .into());
     }
-    let said = act(&asker.prefill.ledger, &what, Extent::Everything).await?;
+    let said = act(&asker, what, Extent::Everything).await?;
     Ok(back("/", said))
 }
 
@@ -88,8 +92,12 @@ pub(super) async fn setting(
     }
     let team = ledger.team(team).await?.id;
     let on = !fields.on.is_empty();
-    ledger.set_enabled(team, on).await?;
-    asker.prefill.reconcile(team).await?;
+    let prefill = asker.prefill.clone();
+    let set = async move {
+        prefill.ledger.set_enabled(team, on).await?;
+        prefill.reconcile(team).await
+    };
+    asker.shared.to_the_end(set).await?;
     Ok(back(
         &format!("/teams/{team}"),
         if on { "on" } else { "off" },

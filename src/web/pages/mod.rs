@@ -23,16 +23,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 
-use super::Shared;
 use super::guard::{Access, LOGIN};
 use super::problem::Problem;
+use super::{Shared, must_be_few_days};
 use crate::calendar::{Day, TeamId};
 use crate::error::Error;
 use crate::request::Asked;
@@ -169,6 +169,7 @@ impl Range {
                 "go back and give one of them",
             ));
         }
+        must_be_few_days(&asked)?;
         Ok(asked)
     }
 
@@ -198,6 +199,7 @@ const LONGEST_PROBLEM: usize = 1 << 20;
 pub async fn as_pages(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let of_page = wants_page(request.headers()) && !path.starts_with("/api/");
+    let is_read = request.method() == Method::GET;
     let response = next.run(request).await;
     let kind = response.headers().get(header::CONTENT_TYPE);
     if !of_page || kind.is_none_or(|kind| kind != "application/problem+json") {
@@ -212,7 +214,7 @@ pub async fn as_pages(request: Request, next: Next) -> Response {
         detail: "what went wrong could not be told".to_owned(),
         hint: None,
     });
-    let page = of_problem(parts.status, &told);
+    let page = of_problem(parts.status, &told, is_read);
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         parts.headers.remove(name);
     }
@@ -222,14 +224,14 @@ pub async fn as_pages(request: Request, next: Next) -> Response {
     page
 }
 
-fn of_problem(status: StatusCode, told: &Told) -> maud::Markup {
+fn of_problem(status: StatusCode, told: &Told, is_read: bool) -> maud::Markup {
     // What is for programs is no next step for people.
     let hint = told.hint.as_deref().filter(|hint| !hint.contains("/api/"));
     let frame = Frame {
         title: &told.title,
         here: Here::Elsewhere,
-        // It may be over soon.
-        every: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+        // It may be over soon; what was to be changed is not asked for again by itself.
+        every: (is_read && status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
     };
     let content = maud::html! {
         section #problem .problem data-live {

@@ -29,6 +29,8 @@ const WAIT: Duration = Duration::from_millis(400);
 /// A look is repeated no sooner than this, and than so many times what it took.
 const LEAST_AGE: Duration = Duration::from_secs(10);
 const REST: u32 = 20;
+/// And no later: a warehouse that hung may be back.
+const MOST_AGE: Duration = Duration::from_secs(60);
 /// How many of the same kind are listed.
 const MOST: usize = 10;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -65,13 +67,15 @@ impl Looks {
         let last = looked.borrow_and_update().clone();
         if last
             .as_ref()
-            .is_some_and(|look| look.done.elapsed() < LEAST_AGE.max(look.took.saturating_mul(REST)))
+            .is_some_and(|look| look.done.elapsed() < age_of(look.took))
         {
             return last;
         }
         if !self.under_way.swap(true, Ordering::SeqCst) {
             let (looks, prefill) = (Arc::clone(&self), prefill.clone());
             tokio::spawn(async move {
+                // Also when the look panics.
+                let _over = Over(&looks.under_way);
                 let begun = Instant::now();
                 let at = Timestamp::now();
                 let (health, filled) =
@@ -84,12 +88,25 @@ impl Looks {
                     filled,
                 };
                 looks.last.send_replace(Some(Arc::new(look)));
-                looks.under_way.store(false, Ordering::SeqCst);
             });
         }
         // Whether it comes in time or not: the last one is shown.
         drop(tokio::time::timeout(WAIT, looked.changed()).await);
         looked.borrow().clone()
+    }
+}
+
+/// How old a look that took so long may become.
+fn age_of(took: Duration) -> Duration {
+    took.saturating_mul(REST).clamp(LEAST_AGE, MOST_AGE)
+}
+
+/// Says that a look is not under way any more.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
