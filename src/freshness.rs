@@ -209,7 +209,8 @@ async fn repair(
     slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
 ) -> Result<usize> {
     let teams: Vec<TeamId> = slices.keys().copied().collect();
-    let totals = verify::totals(&store.warehouse, &store.tables, &teams).await?;
+    let totals =
+        verify::totals(&store.warehouse, &store.tables, &teams, verify::ALL_BUCKETS).await?;
     let mut touched = 0;
     for slice in slices
         .values()

@@ -37,6 +37,8 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How long a command waits for a warehouse that does not answer.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How long a warehouse has to answer for a service to be ready: less than who asks waits.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(1_500);
 /// How often a warehouse that could not be used is tried again.
 const OPEN_EVERY: Duration = Duration::from_secs(5);
 /// How long a loop rests after an error of its own.
@@ -208,15 +210,23 @@ impl Prefill {
     /// What cannot be used; [`Class::Unreachable`] while no warehouse was opened yet.
     pub async fn is_ready(&self) -> Result<()> {
         self.ledger.now().await?;
-        let mut first = Error::new(Class::Unreachable, "no warehouse could be opened yet")
-            .hint("prefill health says why");
-        for store in self.stores.values().filter_map(OnceCell::get) {
-            match store.warehouse.revive().await {
-                Ok(()) => return Ok(()),
-                Err(error) => first = error,
-            }
+        let opened: Vec<&Store> = self.stores.values().filter_map(OnceCell::get).collect();
+        // At once: one that hangs takes nothing from the others. Nothing is started for a question.
+        let answers = opened
+            .iter()
+            .map(|store| store.warehouse.answers(ANSWERS_WITHIN));
+        if join_all(answers).await.contains(&true) {
+            return Ok(());
         }
-        Err(first)
+        let why = if opened.is_empty() {
+            "no warehouse could be opened yet".to_owned()
+        } else {
+            format!(
+                "no warehouse answers within {} ms",
+                ANSWERS_WITHIN.as_millis()
+            )
+        };
+        Err(Error::new(Class::Unreachable, why).hint("prefill health says why"))
     }
 
     /// As [`Prefill::store`], where that was reached before; nothing is begun for it.

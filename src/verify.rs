@@ -4,6 +4,7 @@
 //! `uniq` over the raw events against the merged states, which are equal when the states are right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use clickhouse::Row;
 use jiff::Timestamp;
@@ -333,8 +334,11 @@ impl Totals {
     }
 }
 
-/// What both rollups hold, by team and the second in which the bucket begins; what has no rows is
-/// missing.
+/// All instants that a bucket may begin at, in seconds since 1970; ClickHouse's `DateTime` has no later.
+pub const ALL_BUCKETS: Range<i64> = 0..u32::MAX as i64;
+
+/// What both rollups hold of the buckets that begin within `buckets`, by team and the second in which the
+/// bucket begins; what has no rows is missing.
 ///
 /// # Errors
 ///
@@ -343,10 +347,13 @@ pub async fn totals(
     warehouse: &Warehouse,
     tables: &Tables,
     teams: &[TeamId],
+    buckets: Range<i64>,
 ) -> Result<BTreeMap<(TeamId, i64), Totals>> {
     let rows = warehouse
         .statement(&tables.render(sql::TOTALS, &[]), "prefill:totals")
         .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
+        .param("from_s", buckets.start)
+        .param("until_s", buckets.end)
         .rows::<Totals>("read what the rollups hold")
         .await?;
     Ok(rows

@@ -332,8 +332,9 @@ async fn in_tables(store: &Store, team: TeamId, detail: &Detail) -> Result<Optio
     let Some(receipt) = &detail.slice.receipt else {
         return Ok(None);
     };
-    let totals = verify::totals(&store.warehouse, &store.tables, &[team]).await?;
     let bucket = detail.slice.bucket.as_second();
+    let (warehouse, tables) = (&store.warehouse, &store.tables);
+    let totals = verify::totals(warehouse, tables, &[team], bucket..bucket + 1).await?;
     let totals = totals.get(&(team, bucket)).copied().unwrap_or_default();
     Ok(Some(InTables {
         stats_page_views: totals.stats_page_views,

@@ -319,7 +319,7 @@ impl Prefill {
         }
         let asked = of_warehouse.iter().map(|(name, teams)| async move {
             let store = self.store(name).await?;
-            verify::totals(&store.warehouse, &store.tables, teams).await
+            verify::totals(&store.warehouse, &store.tables, teams, verify::ALL_BUCKETS).await
         });
         let mut totals = BTreeMap::new();
         for of_one in join_all(asked).await {

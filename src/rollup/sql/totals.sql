@@ -1,4 +1,4 @@
--- What both rollups hold, by team and bucket: the numbers that a receipt has, too.
+-- What both rollups hold within [from, until), by team and bucket: the numbers that a receipt has, too.
 select
     team_id,
     bucket_s,
@@ -19,6 +19,7 @@ from
         toInt64(0) as sessions_of_bounces
     from {stats}
     where team_id in {teams:Array(Int64)}
+        and period_bucket >= fromUnixTimestamp({from_s:Int64}) and period_bucket < fromUnixTimestamp({until_s:Int64})
     group by team_id, bucket_s
     union all
     select
@@ -31,6 +32,7 @@ from
         toInt64(sumMerge(total_session_count_state)) as sessions_of_bounces
     from {bounces}
     where team_id in {teams:Array(Int64)}
+        and period_bucket >= fromUnixTimestamp({from_s:Int64}) and period_bucket < fromUnixTimestamp({until_s:Int64})
     group by team_id, bucket_s
 )
 group by team_id, bucket_s
