@@ -956,6 +956,56 @@ async fn persons_that_change_while_their_day_is_filled_fail_no_fill() {
     assert_eq!(world.query(left).await, "0");
 }
 
+/// A Distributed table of one shard, which is this engine: more than one it cannot be.
+#[tokio::test(flavor = "multi_thread")]
+async fn posthogs_tables_may_be_distributed() {
+    let world = posthog(|_| {}).await;
+    for (table, of) in [
+        ("all_events", "events"),
+        ("all_sessions", "raw_sessions"),
+        ("all_overrides", "person_distinct_id_overrides"),
+    ] {
+        let database = world.query("select currentDatabase()").await;
+        let made = format!("create table {table} as remote('127.0.0.1', '{database}', '{of}')");
+        world.query(&made).await;
+    }
+    let world = reopened(world, |source| {
+        source.table = "all_events".to_owned();
+        source.raw_sessions = "all_sessions".to_owned();
+        source.person_distinct_id_overrides = "all_overrides".to_owned();
+    })
+    .await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let at = ["2026-05-01T10:00:00Z", "2026-05-01T10:01:00Z"];
+    let views: Vec<Event> = (0..20)
+        .flat_map(|person| views_of(team, person, &format!("id{person}"), &at))
+        .collect();
+    ingest(&world, &views).await;
+    // Of half of them the states are not there, and their properties are read.
+    world
+        .query("alter table raw_sessions delete where session_id_v7 % 2 = 0 settings mutations_sync = 1")
+        .await;
+    // The third is the fifth by now.
+    let merged = Override {
+        team,
+        distinct_id: "id3".to_owned(),
+        person: Uuid::from_u128(5),
+        deleted: false,
+        version: 1,
+    };
+    say_whose(&world, &[merged]).await;
+    let (from, until) = ("2026-05-01", "2026-05-02");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(
+        world.differences(team, from, until).await,
+        Vec::<String>::new()
+    );
+    let persons = "select uniqMerge(persons_uniq_state), sumMerge(pageviews_count_state) \
+                   from web_pre_aggregated_stats";
+    assert_eq!(world.query(persons).await, "19\t40");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn posthogs_tables_may_lie_in_another_database_under_other_names() {
     let world = posthog(|source| {

@@ -270,7 +270,10 @@ impl Warehouse {
             .with_setting("async_insert", "0")
             // The same rows again after a deletion are wanted, and a replicated table would drop them;
             // that nothing is written twice is seen to by looking at the tables.
-            .with_setting("insert_deduplicate", "0");
+            .with_setting("insert_deduplicate", "0")
+            // Where tables are Distributed: what is asked of them within a statement is asked once, of all
+            // shards, and not of each shard by itself.
+            .with_setting("distributed_product_mode", "global");
         self.config
             .settings
             .iter()

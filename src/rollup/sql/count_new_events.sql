@@ -7,7 +7,7 @@ where true
     (
         select {uuid}
         from {events} as e
-        where {team_id} in (select distinct team_id from {import})
+        where {team_id} global in (select distinct team_id from {import})
             and {timestamp} >= (select min(timestamp) from {import})
             and {timestamp} <= (select max(timestamp) from {import})
     )

@@ -1,5 +1,5 @@
--- As persons.sql, by another way.
-left any join
+-- As persons.sql, by another way. Global, because a copy of the overrides is on no shard.
+global left any join
 (
     select team_id, distinct_id, person_id, 1 as overridden
     from

@@ -2,5 +2,5 @@
 (
     select *
     from {source_alone}
-    where (team_id, session_id) in (select toInt64(team_id), session_id from {sessions} where not is_whole)
+    where (team_id, session_id) global in (select toInt64(team_id), session_id from {sessions} where not is_whole)
 )
