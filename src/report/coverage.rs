@@ -356,10 +356,17 @@ pub async fn select(
     now: Timestamp,
     selection: &Selection,
 ) -> Result<(Vec<TeamCoverage>, Option<TeamId>)> {
-    let known = Known::read(ledger, config, now).await?;
-    let teams = ledger.teams().await?.into_iter();
+    let mut teams = ledger.teams().await?;
+    teams.retain(|team| selection.has(team));
+    // Only who asks for a state has to know that of all.
+    if selection.state.is_none() {
+        teams.truncate(selection.limit.saturating_add(1));
+    }
+    let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+    let of = selection.state.is_none().then_some(ids.as_slice());
+    let known = Known::read_of(ledger, config, now, of).await?;
     let mut selected = teams
-        .filter(|team| selection.has(team))
+        .into_iter()
         .map(|team| known.of(team))
         .filter(|(_, state)| selection.state.is_none_or(|wanted| wanted == *state))
         .map(|(team, _)| team);
