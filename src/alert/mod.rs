@@ -342,8 +342,8 @@ impl Sending {
                 );
                 ledger.end_post(&post).await?;
             }
-            Answer::Later { why, wait } => {
-                let wait = wait.unwrap_or_else(|| backoff(post.tries));
+            Answer::Later { why, wait: asked } => {
+                let wait = wait(asked, post.tries);
                 warn!(
                     receiver = name,
                     tries = post.tries,
@@ -364,7 +364,12 @@ async fn last_words(stop: &CancellationToken) {
     tokio::time::sleep(LAST_WORDS).await;
 }
 
-/// The wait after a try: doubles with each, with jitter.
+/// The wait after a try: no less than was asked for, and never none.
+fn wait(asked: Option<Duration>, tries: i64) -> Duration {
+    backoff(tries).max(asked.unwrap_or_default())
+}
+
+/// The wait after a try where nobody asks for one: doubles with each, with jitter.
 fn backoff(tries: i64) -> Duration {
     let tries = usize::try_from(tries).unwrap_or(1).clamp(1, 20);
     ExponentialBuilder::default()
@@ -419,4 +424,21 @@ pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
         }
     });
     Ok(futures_util::future::join_all(tests).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_asks_for_no_wait_is_not_sent_to_without_a_pause() {
+        let seconds = Duration::from_secs;
+        for asked in [None, Some(seconds(0)), Some(seconds(1))] {
+            for (tries, least) in [(1, 1), (2, 2), (5, 16), (1_000, 600)] {
+                let wait = wait(asked, tries);
+                assert!(wait >= seconds(least), "{asked:?}, {tries}: {wait:?}");
+            }
+        }
+        assert_eq!(wait(Some(seconds(3_600)), 1), seconds(3_600));
+    }
 }
