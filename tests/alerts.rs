@@ -522,18 +522,26 @@ async fn days_that_are_on_their_way_are_told_from_those_that_nobody_fills() {
         assert_eq!(health.status, "unhealthy");
         let findings = Seen::of(&health).findings;
         assert_eq!(findings.len(), 1);
-        findings[0].being_filled
+        (findings[0].being_filled, findings[0].paused)
     };
-    assert!(!found().await, "nobody fills it");
+    assert_eq!(found().await, (false, false), "nobody fills it");
     let lease = Duration::from_secs(30);
     let claim = ledger
         .claim("test:1", lease, 50, DEFAULT_WAREHOUSE, None)
         .await;
     claim.expect("asked").expect("a claim");
-    assert!(found().await, "the others wait for their turn");
+    assert_eq!(
+        found().await,
+        (true, false),
+        "the others wait for their turn"
+    );
     let paused = prefill::ledger::Extent::Team(team);
     ledger.pause(paused).await.expect("paused");
-    assert!(!found().await, "nobody fills it before it is resumed");
+    assert_eq!(
+        found().await,
+        (false, true),
+        "nobody fills it before it is resumed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

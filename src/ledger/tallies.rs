@@ -57,6 +57,8 @@ pub struct WithoutData {
     pub bounds: Bounds,
     pub state: State,
     pub error: Option<String>,
+    /// Whether the tables hold it as it was filled before.
+    pub has_data: bool,
 }
 
 /// What was verified of a filled day.
@@ -175,8 +177,8 @@ impl Ledger {
         Ok(gaps)
     }
 
-    /// The days that are wanted and that the tables do not hold: at most so many that failed, that run,
-    /// and that are open.
+    /// The days that are wanted, that nobody cancelled, and that the tables do not hold, and those that they
+    /// hold and whose refill failed: at most so many that failed, of either, that run, and that are open.
     pub async fn without_data(&self, most: u32) -> Result<Vec<WithoutData>> {
         let statement = Statement::new(sql!("without_data")).bind(most);
         let rows = self
@@ -194,6 +196,7 @@ impl Ledger {
                     },
                     state: row.parsed("state")?,
                     error: row.get("error")?,
+                    has_data: row.get("has_data")?,
                 })
             })
             .collect()
