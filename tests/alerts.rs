@@ -602,6 +602,31 @@ async fn the_oldest_messages_are_dropped_and_only_who_has_the_turn_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_where_the_backfills_cannot_be_read() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    configure(&world, &receiver, 14_400_000);
+    broken_teams(&world, 7..=7).await;
+    let later = Timestamp::now().as_millisecond() + 3_600_000;
+    plain_sql(
+        &world,
+        &format!(
+            "insert into runs (id, team_id, date_start, date_end, reason, requested_at) values ('no id', 7, '2026-05-01', '2026-05-02', 'asked', {later})"
+        ),
+    );
+    let serving = Serving::start(&world, "serve").await;
+    receiver.until_events(&["failing"]).await;
+    let log = serving.log();
+    assert!(
+        log.contains("could not look whether something is wrong"),
+        "{log}"
+    );
+    let told = "1 team has days that are not right";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    mend(&world);
+    receiver.until_events(&["failing", "resolved"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_says_how_each_receiver_answers() {
     let (world, receiver) = (World::new().await, Receiver::start().await);
     let none = world.cli(&["alerts", "test"]);

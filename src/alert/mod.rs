@@ -34,8 +34,12 @@ pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
 
 /// The turn of whoever looks.
 const TURN: &str = "alerts";
+/// How long whoever looks keeps his turn without a word: as long the next one waits where he has died.
+const LEASE: Duration = Duration::from_secs(15);
+/// How often he says that he is there, and others ask whether he is.
+const RENEW: Duration = Duration::from_secs(5);
 /// A look that takes longer says that nobody can tell how the teams are.
-const LEAST_TIME_OF_LOOK: Duration = Duration::from_secs(5);
+const TIME_OF_LOOK: Duration = Duration::from_secs(30);
 /// How soon a message that another process wrote down, or that is due again, is noticed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a loop rests after an error of the ledger.
@@ -126,11 +130,14 @@ impl Look {
         let mut said = String::new();
         while !stop.is_cancelled() {
             let looked = tokio::select! {
-                looked = self.look() => looked,
+                looked = self.look_in_turn() => looked,
                 () = stop.cancelled() => break,
             };
-            match looked {
-                Ok(()) => said.clear(),
+            let rest = match looked {
+                Ok(rest) => {
+                    said.clear();
+                    rest
+                }
                 Err(error) => {
                     let chain = error.chain();
                     if chain != said {
@@ -140,10 +147,11 @@ impl Look {
                         );
                         said = chain;
                     }
+                    self.config().every().min(RENEW)
                 }
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.config().every()) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -161,27 +169,72 @@ impl Look {
         self.receivers.iter().filter_map(of)
     }
 
-    async fn look(&self) -> Result<()> {
-        let ledger = &self.prefill.ledger;
-        let within = self.config().every().max(LEAST_TIME_OF_LOOK);
-        // As long as a look takes at most, and the wait for the next one.
-        let turn = (TURN, self.owner.as_str(), within * 2 + POLL);
-        if !ledger.take_turn(turn.0, turn.1, turn.2).await? {
-            return Ok(());
+    /// Looks, and keeps the turn until the next look is due; for how long to rest then.
+    async fn look_in_turn(&self) -> Result<Duration> {
+        let every = self.config().every();
+        if !self.take_turn().await? {
+            return Ok(every.min(RENEW));
         }
-        let now = ledger.now().await?;
-        let mut telling = Telling::default();
+        let look = async {
+            self.look().await?;
+            tokio::time::sleep(every).await;
+            Ok(Duration::ZERO)
+        };
+        tokio::select! {
+            looked = look => looked,
+            lost = self.keep_turn() => lost.map(|()| RENEW),
+        }
+    }
+
+    async fn take_turn(&self) -> Result<bool> {
+        let ledger = &self.prefill.ledger;
+        ledger.take_turn(TURN, &self.owner, LEASE).await
+    }
+
+    /// Keeps the turn until somebody else has it.
+    async fn keep_turn(&self) -> Result<()> {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            if !self.take_turn().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is decided of the health is written down before anything is asked of the runs, which may fail.
+    async fn look(&self) -> Result<()> {
+        let now = self.prefill.ledger.now().await?;
         if self.takers(Takes::Alerts).next().is_some() {
-            self.look_at_health(now, within, &mut telling).await?;
+            self.look_at_health(now).await?;
         }
         if self.takers(Takes::Backfills).next().is_some() {
-            self.look_at_runs(now, &mut telling).await?;
+            let looked = tokio::time::timeout(TIME_OF_LOOK, self.look_at_runs(now)).await;
+            let telling = looked.unwrap_or_else(|_| {
+                Err(Error::new(
+                    Class::Later,
+                    format!(
+                        "reading the backfills took more than {} s",
+                        TIME_OF_LOOK.as_secs()
+                    ),
+                ))
+            })?;
+            self.tell(&telling).await?;
         }
+        Ok(())
+    }
+
+    /// Writes down what is told; false where somebody else has the turn.
+    async fn tell(&self, telling: &Telling) -> Result<bool> {
         if telling.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let dropped = ledger.tell_of(turn, &telling, self.config().queue).await?;
-        for (receiver, count) in dropped.unwrap_or_default() {
+        let turn = (TURN, self.owner.as_str(), LEASE);
+        let ledger = &self.prefill.ledger;
+        let dropped = ledger.tell_of(turn, telling, self.config().queue).await?;
+        let Some(dropped) = dropped else {
+            return Ok(false);
+        };
+        for (receiver, count) in dropped {
             warn!(
                 receiver,
                 dropped = count,
@@ -189,22 +242,20 @@ impl Look {
             );
         }
         self.wake.notify_waiters();
-        Ok(())
+        Ok(true)
     }
 
-    async fn look_at_health(
-        &self,
-        now: Timestamp,
-        within: Duration,
-        telling: &mut Telling,
-    ) -> Result<()> {
+    async fn look_at_health(&self, now: Timestamp) -> Result<()> {
         let ledger = &self.prefill.ledger;
-        let seen = match tokio::time::timeout(within, self.prefill.health(now)).await {
+        let seen = match tokio::time::timeout(TIME_OF_LOOK, self.prefill.health(now)).await {
             Ok(Ok(health)) => Seen::of(&health),
             Ok(Err(error)) => Seen::nothing(error.chain(), error.next_step()),
             Err(_) => Seen::nothing(
-                format!("looking at all teams took more than {} s", within.as_secs()),
-                Some("run prefill health, or raise alerts.every_ms"),
+                format!(
+                    "looking at all teams took more than {} s",
+                    TIME_OF_LOOK.as_secs()
+                ),
+                Some("run prefill health"),
             ),
         };
         let rules = Rules {
@@ -213,20 +264,30 @@ impl Look {
             repeat: self.config().repeat(),
         };
         let decision = decide(&ledger.alerts().await?, &seen, now, rules);
+        let mut telling = Telling {
+            known: decision.known,
+            over: decision.over,
+            ..Telling::default()
+        };
+        let mut told_of = Vec::new();
         for (event, told) in decision.told {
             let message = Message::of(event, told, &self.config().name, now);
-            info!(event = event.name(), "{}", message.title);
             let body = body(&message)?;
+            told_of.push((event, message.title));
             for receiver in self.takers(Takes::Alerts) {
                 telling.posts.push((receiver.to_owned(), body.clone()));
             }
         }
-        telling.known = decision.known;
-        telling.over = decision.over;
+        if self.tell(&telling).await? {
+            for (event, title) in told_of {
+                info!(event = event.name(), "{title}");
+            }
+        }
         Ok(())
     }
 
-    async fn look_at_runs(&self, now: Timestamp, telling: &mut Telling) -> Result<()> {
+    /// What is told of backfills.
+    async fn look_at_runs(&self, now: Timestamp) -> Result<Telling> {
         let ledger = &self.prefill.ledger;
         // Backfills from before this was turned on are no news.
         let since = match ledger.mark(CAPTURED_SINCE).await? {
@@ -239,7 +300,7 @@ impl Look {
         };
         let oldest = now - CAPTURED_FOR;
         let since = Timestamp::from_millisecond(since).map_or(oldest, |since| since.max(oldest));
-        let mut events = Vec::new();
+        let (mut events, mut telling) = (Vec::new(), Telling::default());
         let mut after: Option<RunToCapture> = None;
         loop {
             let runs = ledger.runs_to_capture(since, after.as_ref(), RUNS).await?;
@@ -265,7 +326,7 @@ impl Look {
                 telling.posts.push((receiver.to_owned(), body.clone()));
             }
         }
-        Ok(())
+        Ok(telling)
     }
 }
 
