@@ -627,6 +627,34 @@ async fn what_is_wrong_is_told_where_the_backfills_cannot_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_for_a_day_is_dropped_and_counted() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    configure(&world, &receiver, 14_400_000);
+    broken_teams(&world, 7..=7).await;
+    let hours_ago = |hours: i64| Timestamp::now().as_millisecond() - hours * 3_600_000;
+    let (old, young) = (hours_ago(25), hours_ago(23));
+    plain_sql(
+        &world,
+        &format!(
+            "insert into outbox (receiver, body, made_at) values ('webhook', '{{\"event\":\"old\"}}', {old}), ('webhook', '{{\"event\":\"older\"}}', {old}), ('webhook', '{{\"event\":\"young\"}}', {young})"
+        ),
+    );
+    let serving = Serving::start(&world, "serve").await;
+    receiver.until_events(&["young", "failing"]).await;
+    let log = serving.log();
+    let dropped: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("could not be sent for a day"))
+        .collect();
+    assert_eq!(dropped.len(), 1, "{log}");
+    let dropped: Value = serde_json::from_str(dropped[0]).expect("JSON");
+    assert_eq!(
+        (&dropped["level"], &dropped["receiver"], &dropped["dropped"]),
+        (&"ERROR".into(), &"webhook".into(), &2.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_says_how_each_receiver_answers() {
     let (world, receiver) = (World::new().await, Receiver::start().await);
     let none = world.cli(&["alerts", "test"]);

@@ -46,6 +46,8 @@ const POLL: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(5);
 /// How long a message that is on its way is waited for when the service stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A message that could not be sent for so long is no news any more, and is dropped.
+const MOST_AGE: Duration = Duration::from_secs(86_400);
 /// The longest wait between two tries of a message.
 const MOST_BACKOFF: Duration = Duration::from_secs(600);
 /// Since when PostHog is told of backfills.
@@ -384,6 +386,16 @@ impl Sending {
         let Some(post) = ledger.take_post(name, lease).await? else {
             return Ok(false);
         };
+        if post.age >= MOST_AGE {
+            let dropped = ledger.drop_posts(name, MOST_AGE).await?;
+            error!(
+                receiver = name,
+                dropped,
+                hint = "run prefill alerts test",
+                "messages could not be sent for a day: dropped them"
+            );
+            return Ok(true);
+        }
         let now = Timestamp::now();
         let answer = tokio::select! {
             answer = self.receiver.send(&post.body, now) => answer,
