@@ -599,6 +599,12 @@ async fn the_oldest_messages_are_dropped_and_only_who_has_the_turn_writes() {
             .await
             .expect("asked")
     );
+    // Taken by a clock that was an hour ahead.
+    plain_sql(&world, "update turns set until = until + 3600000");
+    let taken = ledger.take_turn("alerts", "one", lease).await;
+    assert!(taken.expect("asked"), "nobody waits an hour for it");
+    let taken = ledger.take_turn("alerts", "two", lease).await;
+    assert!(!taken.expect("asked"), "it is the other one's now");
 }
 
 #[tokio::test(flavor = "multi_thread")]
