@@ -10,10 +10,12 @@ mod decide;
 mod message;
 mod receivers;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -95,7 +97,10 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
             .collect(),
         wake: wake.clone(),
     };
-    alerting.tasks.spawn(look.keep_on(alerting.stop.clone()));
+    let stop = alerting.stop.clone();
+    let begin = move || look.clone().keep_on(stop.clone());
+    let looking = without_end("look", alerting.stop.clone(), begin);
+    alerting.tasks.spawn(looking);
     for receiver in receivers {
         let sending = Sending {
             ledger: prefill.ledger.clone(),
@@ -103,7 +108,10 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
             config: prefill.config.alerts.clone(),
             wake: wake.clone(),
         };
-        alerting.tasks.spawn(sending.keep_on(alerting.stop.clone()));
+        let (name, stop) = (sending.receiver.name, alerting.stop.clone());
+        let begin = move || sending.clone().keep_on(stop.clone());
+        let sending = without_end(name, alerting.stop.clone(), begin);
+        alerting.tasks.spawn(sending);
     }
     Ok(alerting)
 }
@@ -119,7 +127,37 @@ impl Alerting {
     }
 }
 
+/// Does something until the service stops, and begins it again where it ends before: it panicked.
+async fn without_end<F: Future<Output = ()>>(
+    task: &'static str,
+    stop: CancellationToken,
+    begin: impl Fn() -> F,
+) {
+    loop {
+        // What it leaves is in the ledger, in transactions.
+        let ended = AssertUnwindSafe(begin()).catch_unwind().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let panic = ended.err();
+        let said = panic.as_ref().and_then(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or_else(|| panic.downcast_ref::<&str>().copied())
+        });
+        error!(
+            task,
+            error = said.unwrap_or_default(),
+            "alerting ended before its time, which is an error in prefill; beginning it again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(REST) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 /// Looks on a timer, and writes down what is told.
+#[derive(Clone)]
 struct Look {
     prefill: Prefill,
     owner: String,
@@ -339,6 +377,7 @@ fn body(message: &impl Serialize) -> Result<String> {
 }
 
 /// Sends the messages of one receiver, one after the other.
+#[derive(Clone)]
 struct Sending {
     ledger: Ledger,
     receiver: Receiver,
@@ -501,7 +540,25 @@ pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_panics_is_begun_again_until_the_service_stops() {
+        let (stop, begun) = (CancellationToken::new(), AtomicUsize::new(0));
+        let began = Instant::now();
+        without_end("test", stop.clone(), || async {
+            if begun.fetch_add(1, Ordering::Relaxed) == 0 {
+                panic!("of a test");
+            }
+            stop.cancel();
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+        assert!(began.elapsed() >= REST, "and not without a pause");
+    }
 
     #[test]
     fn a_receiver_that_asks_for_no_wait_is_not_sent_to_without_a_pause() {
