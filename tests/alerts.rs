@@ -522,18 +522,26 @@ async fn days_that_are_on_their_way_are_told_from_those_that_nobody_fills() {
         assert_eq!(health.status, "unhealthy");
         let findings = Seen::of(&health).findings;
         assert_eq!(findings.len(), 1);
-        findings[0].being_filled
+        (findings[0].being_filled, findings[0].paused)
     };
-    assert!(!found().await, "nobody fills it");
+    assert_eq!(found().await, (false, false), "nobody fills it");
     let lease = Duration::from_secs(30);
     let claim = ledger
         .claim("test:1", lease, 50, DEFAULT_WAREHOUSE, None)
         .await;
     claim.expect("asked").expect("a claim");
-    assert!(found().await, "the others wait for their turn");
+    assert_eq!(
+        found().await,
+        (true, false),
+        "the others wait for their turn"
+    );
     let paused = prefill::ledger::Extent::Team(team);
     ledger.pause(paused).await.expect("paused");
-    assert!(!found().await, "nobody fills it before it is resumed");
+    assert_eq!(
+        found().await,
+        (false, true),
+        "nobody fills it before it is resumed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -590,6 +598,65 @@ async fn the_oldest_messages_are_dropped_and_only_who_has_the_turn_writes() {
             .take_turn("alerts", "two", lease)
             .await
             .expect("asked")
+    );
+    // Taken by a clock that was an hour ahead.
+    plain_sql(&world, "update turns set until = until + 3600000");
+    let taken = ledger.take_turn("alerts", "one", lease).await;
+    assert!(taken.expect("asked"), "nobody waits an hour for it");
+    let taken = ledger.take_turn("alerts", "two", lease).await;
+    assert!(!taken.expect("asked"), "it is the other one's now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_where_the_backfills_cannot_be_read() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    configure(&world, &receiver, 14_400_000);
+    broken_teams(&world, 7..=7).await;
+    let later = Timestamp::now().as_millisecond() + 3_600_000;
+    plain_sql(
+        &world,
+        &format!(
+            "insert into runs (id, team_id, date_start, date_end, reason, requested_at) values ('no id', 7, '2026-05-01', '2026-05-02', 'asked', {later})"
+        ),
+    );
+    let serving = Serving::start(&world, "serve").await;
+    receiver.until_events(&["failing"]).await;
+    let log = serving.log();
+    assert!(
+        log.contains("could not look whether something is wrong"),
+        "{log}"
+    );
+    let told = "1 team has days that are not right";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    mend(&world);
+    receiver.until_events(&["failing", "resolved"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_for_a_day_is_dropped_and_counted() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    configure(&world, &receiver, 14_400_000);
+    broken_teams(&world, 7..=7).await;
+    let hours_ago = |hours: i64| Timestamp::now().as_millisecond() - hours * 3_600_000;
+    let (old, young) = (hours_ago(25), hours_ago(23));
+    plain_sql(
+        &world,
+        &format!(
+            "insert into outbox (receiver, body, made_at) values ('webhook', '{{\"event\":\"old\"}}', {old}), ('webhook', '{{\"event\":\"older\"}}', {old}), ('webhook', '{{\"event\":\"young\"}}', {young})"
+        ),
+    );
+    let serving = Serving::start(&world, "serve").await;
+    receiver.until_events(&["young", "failing"]).await;
+    let log = serving.log();
+    let dropped: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("could not be sent for a day"))
+        .collect();
+    assert_eq!(dropped.len(), 1, "{log}");
+    let dropped: Value = serde_json::from_str(dropped[0]).expect("JSON");
+    assert_eq!(
+        (&dropped["level"], &dropped["receiver"], &dropped["dropped"]),
+        (&"ERROR".into(), &"webhook".into(), &2.into())
     );
 }
 

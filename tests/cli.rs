@@ -1269,3 +1269,30 @@ async fn a_fill_disturbed_in_its_middle_and_asked_for_again_leaves_the_tables_of
     world.store.warehouse.revive().await.expect("revived");
     assert_eq!(world.tables().await, undisturbed, "the engine died");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_names_the_days_that_are_filled_and_could_not_be_filled_again() {
+    let world = four_days_of_team_7().await;
+    world.told(&of_four_days("backfill", "7", &[])).done();
+    world.told(&["health"]).done();
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "update slices set state = 'failed', error = 'too much memory' where day in ('2026-05-02', '2026-05-03')",
+    );
+    let told = world.told(&["health"]).found_trouble();
+    assert_eq!(
+        told.lines(),
+        [
+            "unhealthy: 1 team with the setting on, 1 of them with data",
+            "team 7 (Team 7) has gaps: 2 days are failed, the newest 2026-05-03: too much memory [2026-05-02, 2026-05-03]",
+        ]
+    );
+    assert_eq!(
+        told.err,
+        "hint: team 7 has gaps: run prefill backfill --team-id 7 --date-start 2026-05-02 --date-end 2026-05-04 --force\n"
+    );
+    world
+        .told(&of_four_days("backfill", "7", &["--force"]))
+        .done();
+    world.told(&["health"]).done();
+}

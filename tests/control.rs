@@ -144,10 +144,19 @@ async fn f34_what_is_cancelled_is_wanted_by_nobody_until_it_is_resumed_and_stran
     let worker = world.worker();
     let stop = CancellationToken::new();
     assert_eq!(worker.step(&stop).await.expect("stepped"), Step::Filled);
+    let gaps = async || {
+        let health = world.prefill.health(jiff::Timestamp::now()).await;
+        let health = health.expect("health");
+        assert_eq!(health.teams_missing_data.len(), 0);
+        let gaps = health.data_gaps_detected;
+        gaps.into_iter().map(|gap| gap.days.len()).sum::<usize>()
+    };
+    assert_eq!(gaps().await, 3);
     assert_eq!(
         ledger.cancel(Extent::Task(run)).await.expect("cancelled"),
         [run]
     );
+    assert_eq!(gaps().await, 0, "what nobody wants is no trouble");
     // Neither a look at the team nor its timer brings the days back.
     world.prefill.reconcile(team).await.expect("reconciled");
     work(&world).await;
@@ -177,6 +186,7 @@ async fn f34_what_is_cancelled_is_wanted_by_nobody_until_it_is_resumed_and_stran
     assert_eq!(views(&world).await, "2026-05-02 1, 2026-05-04 2");
     assert_eq!(status(&world, run).await, "cancelled");
     ledger.resume(Extent::Task(run)).await.expect("resumed");
+    assert_eq!(gaps().await, 2, "it is wanted again");
     work(&world).await;
     assert_eq!(status(&world, run).await, "completed");
     assert_eq!(

@@ -3,7 +3,7 @@
 //! Something has to be seen for a while before it is told, and not to be seen for as long before it is told
 //! to be over. In between nothing is said, so that what comes and goes is told at most that often. What
 //! cannot be seen right now (of a warehouse that does not answer) stays as it was. Days that only wait for
-//! their turn have a day's time, as long as their warehouse is at work.
+//! their turn have a day's time, as long as their warehouse is at work, and so have those that are paused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,9 +40,17 @@ pub struct Finding {
     pub recommendation: Option<String>,
     /// Nothing is wrong but that its days are not filled yet, and others on its warehouse are.
     pub being_filled: bool,
+    /// Nothing is wrong but that somebody paused what would fill its days.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 impl Finding {
+    /// Whether it has more time before it is told.
+    fn may_take_long(&self) -> bool {
+        self.being_filled || self.paused
+    }
+
     fn key(&self) -> String {
         match (self.kind, self.team_id, &self.warehouse) {
             (Kind::Team, Some(team), _) => format!("team:{team}"),
@@ -82,6 +90,7 @@ impl Seen {
                 issue: error.clone(),
                 recommendation: warehouse.hint.clone(),
                 being_filled: false,
+                paused: false,
             });
         }
         let missing = health
@@ -101,6 +110,7 @@ impl Seen {
                 issue: issue.clone(),
                 recommendation: Some(mending.recommendation.clone()),
                 being_filled: mending.being_filled,
+                paused: mending.paused,
             });
         }
         seen
@@ -117,6 +127,7 @@ impl Seen {
                 issue: why,
                 recommendation: hint.map(ToOwned::to_owned),
                 being_filled: false,
+                paused: false,
             }],
             dark_warehouses: BTreeSet::new(),
             dark_teams: true,
@@ -256,7 +267,7 @@ fn moved(known: Known, finding: &Finding, now: Timestamp, rules: Rules) -> Known
     let is_noted = known
         .moved_at
         .is_some_and(|moved_at| !has_lasted(moved_at, now, rules.lasts / 4));
-    match finding.being_filled && !is_noted {
+    match finding.may_take_long() && !is_noted {
         true => Known {
             moved_at: Some(now),
             ..known
@@ -269,8 +280,8 @@ fn moved(known: Known, finding: &Finding, now: Timestamp, rules: Rules) -> Known
 /// claims nothing runs for a moment: so it counts from when it was last seen to be on its way.
 fn is_ripe(known: &Known, finding: &Finding, now: Timestamp, rules: Rules) -> bool {
     let rests_since = known.moved_at.map_or(known.since, |at| at.max(known.since));
-    let rests = !finding.being_filled && has_lasted(rests_since, now, rules.lasts);
-    let is_slow = finding.being_filled || known.moved_at.is_some();
+    let rests = !finding.may_take_long() && has_lasted(rests_since, now, rules.lasts);
+    let is_slow = finding.may_take_long() || known.moved_at.is_some();
     rests || (is_slow && has_lasted(known.since, now, rules.slow))
 }
 
@@ -303,6 +314,7 @@ mod tests {
             issue: "1 day is failed".to_owned(),
             recommendation: Some(format!("run prefill backfill --team-id {id}")),
             being_filled: false,
+            paused: false,
         }
     }
 
@@ -315,12 +327,20 @@ mod tests {
             issue: "it does not answer".to_owned(),
             recommendation: None,
             being_filled: false,
+            paused: false,
         }
     }
 
     fn on_its_way(id: i64) -> Finding {
         Finding {
             being_filled: true,
+            ..team(id)
+        }
+    }
+
+    fn paused(id: i64) -> Finding {
+        Finding {
+            paused: true,
             ..team(id)
         }
     }
@@ -422,6 +442,21 @@ mod tests {
         let right = seen(&[]);
         kept.look(7_600, &right);
         assert_eq!(kept.look(7_900, &right), ["resolved 7"]);
+    }
+
+    #[test]
+    fn what_is_paused_is_told_when_it_takes_a_day_or_when_nobody_fills_it_afterwards() {
+        let mut kept = Kept::default();
+        for n in 0..1_440 {
+            assert!(kept.look(n * 60, &seen(&[paused(7)])).is_empty(), "{n}");
+        }
+        assert_eq!(kept.look(86_400, &seen(&[paused(7)])), ["failing 7"]);
+
+        let mut kept = Kept::default();
+        kept.look(0, &seen(&[paused(7)]));
+        kept.look(6_000, &seen(&[paused(7)]));
+        assert!(kept.look(6_299, &seen(&[team(7)])).is_empty());
+        assert_eq!(kept.look(6_300, &seen(&[team(7)])), ["failing 7"]);
     }
 
     #[test]

@@ -200,6 +200,7 @@ mod tests {
                 issue: "x".repeat(400),
                 recommendation: Some(format!("run prefill backfill --team-id {id}")),
                 being_filled: false,
+                paused: false,
             },
             since: Timestamp::UNIX_EPOCH,
         }

@@ -10,10 +10,12 @@ mod decide;
 mod message;
 mod receivers;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -34,14 +36,20 @@ pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
 
 /// The turn of whoever looks.
 const TURN: &str = "alerts";
+/// How long whoever looks keeps his turn without a word: as long the next one waits where he has died.
+const LEASE: Duration = Duration::from_secs(15);
+/// How often he says that he is there, and others ask whether he is.
+const RENEW: Duration = Duration::from_secs(5);
 /// A look that takes longer says that nobody can tell how the teams are.
-const LEAST_TIME_OF_LOOK: Duration = Duration::from_secs(5);
+const TIME_OF_LOOK: Duration = Duration::from_secs(30);
 /// How soon a message that another process wrote down, or that is due again, is noticed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a loop rests after an error of the ledger.
 const REST: Duration = Duration::from_secs(5);
 /// How long a message that is on its way is waited for when the service stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A message that could not be sent for so long is no news any more, and is dropped.
+const MOST_AGE: Duration = Duration::from_secs(86_400);
 /// The longest wait between two tries of a message.
 const MOST_BACKOFF: Duration = Duration::from_secs(600);
 /// Since when PostHog is told of backfills.
@@ -89,7 +97,10 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
             .collect(),
         wake: wake.clone(),
     };
-    alerting.tasks.spawn(look.keep_on(alerting.stop.clone()));
+    let stop = alerting.stop.clone();
+    let begin = move || look.clone().keep_on(stop.clone());
+    let looking = without_end("look", alerting.stop.clone(), begin);
+    alerting.tasks.spawn(looking);
     for receiver in receivers {
         let sending = Sending {
             ledger: prefill.ledger.clone(),
@@ -97,7 +108,10 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
             config: prefill.config.alerts.clone(),
             wake: wake.clone(),
         };
-        alerting.tasks.spawn(sending.keep_on(alerting.stop.clone()));
+        let (name, stop) = (sending.receiver.name, alerting.stop.clone());
+        let begin = move || sending.clone().keep_on(stop.clone());
+        let sending = without_end(name, alerting.stop.clone(), begin);
+        alerting.tasks.spawn(sending);
     }
     Ok(alerting)
 }
@@ -113,7 +127,37 @@ impl Alerting {
     }
 }
 
+/// Does something until the service stops, and begins it again where it ends before: it panicked.
+async fn without_end<F: Future<Output = ()>>(
+    task: &'static str,
+    stop: CancellationToken,
+    begin: impl Fn() -> F,
+) {
+    loop {
+        // What it leaves is in the ledger, in transactions.
+        let ended = AssertUnwindSafe(begin()).catch_unwind().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let panic = ended.err();
+        let said = panic.as_ref().and_then(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or_else(|| panic.downcast_ref::<&str>().copied())
+        });
+        error!(
+            task,
+            error = said.unwrap_or_default(),
+            "alerting ended before its time, which is an error in prefill; beginning it again"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(REST) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 /// Looks on a timer, and writes down what is told.
+#[derive(Clone)]
 struct Look {
     prefill: Prefill,
     owner: String,
@@ -126,11 +170,14 @@ impl Look {
         let mut said = String::new();
         while !stop.is_cancelled() {
             let looked = tokio::select! {
-                looked = self.look() => looked,
+                looked = self.look_in_turn() => looked,
                 () = stop.cancelled() => break,
             };
-            match looked {
-                Ok(()) => said.clear(),
+            let rest = match looked {
+                Ok(rest) => {
+                    said.clear();
+                    rest
+                }
                 Err(error) => {
                     let chain = error.chain();
                     if chain != said {
@@ -140,10 +187,11 @@ impl Look {
                         );
                         said = chain;
                     }
+                    self.config().every().min(RENEW)
                 }
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.config().every()) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -161,27 +209,72 @@ impl Look {
         self.receivers.iter().filter_map(of)
     }
 
-    async fn look(&self) -> Result<()> {
-        let ledger = &self.prefill.ledger;
-        let within = self.config().every().max(LEAST_TIME_OF_LOOK);
-        // As long as a look takes at most, and the wait for the next one.
-        let turn = (TURN, self.owner.as_str(), within * 2 + POLL);
-        if !ledger.take_turn(turn.0, turn.1, turn.2).await? {
-            return Ok(());
+    /// Looks, and keeps the turn until the next look is due; for how long to rest then.
+    async fn look_in_turn(&self) -> Result<Duration> {
+        let every = self.config().every();
+        if !self.take_turn().await? {
+            return Ok(every.min(RENEW));
         }
-        let now = ledger.now().await?;
-        let mut telling = Telling::default();
+        let look = async {
+            self.look().await?;
+            tokio::time::sleep(every).await;
+            Ok(Duration::ZERO)
+        };
+        tokio::select! {
+            looked = look => looked,
+            lost = self.keep_turn() => lost.map(|()| RENEW),
+        }
+    }
+
+    async fn take_turn(&self) -> Result<bool> {
+        let ledger = &self.prefill.ledger;
+        ledger.take_turn(TURN, &self.owner, LEASE).await
+    }
+
+    /// Keeps the turn until somebody else has it.
+    async fn keep_turn(&self) -> Result<()> {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            if !self.take_turn().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is decided of the health is written down before anything is asked of the runs, which may fail.
+    async fn look(&self) -> Result<()> {
+        let now = self.prefill.ledger.now().await?;
         if self.takers(Takes::Alerts).next().is_some() {
-            self.look_at_health(now, within, &mut telling).await?;
+            self.look_at_health(now).await?;
         }
         if self.takers(Takes::Backfills).next().is_some() {
-            self.look_at_runs(now, &mut telling).await?;
+            let looked = tokio::time::timeout(TIME_OF_LOOK, self.look_at_runs(now)).await;
+            let telling = looked.unwrap_or_else(|_| {
+                Err(Error::new(
+                    Class::Later,
+                    format!(
+                        "reading the backfills took more than {} s",
+                        TIME_OF_LOOK.as_secs()
+                    ),
+                ))
+            })?;
+            self.tell(&telling).await?;
         }
+        Ok(())
+    }
+
+    /// Writes down what is told; false where somebody else has the turn.
+    async fn tell(&self, telling: &Telling) -> Result<bool> {
         if telling.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let dropped = ledger.tell_of(turn, &telling, self.config().queue).await?;
-        for (receiver, count) in dropped.unwrap_or_default() {
+        let turn = (TURN, self.owner.as_str(), LEASE);
+        let ledger = &self.prefill.ledger;
+        let dropped = ledger.tell_of(turn, telling, self.config().queue).await?;
+        let Some(dropped) = dropped else {
+            return Ok(false);
+        };
+        for (receiver, count) in dropped {
             warn!(
                 receiver,
                 dropped = count,
@@ -189,22 +282,20 @@ impl Look {
             );
         }
         self.wake.notify_waiters();
-        Ok(())
+        Ok(true)
     }
 
-    async fn look_at_health(
-        &self,
-        now: Timestamp,
-        within: Duration,
-        telling: &mut Telling,
-    ) -> Result<()> {
+    async fn look_at_health(&self, now: Timestamp) -> Result<()> {
         let ledger = &self.prefill.ledger;
-        let seen = match tokio::time::timeout(within, self.prefill.health(now)).await {
+        let seen = match tokio::time::timeout(TIME_OF_LOOK, self.prefill.health(now)).await {
             Ok(Ok(health)) => Seen::of(&health),
             Ok(Err(error)) => Seen::nothing(error.chain(), error.next_step()),
             Err(_) => Seen::nothing(
-                format!("looking at all teams took more than {} s", within.as_secs()),
-                Some("run prefill health, or raise alerts.every_ms"),
+                format!(
+                    "looking at all teams took more than {} s",
+                    TIME_OF_LOOK.as_secs()
+                ),
+                Some("run prefill health"),
             ),
         };
         let rules = Rules {
@@ -213,20 +304,30 @@ impl Look {
             repeat: self.config().repeat(),
         };
         let decision = decide(&ledger.alerts().await?, &seen, now, rules);
+        let mut telling = Telling {
+            known: decision.known,
+            over: decision.over,
+            ..Telling::default()
+        };
+        let mut told_of = Vec::new();
         for (event, told) in decision.told {
             let message = Message::of(event, told, &self.config().name, now);
-            info!(event = event.name(), "{}", message.title);
             let body = body(&message)?;
+            told_of.push((event, message.title));
             for receiver in self.takers(Takes::Alerts) {
                 telling.posts.push((receiver.to_owned(), body.clone()));
             }
         }
-        telling.known = decision.known;
-        telling.over = decision.over;
+        if self.tell(&telling).await? {
+            for (event, title) in told_of {
+                info!(event = event.name(), "{title}");
+            }
+        }
         Ok(())
     }
 
-    async fn look_at_runs(&self, now: Timestamp, telling: &mut Telling) -> Result<()> {
+    /// What is told of backfills.
+    async fn look_at_runs(&self, now: Timestamp) -> Result<Telling> {
         let ledger = &self.prefill.ledger;
         // Backfills from before this was turned on are no news.
         let since = match ledger.mark(CAPTURED_SINCE).await? {
@@ -239,7 +340,7 @@ impl Look {
         };
         let oldest = now - CAPTURED_FOR;
         let since = Timestamp::from_millisecond(since).map_or(oldest, |since| since.max(oldest));
-        let mut events = Vec::new();
+        let (mut events, mut telling) = (Vec::new(), Telling::default());
         let mut after: Option<RunToCapture> = None;
         loop {
             let runs = ledger.runs_to_capture(since, after.as_ref(), RUNS).await?;
@@ -265,7 +366,7 @@ impl Look {
                 telling.posts.push((receiver.to_owned(), body.clone()));
             }
         }
-        Ok(())
+        Ok(telling)
     }
 }
 
@@ -276,6 +377,7 @@ fn body(message: &impl Serialize) -> Result<String> {
 }
 
 /// Sends the messages of one receiver, one after the other.
+#[derive(Clone)]
 struct Sending {
     ledger: Ledger,
     receiver: Receiver,
@@ -323,6 +425,16 @@ impl Sending {
         let Some(post) = ledger.take_post(name, lease).await? else {
             return Ok(false);
         };
+        if post.age >= MOST_AGE {
+            let dropped = ledger.drop_posts(name, MOST_AGE).await?;
+            error!(
+                receiver = name,
+                dropped,
+                hint = "run prefill alerts test",
+                "messages could not be sent for a day: dropped them"
+            );
+            return Ok(true);
+        }
         let now = Timestamp::now();
         let answer = tokio::select! {
             answer = self.receiver.send(&post.body, now) => answer,
@@ -342,8 +454,8 @@ impl Sending {
                 );
                 ledger.end_post(&post).await?;
             }
-            Answer::Later { why, wait } => {
-                let wait = wait.unwrap_or_else(|| backoff(post.tries));
+            Answer::Later { why, wait: asked } => {
+                let wait = wait(asked, post.tries);
                 warn!(
                     receiver = name,
                     tries = post.tries,
@@ -364,7 +476,12 @@ async fn last_words(stop: &CancellationToken) {
     tokio::time::sleep(LAST_WORDS).await;
 }
 
-/// The wait after a try: doubles with each, with jitter.
+/// The wait after a try: no less than was asked for, and never none.
+fn wait(asked: Option<Duration>, tries: i64) -> Duration {
+    backoff(tries).max(asked.unwrap_or_default())
+}
+
+/// The wait after a try where nobody asks for one: doubles with each, with jitter.
 fn backoff(tries: i64) -> Duration {
     let tries = usize::try_from(tries).unwrap_or(1).clamp(1, 20);
     ExponentialBuilder::default()
@@ -419,4 +536,39 @@ pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
         }
     });
     Ok(futures_util::future::join_all(tests).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_is_begun_again_until_the_service_stops() {
+        let (stop, begun) = (CancellationToken::new(), AtomicUsize::new(0));
+        let began = Instant::now();
+        without_end("test", stop.clone(), || async {
+            if begun.fetch_add(1, Ordering::Relaxed) == 0 {
+                panic!("of a test");
+            }
+            stop.cancel();
+        })
+        .await;
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+        assert!(began.elapsed() >= REST, "and not without a pause");
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_no_wait_is_not_sent_to_without_a_pause() {
+        let seconds = Duration::from_secs;
+        for asked in [None, Some(seconds(0)), Some(seconds(1))] {
+            for (tries, least) in [(1, 1), (2, 2), (5, 16), (1_000, 600)] {
+                let wait = wait(asked, tries);
+                assert!(wait >= seconds(least), "{asked:?}, {tries}: {wait:?}");
+            }
+        }
+        assert_eq!(wait(Some(seconds(3_600)), 1), seconds(3_600));
+    }
 }

@@ -28,7 +28,7 @@ pub struct Alerts {
     /// How long something has to be wrong before it is told, and right before that is told, in
     /// milliseconds. Range: 0 to 86400000.
     pub for_ms: u64,
-    /// How long days may wait for their turn, behind others on their warehouse, before that is told, in
+    /// How long days may wait for their turn, behind others on their warehouse, or be paused, before that is told, in
     /// milliseconds. Range: 0 to 2592000000.
     pub slow_ms: u64,
     /// How often it is told again while it lasts, in milliseconds. Range: 1000 to 2592000000.

@@ -110,6 +110,8 @@ pub struct Post {
     pub body: String,
     /// This one included.
     pub tries: i64,
+    /// Since it was made.
+    pub age: Duration,
 }
 
 impl Ledger {
@@ -224,6 +226,7 @@ impl Ledger {
                     id: row.get("id")?,
                     body: row.get("body")?,
                     tries: row.get("tries")?,
+                    age: Duration::from_millis(row.get::<i64>("age_ms")?.try_into().unwrap_or(0)),
                 })
             })
             .transpose()
@@ -245,6 +248,16 @@ impl Ledger {
         let statement = Statement::new(text!("delete from outbox where id = $1")).bind(post.id);
         let end = self.database.execute("forget a message", &statement);
         end.await.map(drop)
+    }
+
+    /// Forgets the messages of a receiver that were made so long ago or longer; how many.
+    pub async fn drop_posts(&self, receiver: &str, age: Duration) -> Result<u64> {
+        let statement = Statement::new(text!(
+            "delete from outbox where receiver = $1 and made_at <= {now} - $2"
+        ))
+        .bind(receiver)
+        .bind(milliseconds(age));
+        self.database.execute("drop messages", &statement).await
     }
 
     /// Runs that PostHog may have to be told of, asked for at `since` or later and after the one of

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Ledger;
-use super::database::{Row, Statement, json, sql};
+use super::database::{Row, Statement, json, sql, text};
 use super::slices::{State, instant_s, team_ids};
 use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::error::Result;
@@ -57,6 +57,8 @@ pub struct WithoutData {
     pub bounds: Bounds,
     pub state: State,
     pub error: Option<String>,
+    /// Whether the tables hold it as it was filled before.
+    pub has_data: bool,
 }
 
 /// What was verified of a filled day.
@@ -175,14 +177,25 @@ impl Ledger {
         Ok(gaps)
     }
 
-    /// The days that are wanted and that the tables do not hold: at most so many that failed, that run,
-    /// and that are open.
+    /// The days that are wanted, that nobody cancelled, and that the tables do not hold, and those that they
+    /// hold and whose refill failed: at most so many that failed, of either, that run, and that are open.
     pub async fn without_data(&self, most: u32) -> Result<Vec<WithoutData>> {
-        let statement = Statement::new(sql!("without_data")).bind(most);
-        let rows = self
-            .database
-            .rows("read the slices without data", &statement)
-            .await?;
+        const DOING: &str = "read the slices without data";
+        let cancelled = Statement::new(text!(
+            "select distinct team_id from runs where cancelled_at is not null"
+        ));
+        let cancelled = self.database.rows(DOING, &cancelled).await?;
+        let cancelled: Vec<TeamId> = cancelled
+            .iter()
+            .map(|row| row.get("team_id").map(TeamId))
+            .collect::<Result<_>>()?;
+        let of = |statement: Statement| statement.bind(most).bind(team_ids(&cancelled));
+        let statement = of(Statement::new(sql!("without_data")));
+        let mut rows = self.database.rows(DOING, &statement).await?;
+        if !cancelled.is_empty() {
+            let statement = of(Statement::new(sql!("without_data_cancelled")));
+            rows.extend(self.database.rows(DOING, &statement).await?);
+        }
         rows.iter()
             .map(|row| {
                 Ok(WithoutData {
@@ -194,6 +207,7 @@ impl Ledger {
                     },
                     state: row.parsed("state")?,
                     error: row.get("error")?,
+                    has_data: row.get("has_data")?,
                 })
             })
             .collect()

@@ -39,6 +39,8 @@ pub struct Mending {
     /// Nothing is wrong but that days are not filled yet, nobody paused them, and days are being filled
     /// on the warehouse right now.
     pub being_filled: bool,
+    /// Nothing is wrong but that days are not filled yet, and somebody paused the team, or everything.
+    pub paused: bool,
 }
 
 /// A team that has data, and days that should have some and have not.
@@ -78,7 +80,7 @@ const MOST_COMPARED: u32 = 50_000;
 /// What is wrong with one team.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Days that have sessions and no rows, by the error with which they failed.
+    /// Days that have sessions and no rows, or the rows of before, by the error with which they failed.
     failed: BTreeMap<Day, String>,
     /// Days that are filled, and the tables do not hold what was verified.
     lost: BTreeSet<Day>,
@@ -244,7 +246,8 @@ impl Prefill {
             let named = self.config.warehouse_of(team.id, team.warehouse.as_deref());
             let warehouse = named.ok().map(ToOwned::to_owned);
             let is_busy = warehouse.as_ref().is_some_and(|name| busy.contains(name));
-            let being_filled = is_busy && pause.is_none() && trouble.is_only_unfilled();
+            let only_unfilled = trouble.is_only_unfilled();
+            let being_filled = is_busy && pause.is_none() && only_unfilled;
             let recommended = recommended(
                 team.id,
                 has_data,
@@ -257,6 +260,7 @@ impl Prefill {
                 warehouse,
                 recommendation: recommended,
                 being_filled,
+                paused: pause.is_some() && only_unfilled,
             };
             if has_data {
                 health.data_gaps_detected.push(Gap {
@@ -339,8 +343,8 @@ impl Prefill {
         Ok(())
     }
 
-    /// Days that are wanted, that the tables do not hold, and that have raw events. How many of them
-    /// were not looked at, because there were too many.
+    /// Days that are wanted, that the tables do not hold, and that have raw events, and days whose refill
+    /// failed. How many of the former were not looked at, because there were too many.
     async fn find_unfilled(
         &self,
         looked: &BTreeMap<TeamId, Looked<'_>>,
@@ -355,7 +359,14 @@ impl Prefill {
         let gaps = gaps_of(&self.ledger, counted).await?;
         let mut unfilled = Vec::new();
         for slice in planned {
-            if looked.contains_key(&slice.team_id) {
+            if !looked.contains_key(&slice.team_id) {
+                continue;
+            }
+            if slice.has_data {
+                let trouble = troubles.entry(slice.team_id).or_default();
+                let error = slice.error.unwrap_or_default();
+                trouble.failed.insert(slice.day, error);
+            } else {
                 let failed = (slice.state == State::Failed).then_some(slice.error);
                 unfilled.push((slice.team_id, slice.day, slice.bounds, failed));
             }

@@ -6,4 +6,4 @@ where id = (select min(id) from outbox where receiver = $1)
     and not_before <= {now}
     -- said of the row itself, so that of two that take it at the same time one gets none
     and (taken_until is null or taken_until <= {now})
-returning id, body, tries
+returning id, body, tries, {now} - made_at as age_ms

@@ -5,3 +5,5 @@ on conflict (name) do update
 set owner = excluded.owner, until = excluded.until
 where turns.owner = excluded.owner
     or turns.until <= {now}
+    -- nobody takes it for longer: a clock was ahead then and is right again
+    or turns.until > {now} + $3
