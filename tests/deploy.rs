@@ -414,7 +414,12 @@ fn the_manifests_belong_together_and_hold_a_configuration_that_is_valid() {
 #[test]
 fn what_the_docs_show_of_a_configuration_is_known() {
     let mut shown = 0;
-    for path in ["README.md", "docs/production.md"] {
+    for path in [
+        "README.md",
+        "docs/production.md",
+        "docs/posthog.md",
+        "docs/quickstart.md",
+    ] {
         for block in text(path).split("```toml\n").skip(1) {
             let block = block.split("```").next().expect("an end");
             let dir = TempDir::new().expect("a directory");
