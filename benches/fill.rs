@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use prefill::calendar::TeamId;
-use prefill::config::{Config, DEFAULT_WAREHOUSE, SourceKind};
+use prefill::config::{Config, DEFAULT_WAREHOUSE, SourceKind, Warehouse};
 use prefill::ledger::State;
 use prefill::rollup::{BOUNCES, STATS};
 use prefill::service::{Place, Prefill};
@@ -315,11 +315,15 @@ impl Bench {
 
     /// Asks for days of a site and does all that is asked for.
     async fn fill(&self, site: Site, days: i64) {
-        let prefill = &self.world.prefill;
+        self.fill_by(&self.world.prefill, site, days).await;
+    }
+
+    async fn fill_by(&self, prefill: &Prefill, site: Site, days: i64) {
         let runs = self.ask(site, days).await;
         let stop = CancellationToken::new();
+        let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
         let work = async || {
-            let worker = self.world.worker();
+            let worker = prefill.worker(store, None);
             while worker.step(&stop).await.expect("a step") != Step::Idle {}
         };
         tokio::join!(work(), work());
@@ -329,17 +333,20 @@ impl Bench {
         }
     }
 
-    /// Fills a week of a team again and again until it is stopped; how many days.
-    async fn fill_again(&self, site: Site, budget: f64, stop: &CancellationToken) -> usize {
+    /// The same installation with other settings of its warehouse.
+    async fn with(&self, change: impl Fn(&mut Warehouse)) -> Prefill {
         let mut config = self.world.prefill.config.clone();
-        for warehouse in config.warehouses.values_mut() {
-            warehouse.budget = budget;
-        }
+        config.warehouses.values_mut().for_each(change);
         let place = Place {
             data_dir: self.world.dir.path().to_path_buf(),
             program: Some(support::program()),
         };
-        let prefill = Prefill::open(&place, config).await.expect("opened");
+        Prefill::open(&place, config).await.expect("opened")
+    }
+
+    /// Fills a week of a team again and again until it is stopped; how many days.
+    async fn fill_again(&self, site: Site, budget: f64, stop: &CancellationToken) -> usize {
+        let prefill = self.with(|warehouse| warehouse.budget = budget).await;
         let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
         let worker = prefill.worker(store, None);
         let mut filled = 0;
@@ -694,37 +701,47 @@ async fn teams(bench: &Bench, report: &mut Report, teams: u64) {
     }
 }
 
-/// Time and memory by the number of events of a day.
+/// Time and memory by the number of events of a day, with the limit of memory that is the default, and a lower one.
 async fn size(bench: &Bench, report: &mut Report, events: u64) {
+    const LOWER: u64 = 1 << 30;
     report.line("");
     report.line("## By the number of events");
     report.line("");
-    report.line("A day of one team. Memory is the most that the engine's process held, with what it held before.");
+    report.line(
+        "A day of one team. Memory is the most that the engine's process held, less what it held before. A \
+         statement goes on on disk from half of `max_memory_usage` on.",
+    );
     report.table(&[
         "events",
+        "`max_memory_usage`, MB",
         "CPU s",
         "s",
         "CPU s a million",
-        "before, MB",
-        "most, MB",
+        "memory, MB",
     ]);
+    let limits = [Warehouse::default().max_memory_usage, LOWER];
     for (team, events) in (201..).zip([events / 10, events, events * 10]) {
         let site = Site::one(team, events, false);
         bench.generate(site, FIRST, 1).await;
         bench.teams(site).await;
-        bench.empty_rollups().await;
-        bench.run("system jemalloc purge", &[]).await;
-        bench.forget_peak();
-        let before = bench.peak_bytes();
-        let (cost, ()) = bench.cost(bench.fill(site, 1)).await;
-        report.row(&[
-            events.to_string(),
-            format!("{:.2}", cost.cpu),
-            format!("{:.2}", cost.wall),
-            format!("{:.2}", cost.cpu * 1e6 / events as f64),
-            format!("{:.0}", before as f64 / 1e6),
-            format!("{:.0}", bench.peak_bytes() as f64 / 1e6),
-        ]);
+        for limit in limits {
+            let prefill = bench.with(|warehouse| warehouse.max_memory_usage = limit);
+            let prefill = prefill.await;
+            bench.empty_rollups().await;
+            bench.run("system jemalloc purge", &[]).await;
+            bench.forget_peak();
+            let before = bench.peak_bytes();
+            let (cost, ()) = bench.cost(bench.fill_by(&prefill, site, 1)).await;
+            let most = bench.peak_bytes().saturating_sub(before);
+            report.row(&[
+                events.to_string(),
+                format!("{:.0}", limit as f64 / 1e6),
+                format!("{:.2}", cost.cpu),
+                format!("{:.2}", cost.wall),
+                format!("{:.2}", cost.cpu * 1e6 / events as f64),
+                format!("{:.0}", most as f64 / 1e6),
+            ]);
+        }
     }
 }
 

@@ -218,6 +218,7 @@ impl Tables {
                     ("is_whole", &"true"),
                     ("sender_of_session", &"''"),
                     ("has_clear_ends", &"true"),
+                    ("attributes", &parts::ATTRIBUTES),
                     ("source", &alone),
                     ("source_alone", &alone),
                     ("raw_source", &alone),
@@ -225,11 +226,12 @@ impl Tables {
             );
         }
         let person = |own: &str| format!("if(o.overridden = 1, o.person_id, {own})");
-        let sessions_of = |source: &str, has_clear_ends: &str| {
+        let sessions_of = |source: &str, attributes: &str, has_clear_ends: &str| {
             with_names(
                 parts::SESSIONS,
                 &[
                     ("source", &source),
+                    ("attributes", &attributes),
                     ("sender_of_session", &parts::SENDER_OF_SESSION),
                     ("has_clear_ends", &has_clear_ends),
                 ],
@@ -241,11 +243,15 @@ impl Tables {
                 ("collected", &parts::ATTRIBUTED_SESSIONS),
                 (
                     "counted_sessions",
-                    &sessions_of(parts::SOURCE_TO_COUNT, parts::HAS_CLEAR_ENDS),
+                    &sessions_of(
+                        "{source_alone}",
+                        parts::ATTRIBUTES_NOT_KNOWN,
+                        parts::HAS_CLEAR_ENDS,
+                    ),
                 ),
                 (
                     "inexact_sessions",
-                    &sessions_of(parts::SOURCE_OF_INEXACT, "true"),
+                    &sessions_of(parts::SOURCE_OF_INEXACT, parts::ATTRIBUTES, "true"),
                 ),
                 ("person_of_session", &person("s.person")),
                 ("persons_of_sessions", &parts::PERSONS),
@@ -290,7 +296,8 @@ mod parts {
     pub const ATTRIBUTED_SESSIONS: &str = include_str!("rollup/sql/attributed_sessions.sql");
     pub const RAW_SESSIONS_OF_THE_DAY: &str =
         include_str!("rollup/sql/raw_sessions_of_the_day.sql");
-    pub const SOURCE_TO_COUNT: &str = include_str!("rollup/sql/source_to_count.sql");
+    pub const ATTRIBUTES: &str = include_str!("rollup/sql/attributes.sql");
+    pub const ATTRIBUTES_NOT_KNOWN: &str = include_str!("rollup/sql/attributes_not_known.sql");
     pub const SENDER_OF_SESSION: &str = include_str!("rollup/sql/sender_of_session.sql");
     pub const HAS_CLEAR_ENDS: &str = include_str!("rollup/sql/has_clear_ends.sql");
     pub const SOURCE_OF_INEXACT: &str = include_str!("rollup/sql/source_of_inexact.sql");

@@ -25,9 +25,9 @@
             if(known.gclid != '', '1', ''),
             if(known.gad_source = '1', '1', ''),
             if(known.fbclid != '', '1', ''),
-            own.first_event[12],
-            own.first_event[13],
-            own.first_event[14]
+            own.first_event[1],
+            own.first_event[2],
+            own.first_event[3]
         ] as first_event,
         known.end_pathname as end_pathname
     from {counted_sessions} as own
@@ -51,6 +51,7 @@
             ifNull(argMinMerge(initial_geoip_subdivision_1_name), '') as region_name
         from {raw_sessions}
         where {raw_sessions_of_the_day}
+            and cityHash64({uuid_of_session}) in {ids_of_the_day}
             and cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32}
         group by team_id, session_id_v7
     ) as known on known.team_id = own.team_id and known.session_id = own.session_id

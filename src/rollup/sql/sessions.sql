@@ -25,24 +25,7 @@
             event in ('$pageview', '$screen') as is_page_view,
             -- one number is compared much quicker than a tuple
             bitShiftLeft(toInt256(toUnixTimestamp64Micro(at)), 128) + toUInt128(uuid) as moment,
-            joined(
-            [
-                pathname,
-                referring_domain,
-                utm_source,
-                utm_medium,
-                utm_campaign,
-                utm_term,
-                utm_content,
-                region_name,
-                if(gclid != '', '1', ''),
-                -- '1' is a click on a search ad; gad_source has other values for other placements
-                if(gad_source = '1', '1', ''),
-                if(fbclid != '', '1', ''),
-                country_code,
-                city_name,
-                region_code
-            ]) as attributes,
+            joined({attributes}) as attributes,
             joined(
             [
                 host,

@@ -1,0 +1,18 @@
+-- What a session has of its first event.
+[
+    pathname,
+    referring_domain,
+    utm_source,
+    utm_medium,
+    utm_campaign,
+    utm_term,
+    utm_content,
+    region_name,
+    if(gclid != '', '1', ''),
+    -- '1' is a click on a search ad; gad_source has other values for other placements
+    if(gad_source = '1', '1', ''),
+    if(fbclid != '', '1', ''),
+    country_code,
+    city_name,
+    region_code
+]
