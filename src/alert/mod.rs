@@ -3,7 +3,8 @@
 //! Beside the service, and never in its way: it looks at the health on a timer, decides what is told by a
 //! plain function, and writes messages down in the ledger, from where they are sent. A receiver that hangs
 //! keeps its own messages waiting and nothing else. Of several processes one looks, and each message is
-//! sent by one that has its receiver. What is wrong with the ledger itself cannot be told from here: a monitor outside does that.
+//! sent by one that has its receiver. What is wrong with the ledger itself cannot be told from here: a
+//! monitor outside does that.
 
 mod capture;
 mod decide;
