@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::calendar::{Days, TeamId};
 use crate::error::Result;
 use crate::freshness;
-use crate::ledger::{Extent, Ledger, Tally, Team};
+use crate::ledger::{Extent, Ledger, Receiver, Tally, Team};
 use crate::plan::Desire;
 use crate::reconcile;
 use crate::report::{self, Coverage};
@@ -43,9 +43,8 @@ pub struct Scraper {
     last: Arc<Mutex<Option<Last>>>,
 }
 
-/// What can be told while the ledger cannot be opened.
-pub fn without_ledger() -> String {
-    let sheet = Sheet::default();
+/// What can be told while the ledger cannot be opened, on a sheet that has something on it.
+pub fn without_ledger(sheet: &Sheet) -> String {
     sheet.set(&telemetry::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1.0);
     sheet.set(&telemetry::LEDGER_UP, [], 0.0);
     sheet.with_recorded()
@@ -69,7 +68,11 @@ impl Scraper {
     /// Everything that is measured, in Prometheus' text format. What this process has counted is in it
     /// where [`telemetry::install`] was called.
     pub async fn text(&self) -> String {
-        let sheet = Sheet::default();
+        self.text_with(Sheet::default()).await
+    }
+
+    /// As [`Scraper::text`], on a sheet that has something on it.
+    pub async fn text_with(&self, sheet: Sheet) -> String {
         sheet.set(&telemetry::BUILD_INFO, [env!("CARGO_PKG_VERSION")], 1.0);
         for (name, warehouse) in &self.prefill.config.warehouses {
             sheet.set(&telemetry::GOVERNOR_BUDGET, [name], warehouse.budget);
@@ -169,6 +172,7 @@ struct Standing {
     runs: BTreeMap<String, i64>,
     pauses: Vec<Extent>,
     uses: Vec<report::WarehouseUse>,
+    receivers: Vec<Receiver>,
 }
 
 impl Standing {
@@ -187,6 +191,7 @@ impl Standing {
             runs: ledger.open_runs().await?,
             pauses: ledger.pauses().await?,
             uses: report::uses(ledger, config).await?,
+            receivers: ledger.receivers().await?,
         };
         let mut desires = BTreeMap::new();
         let mut names: BTreeMap<TeamId, &str> = BTreeMap::new();
@@ -351,6 +356,12 @@ impl Standing {
             }
             let waited = Duration::try_from_secs_f64(taken.waited_seconds).unwrap_or_default();
             sheet.total(&telemetry::GOVERNOR_WAITED, name, waited.as_secs());
+        }
+        for receiver in &self.receivers {
+            let name = [receiver.name.as_str()];
+            sheet.set(&telemetry::ALERTS_WAITING, name, receiver.waiting as f64);
+            let oldest = receiver.oldest.as_secs_f64();
+            sheet.set(&telemetry::ALERTS_OLDEST, name, oldest);
         }
     }
 }

@@ -146,18 +146,37 @@ async fn take(
     }
 }
 
-/// Writes a configuration that tells all kinds of receivers, looking ten times a second.
+/// What each configuration of a test has, looking ten times a second.
+fn often(repeat_ms: u64) -> String {
+    format!(
+        "[alerts]\nevery_ms = 100\nfor_ms = 300\nrepeat_ms = {repeat_ms}\ntimeout_ms = 1000\nname = \"test\"\n"
+    )
+}
+
+/// A webhook of a name, at a receiver.
+fn webhook(world: &World, name: &str, receiver: &Receiver) -> String {
+    let secret = world.dir.path().join("secret");
+    std::fs::write(&secret, SECRET).expect("written");
+    let to = &receiver.address;
+    format!("[alerts.webhook.{name}]\nurl = \"{to}/hook\"\nsecret_file = {secret:?}\n")
+}
+
+fn write(world: &World, configuration: &str) {
+    std::fs::write(world.dir.path().join("prefill.toml"), configuration).expect("written");
+}
+
+/// Writes a configuration that tells all kinds of receivers.
 fn configure(world: &World, receiver: &Receiver, repeat_ms: u64) {
     let dir = world.dir.path();
     std::fs::write(dir.join("secret"), format!("{SECRET}\n")).expect("written");
     let to = &receiver.address;
     let secret = dir.join("secret");
     let text = format!(
-        "[alerts]\nevery_ms = 100\nfor_ms = 300\nrepeat_ms = {repeat_ms}\ntimeout_ms = 1000\nname = \"test\"\n\
-         slack_webhook_url = \"{to}/services/T/B/hunter2\"\nwebhook_url = \"{to}/hook\"\n\
-         webhook_secret_file = {secret:?}\ncapture_host = \"{to}\"\ncapture_key = \"phc_hunter2\"\n"
+        "{}slack_webhook_url = \"{to}/services/T/B/hunter2\"\nwebhook_url = \"{to}/hook\"\n\
+         webhook_secret_file = {secret:?}\ncapture_host = \"{to}\"\ncapture_key = \"phc_hunter2\"\n",
+        often(repeat_ms)
     );
-    std::fs::write(dir.join("prefill.toml"), text).expect("written");
+    write(world, &text);
 }
 
 fn plain_sql(world: &World, sql: &str) {
@@ -396,6 +415,11 @@ async fn what_is_not_taken_is_sent_again_in_order_and_what_is_refused_is_dropped
         "it is the same message"
     );
 
+    // Slack's webhook has been tried at other moments.
+    until("Slack is told, too", SOON, || async {
+        (receiver.taken("/services/T/B/hunter2").len() == 2).then_some(())
+    })
+    .await;
     receiver.is(Mood::Refuses);
     let before = receiver.came("/hook").len();
     plain_sql(&world, "update teams set timezone = 'Mars/Base'");
@@ -715,6 +739,208 @@ async fn a_test_says_how_each_receiver_answers() {
     let answer = gone.send(&message, now).await;
     assert!(matches!(answer, alert::Answer::Later { .. }), "{answer:?}");
     assert!(!format!("{answer:?}").contains("hunter2"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hangs_delays_no_other_of_its_kind() {
+    let world = World::new().await;
+    let (hangs, takes) = (Receiver::start().await, Receiver::start().await);
+    hangs.is(Mood::Hangs);
+    let slack = format!(
+        "[alerts.slack.on-call]\nwebhook_url = \"{}/services/hunter2\"\n",
+        takes.address
+    );
+    let hangs_also = webhook(&world, "hangs", &hangs);
+    let text = often(14_400_000) + &hangs_also + &webhook(&world, "ops", &takes) + &slack;
+    write(&world, &text);
+    broken_teams(&world, 7..=7).await;
+    let serving = Serving::start(&world, "serve").await;
+    takes.until_events(&["failing"]).await;
+    let begun = Instant::now();
+    mend(&world);
+    takes.until_events(&["failing", "resolved"]).await;
+    until("Slack is told, too", SOON, || async {
+        (takes.taken("/services/hunter2").len() == 2).then_some(())
+    })
+    .await;
+    // Each of the tries at the other one takes a second, and they rest longer each time.
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let waiting = |name: &str| {
+        let (world, name) = (&world, name.to_owned());
+        async move {
+            let all = world.prefill.ledger.receivers().await.expect("receivers");
+            let of_name = all.iter().find(|receiver| receiver.name == name);
+            of_name.map(|receiver| (receiver.waiting, receiver.is_there()))
+        }
+    };
+    assert_eq!(waiting("webhook.hangs").await, Some((2, true)));
+    until("what was sent is noted", SOON, || async {
+        let all = (waiting("webhook.ops").await, waiting("slack.on-call").await);
+        (all == (Some((0, true)), Some((0, true)))).then_some(())
+    })
+    .await;
+    assert!(hangs.taken("/hook").is_empty());
+
+    let log = serving.log();
+    assert!(log.contains("slack.on-call (127.0.0.1), webhook.hangs (127.0.0.1), webhook.ops"));
+    let told = world.cli(&["alerts", "test"]);
+    assert_eq!(told.status.code(), Some(1));
+    let out = String::from_utf8(told.stdout).expect("text");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "slack.on-call (127.0.0.1): taken: it answered 200 OK: ok",
+            "webhook.hangs (127.0.0.1): not taken: it did not answer within 1000 ms",
+            "webhook.ops (127.0.0.1): taken: it answered 200 OK: ok",
+        ]
+    );
+    for secret in ["hunter2", SECRET] {
+        assert!(!log.contains(secret) && !out.contains(secret));
+    }
+}
+
+/// What a receiver has waiting, as `prefill health` tells it.
+fn not_sent(world: &World) -> Value {
+    let health = world.cli(&["health", "--json"]);
+    let health: Value = serde_json::from_slice(&health.stdout).expect("JSON");
+    health["alerts_not_sent"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_receiver_that_no_process_has_are_told_kept_and_dropped_after_a_day() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    write(
+        &world,
+        &(often(14_400_000) + &webhook(&world, "ops", &receiver)),
+    );
+    let minutes_ago = |minutes: i64| Timestamp::now().as_millisecond() - minutes * 60_000;
+    // As a process with another configuration left it, half an hour ago.
+    plain_sql(
+        &world,
+        &format!(
+            "insert into receivers (name, takes, seen_at) values ('slack.old', 'alerts', {seen});
+             insert into outbox (receiver, body, made_at) values ('slack.old', '{{}}', {seen}), ('slack.old', '{{}}', {seen})",
+            seen = minutes_ago(30)
+        ),
+    );
+    let serving = Serving::start(&world, "serve").await;
+    let said = |what: &str| {
+        let log = serving.log();
+        let lines = log.lines().filter(|line| line.contains(what));
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect::<Vec<Value>>()
+    };
+    let misses = "messages wait for a receiver that no process has any more";
+    until("it is told", SOON, || async {
+        (!said(misses).is_empty()).then_some(())
+    })
+    .await;
+    let told = not_sent(&world);
+    assert_eq!(told[0]["receiver"], "slack.old");
+    assert_eq!(
+        (&told[0]["waiting"], &told[0]["configured"]),
+        (&2.into(), &false.into())
+    );
+    assert!(told[0]["oldest_seconds"].as_u64() >= Some(1_800), "{told}");
+    let out = String::from_utf8(world.cli(&["health"]).stderr).expect("text");
+    let hint = "2 messages wait for slack.old of [alerts], the oldest for 30 min, and no prefill serve that runs has it";
+    assert!(out.contains(hint), "{out}");
+    // Nothing more is written for it.
+    broken_teams(&world, 7..=7).await;
+    receiver.until_events(&["failing"]).await;
+    assert_eq!(not_sent(&world)[0]["waiting"], 2);
+
+    plain_sql(
+        &world,
+        &format!(
+            "update receivers set seen_at = {} where name = 'slack.old'",
+            minutes_ago(24 * 60 + 1)
+        ),
+    );
+    let drops = "no process has had a receiver for a day";
+    until("they are dropped", SOON, || async {
+        (!said(drops).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(not_sent(&world), Value::Array(Vec::new()));
+    let dropped = said(drops);
+    assert_eq!(dropped.len(), 1, "{dropped:?}");
+    assert_eq!(
+        (
+            &dropped[0]["level"],
+            &dropped[0]["receiver"],
+            &dropped[0]["dropped"]
+        ),
+        (&"ERROR".into(), &"slack.old".into(), &2.into())
+    );
+    assert_eq!(said(misses).len(), 1, "it was told once");
+
+    // Also where nobody is told anything any more.
+    stop(serving).await;
+    write(&world, "[alerts]\nevery_ms = 100\n");
+    let long_ago = minutes_ago(24 * 60 + 1);
+    plain_sql(
+        &world,
+        &format!(
+            "update receivers set seen_at = {long_ago};
+             insert into outbox (receiver, body, made_at) values ('webhook.ops', '{{}}', {long_ago}), ('webhook', '{{}}', {long_ago})"
+        ),
+    );
+    let serving = Serving::start(&world, "nobody").await;
+    until("all are dropped", SOON, || async {
+        (serving.log().matches(drops).count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        world.prefill.ledger.receivers().await.expect("receivers"),
+        []
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_services_that_are_configured_differently_both_receivers_are_told() {
+    let world = World::on_postgres(prefill::config::Config::default()).await;
+    let (first, second) = (Receiver::start().await, Receiver::start().await);
+    broken_teams(&world, 7..=7).await;
+    mend(&world);
+    let often = often(14_400_000);
+    write(&world, &(often.clone() + &webhook(&world, "first", &first)));
+    let one = Serving::start(&world, "one").await;
+    until("it looks", SOON, || async {
+        let turns = "select count(*) from prefill.turns where name = 'alerts'";
+        let ledger = support::ledger::url(world.dir.path()).expect("an address");
+        (support::ledger::psql(&ledger, turns).trim() == "1").then_some(())
+    })
+    .await;
+    write(&world, &(often + &webhook(&world, "second", &second)));
+    let two = Serving::start(&world, "two").await;
+    until("both are known", SOON, || async {
+        let all = world.prefill.ledger.receivers().await.expect("receivers");
+        (all.len() == 2).then_some(())
+    })
+    .await;
+    // The first one looks, and only the second one can send to the second receiver.
+    plain_sql(&world, "update teams set timezone = 'Mars/Base'");
+    for receiver in [&first, &second] {
+        receiver.until_events(&["failing"]).await;
+    }
+    // Now the second one looks, and what it writes for the first one's receiver waits for that.
+    one.kill();
+    mend(&world);
+    second.until_events(&["failing", "resolved"]).await;
+    assert_eq!(first.events(), ["failing"]);
+    write(
+        &world,
+        &(self::often(14_400_000) + &webhook(&world, "first", &first)),
+    );
+    let _one = Serving::start(&world, "one again").await;
+    first.until_events(&["failing", "resolved"]).await;
+    for receiver in [&first, &second] {
+        assert_eq!(receiver.came("/hook").len(), 2, "each was sent once");
+    }
+    assert!(!two.log().contains("no process has"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,7 @@ fn a_configuration_is_checked_and_told_with_where_it_comes_from_and_without_its_
 
     let file = shell.file(
         "prefill.toml",
-        "[warehouses.eu]\nurl = \"http://eu:8123\"\npassword = \"hunter2\"\n",
+        "[warehouses.eu]\nurl = \"http://eu:8123\"\npassword = \"hunter2\"\n[alerts.slack.on-call]\n",
     );
     let file = file.to_str().expect("a path");
     let set = [
@@ -76,13 +76,18 @@ fn a_configuration_is_checked_and_told_with_where_it_comes_from_and_without_its_
         ("PREFILL_WAREHOUSE_EU_PASSWORD", "hunter2"),
         ("PREFILL_WAREHOUSE_URL", ""),
         ("PREFILL_LEGDER_URL", "postgres://u:hunter2@db.example/db"),
+        (
+            "PREFILL_ALERT_SLACK_ON_CALL_WEBHOOK_URL",
+            "https://a.test/hunter2",
+        ),
     ];
     let told = shell.command(&["config", "check"], &set).done();
     for line in [
         "the configuration is valid",
         &format!("file: {file}"),
-        "environment: PREFILL_LEDGER_URL, PREFILL_WAREHOUSE_EU_PASSWORD",
+        "environment: PREFILL_ALERT_SLACK_ON_CALL_WEBHOOK_URL, PREFILL_LEDGER_URL, PREFILL_WAREHOUSE_EU_PASSWORD",
         "warehouses: eu (a server)",
+        "alerts: slack.on-call",
     ] {
         assert!(
             told.out.lines().any(|told| told == line),
@@ -104,7 +109,15 @@ fn a_configuration_is_checked_and_told_with_where_it_comes_from_and_without_its_
         json["unknown_variables"],
         serde_json::json!(["PREFILL_LEGDER_URL"])
     );
-    let counting = ["PREFILL_LEDGER_URL", "PREFILL_WAREHOUSE_EU_PASSWORD"];
+    assert_eq!(
+        json["alert_receivers"],
+        serde_json::json!(["slack.on-call"])
+    );
+    let counting = [
+        "PREFILL_ALERT_SLACK_ON_CALL_WEBHOOK_URL",
+        "PREFILL_LEDGER_URL",
+        "PREFILL_WAREHOUSE_EU_PASSWORD",
+    ];
     assert_eq!(json["variables"], serde_json::json!(counting));
 }
 

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
+use prefill::alert;
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::Warehouse;
 use prefill::event::Event;
@@ -20,6 +21,7 @@ use prefill::ledger::Extent;
 use prefill::scrape::Scraper;
 use prefill::service::{Place, Prefill};
 use prefill::telemetry::{self, CATALOGUE, Kind};
+use prefill::web::Web;
 use prefill::worker::Step;
 use scraped::{Scraped, file, named_in, piped, promtool, root};
 use support::{World, page_view, until};
@@ -221,9 +223,37 @@ async fn what_prometheus_is_told_follows_a_team_from_the_setting_to_a_failure() 
     assert_eq!(held.slices(), [("held", 1.0), ("filled", 7.0)].into());
     assert_eq!(held.value("prefill_teams_enabled", &[]), 0.0);
 
+    // Requests and messages are counted by what answers and what tells.
+    let mut config = world.prefill.config.clone();
+    config.http.listen = Some("127.0.0.1:0".to_owned());
+    config.alerts.slack_webhook_url = Some("http://127.0.0.1:9/".to_owned().into());
+    let place = Place {
+        data_dir: world.dir.path().to_path_buf(),
+        program: Some(support::program()),
+    };
+    let prefill = Prefill::open(&place, config).await.expect("opened");
+    let alerting = alert::start(&prefill, &stop).expect("begun");
+    let web = Web::start(&place.data_dir, &prefill.config.http, &stop).await;
+    let web = web.expect("bound").expect("it is not off");
+    web.answer_for(&prefill);
+    let asked = || async {
+        let answer = reqwest::get(format!("{}/metrics", web.url())).await;
+        let text = answer.expect("an answer").text().await.expect("a text");
+        Scraped::read(&text)
+    };
+    let known = support::until("the receiver is known", Duration::from_secs(30), || async {
+        let scraped = asked().await;
+        let waiting = scraped.get("prefill_alert_messages_waiting", &[("receiver", "slack")]);
+        let requests = scraped.get("prefill_http_requests_in_flight", &[]);
+        (waiting == Some(0.0) && requests == Some(1.0)).then_some(())
+    });
+    known.await;
+    let all = asked().await;
+    alerting.end().await;
+    web.end().await;
     let known: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
     assert_eq!(
-        held.names(),
+        all.names(),
         known,
         "every metric of the catalogue is recorded by somebody"
     );
@@ -345,10 +375,172 @@ async fn a_service_whose_ledger_cannot_be_opened_says_so_and_a_token_is_asked_fo
     assert_eq!(answer.status(), 200);
     let scraped = Scraped::read(&answer.text().await.expect("a text"));
     assert_eq!(scraped.value("prefill_ledger_up", &[]), 0.0);
+    // The first one was refused, and this one is not answered yet.
+    let refused = [("method", "GET"), ("route", "/metrics"), ("status", "4xx")];
+    assert_eq!(scraped.value("prefill_http_requests_total", &refused), 1.0);
     assert_eq!(
         scraped.names(),
-        ["prefill_build_info", "prefill_ledger_up"].into()
+        [
+            "prefill_build_info",
+            "prefill_http_request_seconds",
+            "prefill_http_requests_in_flight",
+            "prefill_http_requests_total",
+            "prefill_http_streams",
+            "prefill_ledger_up",
+        ]
+        .into()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_route_and_nothing_that_a_client_makes_up_is_a_label() {
+    let world = World::new().await;
+    let team = world.team(1, "UTC").await;
+    world.enable(team).await;
+    let everything = Extent::Everything;
+    let ledger = &world.prefill.ledger;
+    ledger.pause(everything).await.expect("paused");
+    let today = Day::of(jiff::Timestamp::now(), &Zone::utc());
+    let target = world
+        .target(team, &today.to_string(), &today.plus(1).to_string())
+        .await;
+    let task = world.prefill.backfill(&target, false).await.expect("asked");
+    let served = Served::start(
+        world.command(&["--log-format", "json", "serve"]),
+        world.dir.path(),
+    );
+    let served = served.when_ready().await;
+    for (path, status) in [
+        ("/api/v1/teams/1", 200),
+        ("/api/v1/teams/2", 404),
+        ("/api/v1/teams/3?hunter2=1", 400),
+        ("/nowhere/hunter2", 404),
+        ("/hunter2", 404),
+    ] {
+        assert_eq!(served.get(path).await.status, status, "{path}");
+    }
+    for method in ["BREW", "DELETE"] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let answer = served.request(method, "/api/v1/health").send().await;
+        assert_eq!(answer.expect("an answer").status(), 405);
+    }
+    let stream = served
+        .request(
+            reqwest::Method::GET,
+            &format!("/api/v1/backfills/{task}/events"),
+        )
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(stream.status(), 200);
+    let scrape = || async {
+        let text = served.get("/metrics").await.body;
+        assert!(
+            !text.contains("hunter2") && !text.contains("BREW"),
+            "{text}"
+        );
+        Scraped::read(&text)
+    };
+    let scraped = scrape().await;
+    let requests = |route: &str, method: &str, status: &str| {
+        let labels = [("route", route), ("method", method), ("status", status)];
+        scraped.get("prefill_http_requests_total", &labels)
+    };
+    let of_team = "/api/v1/teams/{team_id}";
+    assert_eq!(requests(of_team, "GET", "2xx"), Some(1.0));
+    assert_eq!(requests(of_team, "GET", "4xx"), Some(2.0));
+    assert_eq!(requests("none", "GET", "4xx"), Some(2.0));
+    assert_eq!(requests("/api/v1/health", "other", "4xx"), Some(2.0));
+    let of_events = "/api/v1/backfills/{task_id}/events";
+    assert_eq!(requests(of_events, "GET", "2xx"), Some(1.0));
+    let labels = [("route", of_team), ("method", "GET")];
+    let count = scraped.value("prefill_http_request_seconds_count", &labels);
+    assert_eq!(count, 3.0);
+    let took = scraped.value("prefill_http_request_seconds_sum", &labels);
+    assert!(took > 0.0 && took < 30.0, "{took}");
+    // The scrape, and not the stream, which has begun.
+    assert_eq!(scraped.value("prefill_http_requests_in_flight", &[]), 1.0);
+    assert_eq!(scraped.value("prefill_http_streams", &[]), 1.0);
+    drop(stream);
+    until("the stream is over", Duration::from_secs(30), || async {
+        let open = scrape().await.value("prefill_http_streams", &[]);
+        (open == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_counted_by_receiver_and_those_that_wait_are_told_with_their_age() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    let takes = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let router = axum::Router::new().fallback(async || "ok");
+        axum::serve(listener, router).await
+    });
+    // Nobody listens at the port of "discard".
+    std::fs::write(
+        world.dir.path().join("prefill.toml"),
+        format!(
+            "[alerts]\nevery_ms = 100\nfor_ms = 0\n\
+             [alerts.slack.takes]\nwebhook_url = \"http://{takes}/\"\n\
+             [alerts.slack.away]\nwebhook_url = \"http://127.0.0.1:9/\"\n"
+        ),
+    )
+    .expect("written");
+    let served = Served::start(
+        world.command(&["--log-format", "json", "serve"]),
+        world.dir.path(),
+    );
+    let served = served.when_ready().await;
+    let scraped_when = async |what: &str, is_so: &dyn Fn(&Scraped) -> bool| {
+        until(what, Duration::from_secs(30), || async {
+            let scraped = Scraped::read(&served.get("/metrics").await.body);
+            is_so(&scraped).then_some(scraped)
+        })
+        .await
+    };
+    let waiting = |scraped: &Scraped, name: &str| {
+        let of_name = [("receiver", name)];
+        scraped.get("prefill_alert_messages_waiting", &of_name)
+    };
+    let silent = scraped_when("the receivers are known", &|scraped| {
+        waiting(scraped, "slack.away").is_some()
+    })
+    .await;
+    for name in ["slack.away", "slack.takes"] {
+        let oldest = silent.get(
+            "prefill_alert_oldest_message_seconds",
+            &[("receiver", name)],
+        );
+        assert_eq!((waiting(&silent, name), oldest), (Some(0.0), Some(0.0)));
+        for outcome in telemetry::MESSAGE_OUTCOMES {
+            let labels = [("receiver", name), ("outcome", outcome)];
+            assert_eq!(silent.value("prefill_alert_messages_total", &labels), 0.0);
+        }
+    }
+    world.team(7, "UTC").await;
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "update teams set timezone = 'Mars/Base', web_analytics_pre_aggregated_tables_enabled = 1",
+    );
+    let told = scraped_when("one takes it and one does not", &|scraped| {
+        let of = |name, outcome| {
+            let labels = [("receiver", name), ("outcome", outcome)];
+            scraped.value("prefill_alert_messages_total", &labels)
+        };
+        of("slack.takes", "sent") == 1.0
+            && of("slack.away", "failed") >= 1.0
+            && waiting(scraped, "slack.takes") == Some(0.0)
+    })
+    .await;
+    assert_eq!(waiting(&told, "slack.away"), Some(1.0));
+    let oldest = told.value(
+        "prefill_alert_oldest_message_seconds",
+        &[("receiver", "slack.away")],
+    );
+    assert!(oldest > 0.0 && oldest < 60.0, "{oldest}");
 }
 
 /// The catalogue, as docs/metrics.md has it.

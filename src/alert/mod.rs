@@ -3,12 +3,14 @@
 //! Beside the service, and never in its way: it looks at the health on a timer, decides what is told by a
 //! plain function, and writes messages down in the ledger, from where they are sent. A receiver that hangs
 //! keeps its own messages waiting and nothing else. Of several processes one looks, and each message is
-//! sent by one. What is wrong with the ledger itself cannot be told from here: a monitor outside does that.
+//! sent by one that has its receiver. What is wrong with the ledger itself cannot be told from here: a
+//! monitor outside does that.
 
 mod capture;
 mod decide;
 mod message;
 mod receivers;
+mod roll;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,13 +29,19 @@ use crate::config::{Alerts, Config};
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, RunToCapture, Telling};
 use crate::service::Prefill;
+use crate::telemetry::{self, ALERT_MESSAGES};
 use crate::worker;
+use roll::Roll;
 
 pub use capture::{Batch, COMPLETED, FAILED, STARTED, TEST};
 pub use decide::{Decision, Finding, Kind, Rules, Seen, decide};
 pub use message::{Event, Message, Told};
 pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
 
+/// What became of a message, of [`telemetry::MESSAGE_OUTCOMES`].
+const SENT: &str = "sent";
+const FAILED_TRY: &str = "failed";
+const DROPPED: &str = "dropped";
 /// The turn of whoever looks.
 const TURN: &str = "alerts";
 /// How long whoever looks keeps his turn without a word: as long the next one waits where he has died.
@@ -68,7 +76,8 @@ pub struct Alerting {
     stop: CancellationToken,
 }
 
-/// Begins to tell whoever is configured; nothing is done where nobody is.
+/// Begins to tell whoever is configured. Where nobody is, nothing looks, and only what waits for receivers
+/// that no process has any more is seen to.
 ///
 /// # Errors
 ///
@@ -79,6 +88,16 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
         stop: stop.child_token(),
     };
     let receivers = receivers(&prefill.config.alerts)?;
+    let of_one = |receiver: &Receiver| (receiver.name.clone(), receiver.takes());
+    let roll = Roll {
+        ledger: prefill.ledger.clone(),
+        own: receivers.iter().map(of_one).collect(),
+        every: prefill.config.alerts.every(),
+    };
+    let (calling, calls_until) = (roll.clone(), alerting.stop.clone());
+    let begin = move || calling.clone().keep_on(calls_until.clone());
+    let calling = without_end("roll".to_owned(), alerting.stop.clone(), begin);
+    alerting.tasks.spawn(calling);
     if receivers.is_empty() {
         return Ok(alerting);
     }
@@ -91,24 +110,22 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
     let look = Look {
         prefill: prefill.clone(),
         owner: worker::owner(),
-        receivers: receivers
-            .iter()
-            .map(|receiver| (receiver.name, receiver.takes()))
-            .collect(),
+        roll,
         wake: wake.clone(),
     };
     let stop = alerting.stop.clone();
     let begin = move || look.clone().keep_on(stop.clone());
-    let looking = without_end("look", alerting.stop.clone(), begin);
+    let looking = without_end("look".to_owned(), alerting.stop.clone(), begin);
     alerting.tasks.spawn(looking);
     for receiver in receivers {
+        telemetry::begin_receiver(&receiver.name);
         let sending = Sending {
             ledger: prefill.ledger.clone(),
             receiver,
             config: prefill.config.alerts.clone(),
             wake: wake.clone(),
         };
-        let (name, stop) = (sending.receiver.name, alerting.stop.clone());
+        let (name, stop) = (sending.receiver.name.clone(), alerting.stop.clone());
         let begin = move || sending.clone().keep_on(stop.clone());
         let sending = without_end(name, alerting.stop.clone(), begin);
         alerting.tasks.spawn(sending);
@@ -129,7 +146,7 @@ impl Alerting {
 
 /// Does something until the service stops, and begins it again where it ends before: it panicked.
 async fn without_end<F: Future<Output = ()>>(
-    task: &'static str,
+    task: String,
     stop: CancellationToken,
     begin: impl Fn() -> F,
 ) {
@@ -161,8 +178,14 @@ async fn without_end<F: Future<Output = ()>>(
 struct Look {
     prefill: Prefill,
     owner: String,
-    receivers: Vec<(&'static str, Takes)>,
+    roll: Roll,
     wake: Arc<Notify>,
+}
+
+/// The receivers that a message is for.
+fn takers(all: &[(String, Takes)], takes: Takes) -> impl Iterator<Item = &String> + '_ {
+    let of_those = all.iter().filter(move |(_, what)| *what == takes);
+    of_those.map(|(name, _)| name)
 }
 
 impl Look {
@@ -204,11 +227,6 @@ impl Look {
         &self.prefill.config.alerts
     }
 
-    fn takers(&self, takes: Takes) -> impl Iterator<Item = &'static str> + '_ {
-        let of = move |(name, what): &(&'static str, Takes)| (*what == takes).then_some(*name);
-        self.receivers.iter().filter_map(of)
-    }
-
     /// Looks, and keeps the turn until the next look is due; for how long to rest then.
     async fn look_in_turn(&self) -> Result<Duration> {
         let every = self.config().every();
@@ -244,11 +262,12 @@ impl Look {
     /// What is decided of the health is written down before anything is asked of the runs, which may fail.
     async fn look(&self) -> Result<()> {
         let now = self.prefill.ledger.now().await?;
-        if self.takers(Takes::Alerts).next().is_some() {
-            self.look_at_health(now).await?;
+        let all = self.roll.all().await?;
+        if takers(&all, Takes::Alerts).next().is_some() {
+            self.look_at_health(now, &all).await?;
         }
-        if self.takers(Takes::Backfills).next().is_some() {
-            let looked = tokio::time::timeout(TIME_OF_LOOK, self.look_at_runs(now)).await;
+        if takers(&all, Takes::Backfills).next().is_some() {
+            let looked = tokio::time::timeout(TIME_OF_LOOK, self.look_at_runs(now, &all)).await;
             let telling = looked.unwrap_or_else(|_| {
                 Err(Error::new(
                     Class::Later,
@@ -275,6 +294,7 @@ impl Look {
             return Ok(false);
         };
         for (receiver, count) in dropped {
+            ALERT_MESSAGES.add([&receiver, DROPPED], count);
             warn!(
                 receiver,
                 dropped = count,
@@ -285,7 +305,7 @@ impl Look {
         Ok(true)
     }
 
-    async fn look_at_health(&self, now: Timestamp) -> Result<()> {
+    async fn look_at_health(&self, now: Timestamp, to: &[(String, Takes)]) -> Result<()> {
         let ledger = &self.prefill.ledger;
         let seen = match tokio::time::timeout(TIME_OF_LOOK, self.prefill.health(now)).await {
             Ok(Ok(health)) => Seen::of(&health),
@@ -314,8 +334,8 @@ impl Look {
             let message = Message::of(event, told, &self.config().name, now);
             let body = body(&message)?;
             told_of.push((event, message.title));
-            for receiver in self.takers(Takes::Alerts) {
-                telling.posts.push((receiver.to_owned(), body.clone()));
+            for receiver in takers(to, Takes::Alerts) {
+                telling.posts.push((receiver.clone(), body.clone()));
             }
         }
         if self.tell(&telling).await? {
@@ -327,7 +347,7 @@ impl Look {
     }
 
     /// What is told of backfills.
-    async fn look_at_runs(&self, now: Timestamp) -> Result<Telling> {
+    async fn look_at_runs(&self, now: Timestamp, to: &[(String, Takes)]) -> Result<Telling> {
         let ledger = &self.prefill.ledger;
         // Backfills from before this was turned on are no news.
         let since = match ledger.mark(CAPTURED_SINCE).await? {
@@ -362,8 +382,8 @@ impl Look {
                 events: events.to_vec(),
             };
             let body = body(&batch)?;
-            for receiver in self.takers(Takes::Backfills) {
-                telling.posts.push((receiver.to_owned(), body.clone()));
+            for receiver in takers(to, Takes::Backfills) {
+                telling.posts.push((receiver.clone(), body.clone()));
             }
         }
         Ok(telling)
@@ -400,7 +420,7 @@ impl Sending {
                     let chain = error.chain();
                     if chain != said {
                         warn!(
-                            receiver = self.receiver.name,
+                            receiver = self.receiver.name.as_str(),
                             error = chain,
                             "could not look for messages to send; trying again"
                         );
@@ -419,7 +439,7 @@ impl Sending {
 
     /// Sends the oldest message; false when none is due.
     async fn send_one(&self, stop: &CancellationToken) -> Result<bool> {
-        let (name, ledger) = (self.receiver.name, &self.ledger);
+        let (name, ledger) = (self.receiver.name.as_str(), &self.ledger);
         // Somebody who does not say in time how it ended has died.
         let lease = self.config.timeout() * 2 + REST;
         let Some(post) = ledger.take_post(name, lease).await? else {
@@ -427,6 +447,7 @@ impl Sending {
         };
         if post.age >= MOST_AGE {
             let dropped = ledger.drop_posts(name, MOST_AGE).await?;
+            ALERT_MESSAGES.add([name, DROPPED], dropped);
             error!(
                 receiver = name,
                 dropped,
@@ -444,8 +465,12 @@ impl Sending {
             }
         };
         match answer {
-            Answer::Taken(_) => ledger.end_post(&post).await?,
+            Answer::Taken(_) => {
+                ALERT_MESSAGES.add([name, SENT], 1);
+                ledger.end_post(&post).await?;
+            }
             Answer::Refused(why) => {
+                ALERT_MESSAGES.add([name, DROPPED], 1);
                 error!(
                     receiver = name,
                     error = why,
@@ -455,6 +480,7 @@ impl Sending {
                 ledger.end_post(&post).await?;
             }
             Answer::Later { why, wait: asked } => {
+                ALERT_MESSAGES.add([name, FAILED_TRY], 1);
                 let wait = wait(asked, post.tries);
                 warn!(
                     receiver = name,
@@ -498,7 +524,7 @@ fn backoff(tries: i64) -> Duration {
 /// How a receiver answered to a test.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tested {
-    pub receiver: &'static str,
+    pub receiver: String,
     pub host: String,
     /// Whether it took the message.
     pub taken: bool,
@@ -515,7 +541,7 @@ pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
     let receivers = receivers(config)?;
     if receivers.is_empty() {
         return Err(Error::misuse("nobody is configured to be told of alerts")
-            .hint("set alerts.slack_webhook_url, alerts.webhook_url or alerts.capture_host; docs/alerts.md says how"));
+            .hint("set alerts.slack_webhook_url, alerts.webhook_url or alerts.capture_host, or add [alerts.slack.NAME] or [alerts.webhook.NAME]; docs/alerts.md says how"));
     }
     let message = body(&Message::of(Event::Test, Vec::new(), &config.name, now))?;
     let batch = body(&capture::test(&config.name, now))?;
@@ -529,7 +555,7 @@ pub async fn test(config: &Config, now: Timestamp) -> Result<Vec<Tested>> {
             Answer::Later { why, .. } | Answer::Refused(why) => (false, why),
         };
         Tested {
-            receiver: receiver.name,
+            receiver: receiver.name.clone(),
             host: receiver.host().to_owned(),
             taken,
             answer,
@@ -549,7 +575,7 @@ mod tests {
     async fn what_panics_is_begun_again_until_the_service_stops() {
         let (stop, begun) = (CancellationToken::new(), AtomicUsize::new(0));
         let began = Instant::now();
-        without_end("test", stop.clone(), || async {
+        without_end("test".to_owned(), stop.clone(), || async {
             if begun.fetch_add(1, Ordering::Relaxed) == 0 {
                 panic!("of a test");
             }

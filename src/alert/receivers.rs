@@ -24,7 +24,7 @@ use url::Url;
 
 use super::capture::Batch;
 use super::message::Message;
-use crate::config::{Alerts, Secret};
+use crate::config::{Alerts, Capture, Secret};
 use crate::error::{Class, Context as _, Error, Result};
 
 /// The header with the signature of a webhook: `t=SECONDS,v1=HEX`.
@@ -59,8 +59,8 @@ pub enum Takes {
 /// Somebody who is told.
 #[derive(Clone)]
 pub struct Receiver {
-    /// As the ledger and people have it.
-    pub name: &'static str,
+    /// As the ledger, metrics and people have it: nothing in it is a secret.
+    pub name: String,
     url: Url,
     to: To,
     timeout: Duration,
@@ -74,6 +74,22 @@ enum To {
     Capture { key: Secret },
 }
 
+impl Takes {
+    /// As the ledger has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Backfills => "backfills",
+        }
+    }
+
+    /// The one that the ledger has by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::Alerts, Self::Backfills].into_iter();
+        all.find(|takes| takes.name() == name)
+    }
+}
+
 /// All receivers that are configured.
 ///
 /// # Errors
@@ -82,15 +98,16 @@ enum To {
 /// system has no authorities to trust.
 pub fn receivers(config: &Alerts) -> Result<Vec<Receiver>> {
     let mut to = Vec::new();
-    if let Some(url) = config.slack()? {
-        to.push(("slack", url, To::Slack));
+    for slack in config.slack()? {
+        to.push((slack.name, slack.url, To::Slack));
     }
-    if let Some(webhook) = config.webhook()? {
+    for webhook in config.webhooks()? {
         let secret = webhook.secret;
-        to.push(("webhook", webhook.url, To::Webhook { secret }));
+        to.push((webhook.name, webhook.url, To::Webhook { secret }));
     }
     if let Some(capture) = config.capture()? {
-        to.push(("capture", capture.url, To::Capture { key: capture.key }));
+        let key = capture.key;
+        to.push((Capture::NAME.to_owned(), capture.url, To::Capture { key }));
     }
     if to.is_empty() {
         return Ok(Vec::new());

@@ -1,5 +1,6 @@
 //! `[alerts]`: who is told when something is wrong and when it is over, and what PostHog is told of backfills.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use url::Url;
 
 use super::check::in_range;
 use super::secret::Secret;
+use super::variables::of_receiver;
 use crate::error::{Class, Context, Error, Result};
 
 /// Holds the address of the Slack webhook, over `slack_webhook_url` and its file.
@@ -17,6 +19,8 @@ pub const SLACK_URL_VARIABLE: &str = "PREFILL_ALERT_SLACK_WEBHOOK_URL";
 pub const WEBHOOK_SECRET_VARIABLE: &str = "PREFILL_ALERT_WEBHOOK_SECRET";
 /// Holds the key of the PostHog project that is told of backfills, over `capture_key` and its file.
 pub const CAPTURE_KEY_VARIABLE: &str = "PREFILL_ALERT_CAPTURE_KEY";
+/// The longest name of a receiver.
+const MOST_OF_NAME: usize = 40;
 
 /// Who is told when something is wrong, and when it is over. Without an address nobody is told anything,
 /// and nothing looks.
@@ -64,6 +68,12 @@ pub struct Alerts {
     /// A file that holds that key and nothing else, where `capture_key` does not say it.
     /// Example: `"/run/secrets/prefill-posthog"`.
     pub capture_key_file: Option<PathBuf>,
+    /// More Slack webhooks by name, each a receiver of its own, beside that of `slack_webhook_url`. A name
+    /// has small letters, digits and hyphens.
+    pub slack: BTreeMap<String, SlackReceiver>,
+    /// More signed webhooks by name, each a receiver of its own, beside that of `webhook_url`. A name has
+    /// small letters, digits and hyphens.
+    pub webhook: BTreeMap<String, WebhookReceiver>,
     /// From [`WEBHOOK_SECRET_VARIABLE`]; in no file that others may read.
     #[serde(skip)]
     pub webhook_secret: Option<Secret>,
@@ -86,14 +96,57 @@ impl Default for Alerts {
             capture_host: None,
             capture_key: None,
             capture_key_file: None,
+            slack: BTreeMap::new(),
+            webhook: BTreeMap::new(),
             webhook_secret: None,
         }
     }
 }
 
+/// `[alerts.slack.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, Documented, DocumentedFields)]
+#[serde(default, deny_unknown_fields)]
+pub struct SlackReceiver {
+    /// The address of its Slack incoming webhook, which is a secret: better in the environment (for
+    /// `oncall` in `PREFILL_ALERT_SLACK_ONCALL_WEBHOOK_URL`) or in `webhook_url_file`.
+    /// Example: `"https://hooks.slack.com/services/T000/B000/YYYY"`.
+    #[serde(skip_serializing)]
+    pub webhook_url: Option<Secret>,
+    /// A file that holds that address and nothing else, where `webhook_url` does not say it.
+    /// Example: `"/run/secrets/prefill-slack-oncall"`.
+    pub webhook_url_file: Option<PathBuf>,
+}
+
+/// `[alerts.webhook.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, Documented, DocumentedFields)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookReceiver {
+    /// An address that alerts are sent to as signed JSON.
+    /// Example: `"https://ops.example/hooks/prefill"`.
+    #[serde(skip_serializing)]
+    pub url: Option<Secret>,
+    /// A file that holds the secret that signs them and nothing else. Or in the environment (for `ops` in
+    /// `PREFILL_ALERT_WEBHOOK_OPS_SECRET`).
+    /// Example: `"/run/secrets/prefill-webhook-ops"`.
+    pub secret_file: Option<PathBuf>,
+    /// From the environment; in no file that others may read.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+}
+
+/// A Slack channel.
+#[derive(Clone)]
+pub struct Slack {
+    /// As people, metrics and the ledger have it: `slack`, or `slack.NAME`.
+    pub name: String,
+    pub url: Url,
+}
+
 /// A generic webhook.
 #[derive(Clone)]
 pub struct Webhook {
+    /// As people, metrics and the ledger have it: `webhook`, or `webhook.NAME`.
+    pub name: String,
     pub url: Url,
     pub secret: Secret,
 }
@@ -127,40 +180,76 @@ impl Alerts {
         Duration::from_millis(self.timeout_ms)
     }
 
-    /// The Slack webhook, where there is one.
+    /// The Slack webhooks, the one without a name first.
     ///
     /// # Errors
     ///
-    /// [`Class::Misuse`] when its file cannot be read or it is no address.
-    pub fn slack(&self) -> Result<Option<Url>> {
+    /// [`Class::Misuse`] when one has no address, its file cannot be read or it is no address.
+    pub fn slack(&self) -> Result<Vec<Slack>> {
         let (text, file) = (&self.slack_webhook_url, &self.slack_webhook_url_file);
-        let url = written(text, file, "alerts.slack_webhook_url_file")?;
-        url.map(|url| address("alerts.slack_webhook_url", url.reveal()))
-            .transpose()
+        let mut all = Vec::new();
+        if let Some(url) = written(text, file, "alerts.slack_webhook_url_file")? {
+            let url = address("alerts.slack_webhook_url", url.reveal())?;
+            let name = "slack".to_owned();
+            all.push(Slack { name, url });
+        }
+        for (own, slack) in &self.slack {
+            let name = format!("slack.{own}");
+            let key = format!("alerts.{name}.webhook_url");
+            let (text, file) = (&slack.webhook_url, &slack.webhook_url_file);
+            let url = written(text, file, &format!("{key}_file"))?.ok_or_else(|| {
+                Error::misuse(format!("[alerts.{name}] has no address")).hint(format!(
+                    "set {}, webhook_url or webhook_url_file, or take the section away",
+                    of_receiver("slack", own)
+                ))
+            })?;
+            let url = address(&key, url.reveal())?;
+            all.push(Slack { name, url });
+        }
+        Ok(all)
     }
 
-    /// The generic webhook, where there is one.
+    /// The generic webhooks, the one without a name first.
     ///
     /// # Errors
     ///
-    /// [`Class::Misuse`] when it has no secret, its file cannot be read or it is no address.
-    pub fn webhook(&self) -> Result<Option<Webhook>> {
+    /// [`Class::Misuse`] when one has no address or no secret, its file cannot be read or it is no address.
+    pub fn webhooks(&self) -> Result<Vec<Webhook>> {
+        let mut all = Vec::new();
+        let signed = |key: &str, url: &Secret, secret: Option<Secret>, hint: String| {
+            let url = address(key, url.reveal())?;
+            let secret = secret.ok_or_else(|| {
+                Error::misuse(format!("{key} has no secret to sign what is sent")).hint(format!(
+                    "set {hint}; the receiver checks the signature by it"
+                ))
+            })?;
+            Ok::<_, Error>((url, secret))
+        };
         let secret = written(
             &self.webhook_secret,
             &self.webhook_secret_file,
             "alerts.webhook_secret_file",
         )?;
-        let url = written(&self.webhook_url, &None, "alerts.webhook_url")?;
-        let Some(url) = url else {
-            return Ok(None);
-        };
-        let url = address("alerts.webhook_url", url.reveal())?;
-        let secret = secret.ok_or_else(|| {
-            Error::misuse("alerts.webhook_url has no secret to sign what is sent").hint(format!(
-                "set {WEBHOOK_SECRET_VARIABLE} or alerts.webhook_secret_file; the receiver checks the signature by it"
-            ))
-        })?;
-        Ok(Some(Webhook { url, secret }))
+        if let Some(url) = written(&self.webhook_url, &None, "alerts.webhook_url")? {
+            let hint = format!("{WEBHOOK_SECRET_VARIABLE} or alerts.webhook_secret_file");
+            let (url, secret) = signed("alerts.webhook_url", &url, secret, hint)?;
+            let name = "webhook".to_owned();
+            all.push(Webhook { name, url, secret });
+        }
+        for (own, webhook) in &self.webhook {
+            let name = format!("webhook.{own}");
+            let key = format!("alerts.{name}.url");
+            let file = format!("alerts.{name}.secret_file");
+            let secret = written(&webhook.secret, &webhook.secret_file, &file)?;
+            let url = written(&webhook.url, &None, &key)?.ok_or_else(|| {
+                Error::misuse(format!("[alerts.{name}] has no address"))
+                    .hint("set its url, or take the section away")
+            })?;
+            let hint = format!("{} or {file}", of_receiver("webhook", own));
+            let (url, secret) = signed(&key, &url, secret, hint)?;
+            all.push(Webhook { name, url, secret });
+        }
+        Ok(all)
     }
 
     /// The PostHog project that is told of backfills, where there is one.
@@ -203,6 +292,22 @@ impl Alerts {
                 *setting = Some(text.into());
             }
         }
+        let slack = self.slack.iter_mut();
+        let slack = slack.map(|(name, own)| (of_receiver("slack", name), &mut own.webhook_url));
+        let webhook = self.webhook.iter_mut();
+        let webhook = webhook.map(|(name, own)| (of_receiver("webhook", name), &mut own.secret));
+        for (name, setting) in slack.chain(webhook) {
+            if let Some(text) = variable(&name).filter(|text| !text.trim().is_empty()) {
+                *setting = Some(text.into());
+            }
+        }
+    }
+
+    /// The variables that are read for the receivers that have names.
+    pub(super) fn variables(&self) -> impl Iterator<Item = String> + '_ {
+        let slack = self.slack.keys().map(|name| of_receiver("slack", name));
+        let webhook = self.webhook.keys().map(|name| of_receiver("webhook", name));
+        slack.chain(webhook)
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -216,19 +321,44 @@ impl Alerts {
         ] {
             in_range(name, value, least, most)?;
         }
+        let slack = self.slack.keys().map(|name| ("slack", name));
+        let webhook = self.webhook.keys().map(|name| ("webhook", name));
+        for (kind, name) in slack.chain(webhook) {
+            // It is not repeated: an address may have come to stand there.
+            if !is_name(name) {
+                return Err(Error::misuse(format!(
+                    "a name under [alerts.{kind}] is none for a receiver"
+                ))
+                .hint(format!(
+                    "write [alerts.{kind}.NAME] with 1 to {MOST_OF_NAME} small letters, digits and hyphens"
+                )));
+            }
+        }
         Ok(())
     }
 
-    /// What is told to whom, with what stands in files, which commands that tell nobody need not read.
+    /// Who is told, by name, with what stands in files, which commands that tell nobody need not read.
     ///
     /// # Errors
     ///
-    /// As [`Alerts::slack`], [`Alerts::webhook`] and [`Alerts::capture`].
-    pub fn check_receivers(&self) -> Result<()> {
-        self.slack()?;
-        self.webhook()?;
-        self.capture().map(drop)
+    /// As [`Alerts::slack`], [`Alerts::webhooks`] and [`Alerts::capture`].
+    pub fn check_receivers(&self) -> Result<Vec<String>> {
+        let slack = self.slack()?.into_iter().map(|slack| slack.name);
+        let webhooks = self.webhooks()?.into_iter().map(|webhook| webhook.name);
+        let capture = self.capture()?.map(|_| Capture::NAME.to_owned());
+        Ok(slack.chain(webhooks).chain(capture).collect())
     }
+}
+
+impl Capture {
+    /// As people, metrics and the ledger have it.
+    pub const NAME: &str = "capture";
+}
+
+/// Names are labels of metrics, and parts of the names of variables, where no two may look the same.
+fn is_name(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MOST_OF_NAME).contains(&name.len()) && name.bytes().all(is_of_name)
 }
 
 /// A setting that stands where it is used, or in a file.
@@ -297,6 +427,39 @@ mod tests {
                 "capture_host = \"a.test\"\ncapture_key = \"hunter2\"",
                 "alerts.capture_host",
             ),
+            (
+                "[alerts.slack.oncall]",
+                "[alerts.slack.oncall] has no address",
+            ),
+            (
+                "[alerts.slack.oncall]\nwebhook_url = \"hunter2\"",
+                "alerts.slack.oncall.webhook_url is no address",
+            ),
+            (
+                "[alerts.slack.oncall]\nwebhook_url_file = \"/nowhere/at/all\"",
+                "alerts.slack.oncall.webhook_url_file /nowhere/at/all",
+            ),
+            (
+                "[alerts.slack]\nwebhook_url = \"https://a.test/hunter2\"",
+                "alerts.slack.webhook_url",
+            ),
+            (
+                "[alerts.slack.oncall]\nurl = \"https://a.test/hunter2\"",
+                "unknown key `url` in [alerts.slack.oncall]; it stands in [alerts.webhook.ops]",
+            ),
+            (
+                "[alerts.webhook.ops]\nurl = \"https://a.test/hunter2\"",
+                "alerts.webhook.ops.url has no secret",
+            ),
+            (
+                "[alerts.webhook.ops]",
+                "[alerts.webhook.ops] has no address",
+            ),
+            (
+                "[alerts.slack.\"https://a.test/hunter2\"]",
+                "a name under [alerts.slack]",
+            ),
+            ("[alerts.webhook.On_Call]", "a name under [alerts.webhook]"),
         ] {
             let text = format!("[alerts]\n{text}");
             std::fs::write(dir.path().join("prefill.toml"), &text).expect("written");
@@ -319,23 +482,64 @@ mod tests {
             webhook_url: Some("https://a.test/hook".to_owned().into()),
             ..Alerts::default()
         };
-        assert_eq!(
-            alerts
-                .slack()
-                .expect("valid")
-                .map(|url| url.path().to_owned())
-                .as_deref(),
-            Some("/services/T/B/x")
-        );
+        let slack = |alerts: &Alerts| -> Vec<(String, String)> {
+            let all = alerts.slack().expect("valid").into_iter();
+            all.map(|slack| (slack.name, slack.url.path().to_owned()))
+                .collect()
+        };
+        let pair = |name: &str, path: &str| (name.to_owned(), path.to_owned());
+        assert_eq!(slack(&alerts), [pair("slack", "/services/T/B/x")]);
         alerts.read_environment(|name| match name {
             WEBHOOK_SECRET_VARIABLE => Some("s3cret".to_owned()),
             SLACK_URL_VARIABLE => Some(String::new()),
             _ => None,
         });
-        let webhook = alerts.webhook().expect("valid").expect("one");
-        assert_eq!(webhook.secret.reveal(), "s3cret");
-        assert!(alerts.slack().expect("valid").is_some(), "empty is not set");
+        let webhooks = alerts.webhooks().expect("valid");
+        assert_eq!(webhooks.len(), 1);
+        assert_eq!(webhooks[0].secret.reveal(), "s3cret");
+        assert_eq!(slack(&alerts).len(), 1, "empty is not set");
         assert!(alerts.capture().expect("valid").is_none(), "off by default");
+        assert!(!format!("{alerts:?}").contains("s3cret"));
+
+        // Those that have names, beside them.
+        let two = SlackReceiver::default();
+        alerts.slack = [("on-call", two.clone()), ("eu", two)]
+            .map(|(name, own)| (name.to_owned(), own))
+            .into();
+        let ops = WebhookReceiver {
+            url: Some("https://b.test/hook".to_owned().into()),
+            ..WebhookReceiver::default()
+        };
+        alerts.webhook.insert("ops".to_owned(), ops);
+        alerts.read_environment(|name| match name {
+            "PREFILL_ALERT_SLACK_ON_CALL_WEBHOOK_URL" => Some("https://a.test/call".to_owned()),
+            "PREFILL_ALERT_SLACK_EU_WEBHOOK_URL" => Some("https://a.test/eu".to_owned()),
+            "PREFILL_ALERT_WEBHOOK_OPS_SECRET" => Some("s3cret of ops".to_owned()),
+            _ => None,
+        });
+        let told = [
+            pair("slack", "/services/T/B/x"),
+            pair("slack.eu", "/eu"),
+            pair("slack.on-call", "/call"),
+        ];
+        assert_eq!(slack(&alerts), told);
+        let webhooks = alerts.webhooks().expect("valid");
+        let secrets = webhooks.iter().map(|own| (&*own.name, own.secret.reveal()));
+        let secrets: Vec<(&str, &str)> = secrets.collect();
+        assert_eq!(
+            secrets,
+            [("webhook", "s3cret"), ("webhook.ops", "s3cret of ops")]
+        );
+        assert_eq!(
+            alerts.check_receivers().expect("valid"),
+            [
+                "slack",
+                "slack.eu",
+                "slack.on-call",
+                "webhook",
+                "webhook.ops"
+            ]
+        );
         assert!(!format!("{alerts:?}").contains("s3cret"));
     }
 }

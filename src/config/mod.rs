@@ -36,7 +36,8 @@ use source::with_source_as_table;
 use unknown::unknown_key;
 
 pub use alerts::{
-    Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE, Webhook,
+    Alerts, CAPTURE_KEY_VARIABLE, Capture, SLACK_URL_VARIABLE, Slack, SlackReceiver,
+    WEBHOOK_SECRET_VARIABLE, Webhook, WebhookReceiver,
 };
 pub use http::{DEFAULT_LISTEN, Http, READ_ONLY_TOKEN_VARIABLE, TOKEN_VARIABLE};
 pub use ledger::{LEDGER_URL_VARIABLE, Ledger};
@@ -106,10 +107,21 @@ struct Written {
 /// that could be shown, which a test finds.
 fn sections() -> Vec<Section> {
     let warehouses = Written::get_field_docs("warehouses").expect("a field");
+    let of_alerts = |key| Alerts::get_field_docs(key).expect("a field");
     vec![
         Section::of::<Written>(""),
         Section::of::<Service>("service"),
         Section::of::<Alerts>("alerts"),
+        Section::of::<SlackReceiver>("alerts").one_of_many(
+            "alerts.slack.oncall",
+            of_alerts("slack"),
+            &["webhook_url", "webhook_url_file"],
+        ),
+        Section::of::<WebhookReceiver>("alerts").one_of_many(
+            "alerts.webhook.ops",
+            of_alerts("webhook"),
+            &["url", "secret_file"],
+        ),
         Section::of::<Http>("http"),
         Section::of::<Ledger>("ledger"),
         Section::of::<Teams>("teams").by_header(),
@@ -414,17 +426,20 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Looks where [`Config::load`] looks. Variables of warehouses count for those that are configured;
-    /// where the configuration is not valid, those of any name are not told as unknown.
+    /// Looks where [`Config::load`] looks. Variables of warehouses and receivers count for those that are
+    /// configured; where the configuration is not valid, those of any name are not told as unknown.
     pub fn of(file: Option<&Path>, data_dir: &Path, config: Option<&Config>) -> Self {
         let set = std::env::vars_os()
             .filter(|(_, value)| !value.is_empty())
             .filter_map(|(name, _)| name.into_string().ok());
         let set: BTreeSet<String> = set.collect();
-        let warehouses: Option<Vec<&str>> =
-            config.map(|config| config.warehouses.keys().map(String::as_str).collect());
+        let own: Option<Vec<String>> = config.map(|config| {
+            let warehouses = config.warehouses.keys();
+            let of_warehouses = warehouses.flat_map(|name| variables::of_a_warehouse(name));
+            of_warehouses.chain(config.alerts.variables()).collect()
+        });
         let (variables, unknown_variables) =
-            variables::sorted(set.iter().map(String::as_str), warehouses.as_deref());
+            variables::sorted(set.iter().map(String::as_str), own.as_deref());
         Self {
             file: file_of(file, data_dir),
             variables,

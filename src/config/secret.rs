@@ -71,7 +71,7 @@ mod tests {
     }
 
     /// Configurations with `SECRET` where a secret is, right and wrong in many ways.
-    const WITH_SECRETS: [&str; 20] = [
+    const WITH_SECRETS: [&str; 23] = [
         "backfill_days = 3\n[warehouse]\nurl = \"http://a:8123\"\npassword = \"SECRET\"\n",
         "[warehouse]\npassword = 'SECRET'\nmax_threads = 0\n",
         "[warehouse]\npassword = \"\"\"\nabc\nSECRET\nmore\"\"\"\n[ledger]\npoll_ms = \"x\"\n",
@@ -92,6 +92,9 @@ mod tests {
         "[alerts]\nwebhook_url = \"https://a.test/SECRET\"\n",
         "[alerts]\nwebhook_url = \"https://u:SECRET@a.test/\"\n",
         "[alerts]\ncapture_host = \"a.test\"\ncapture_key = \"SECRET\"\n",
+        "[alerts.slack.oncall]\nwebhook_url = \"https://a.test/services/SECRET\"\n",
+        "[alerts.slack]\noncall = \"https://a.test/services/SECRET\"\n",
+        "[alerts.webhook.ops]\nsecret = \"SECRET\"\nurl = \"https://a.test/SECRET\"\n",
     ];
 
     proptest! {

@@ -45,7 +45,7 @@ fn in_table<'a>(
     found: &mut Vec<Unknown<'a>>,
 ) {
     let section = described(path, sections);
-    if section.is_none() && path != [MANY] {
+    if section.is_none() && of_many(path).is_none() {
         return;
     }
     for (key, value) in table {
@@ -112,23 +112,37 @@ impl Unknown<'_> {
     }
 }
 
-/// The section whose tables have names that people choose.
-const MANY: &str = "warehouses";
+/// The tables whose tables have names that people choose, each with the section that describes one.
+const MANY: [(&[&str], &str); 3] = [
+    (&["warehouses"], "warehouse"),
+    (&["alerts", "slack"], "alerts.slack.oncall"),
+    (&["alerts", "webhook"], "alerts.webhook.ops"),
+];
+
+/// What describes each table of one of [`MANY`].
+fn of_many(path: &[&str]) -> Option<&'static str> {
+    let many = MANY.into_iter().find(|(many, _)| *many == path);
+    many.map(|(_, described)| described)
+}
 
 /// Whether a key is the header of a section, or of several.
 pub(super) fn is_section(path: &str, key: &str, sections: &[Section]) -> bool {
     let path: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
     let path = [&path, &[key][..]].concat();
-    path == [MANY] || described(&path, sections).is_some()
+    of_many(&path).is_some() || described(&path, sections).is_some()
 }
 
 /// The section that describes the table at `path`. A warehouse by name has what `[warehouse]` has, and
-/// its source what `[source]` has; what no section describes takes any key.
+/// its source what `[source]` has; a receiver by name has what any other has. What no section describes
+/// takes any key.
 fn described<'a>(path: &[&str], sections: &'a [Section]) -> Option<&'a Section> {
-    let of_all = match path {
-        [MANY, _, rest @ ..] => [&["warehouse"], rest].concat(),
-        _ => path.to_vec(),
-    };
+    let by_name = MANY.into_iter().find_map(|(many, of_all)| {
+        let [_, rest @ ..] = path.strip_prefix(many)? else {
+            return None;
+        };
+        Some([&[of_all], rest].concat())
+    });
+    let of_all = by_name.unwrap_or_else(|| path.to_vec());
     let path = match &*of_all {
         ["warehouse", source @ ..] if source.first() == Some(&"source") => source.join("."),
         _ => of_all.join("."),
@@ -179,6 +193,14 @@ mod tests {
             (
                 "[ledger]\nschem = \"a\"\nurll = \"postgres://u:hunter2@h/db\"",
                 "line 2: unknown key `schem` in [ledger]; did you mean `schema`?",
+            ),
+            (
+                "[alerts.slack.eu]\nwebhok_url = \"hunter2\"",
+                "line 2: unknown key `webhok_url` in [alerts.slack.eu]; did you mean `webhook_url`?",
+            ),
+            (
+                "[alerts.webhook.eu]\nsecret = \"hunter2\"",
+                "line 2: unknown key `secret` in [alerts.webhook.eu]; known are url, secret_file",
             ),
             (
                 "[teams]\norganisation = {}",

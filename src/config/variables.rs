@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::unknown::nearest;
 
-/// Each variable and what it is for, `NAME` standing for the name of a warehouse.
+/// Each variable and what it is for, `NAME` standing for the name of a warehouse or of a receiver.
 pub(super) const VARIABLES: [(&str, &str); 15] = [
     (
         "PREFILL_DATA_DIR",
@@ -39,11 +39,13 @@ pub(super) const VARIABLES: [(&str, &str); 15] = [
     ),
     (
         "PREFILL_ALERT_SLACK_WEBHOOK_URL",
-        "the address of a Slack webhook, over slack_webhook_url and its file of [alerts]",
+        "the address of a Slack webhook, over slack_webhook_url and its file of [alerts];\n\
+         also PREFILL_ALERT_SLACK_NAME_WEBHOOK_URL of [alerts.slack.NAME]",
     ),
     (
         "PREFILL_ALERT_WEBHOOK_SECRET",
-        "the secret that signs webhooks, over webhook_secret_file of [alerts]",
+        "the secret that signs webhooks, over webhook_secret_file of [alerts];\n\
+         also PREFILL_ALERT_WEBHOOK_NAME_SECRET of [alerts.webhook.NAME]",
     ),
     (
         "PREFILL_ALERT_CAPTURE_KEY",
@@ -66,37 +68,69 @@ pub(super) const OF_A_WAREHOUSE: [&str; 3] = ["URL", "USER", "PASSWORD"];
 
 /// `PREFILL_WAREHOUSE_EU_2_URL` for the warehouse `eu-2`.
 pub(super) fn of_warehouse(name: &str, what: &str) -> String {
-    let own: String = name
-        .chars()
+    format!("PREFILL_WAREHOUSE_{}_{what}", in_capitals(name))
+}
+
+/// All that a warehouse takes.
+pub(super) fn of_a_warehouse(name: &str) -> [String; 3] {
+    OF_A_WAREHOUSE.map(|what| of_warehouse(name, what))
+}
+
+/// What receivers of alerts take from the environment, by kind: what their variables begin and end with.
+const OF_RECEIVERS: [(&str, &str, &str); 2] = [
+    ("slack", "PREFILL_ALERT_SLACK_", "_WEBHOOK_URL"),
+    ("webhook", "PREFILL_ALERT_WEBHOOK_", "_SECRET"),
+];
+
+/// `PREFILL_ALERT_SLACK_ON_CALL_WEBHOOK_URL` for the Slack webhook `on-call`.
+pub(super) fn of_receiver(kind: &str, name: &str) -> String {
+    let (_, begin, end) = OF_RECEIVERS
+        .into_iter()
+        .find(|(of, ..)| *of == kind)
+        .expect("there are two kinds that have names");
+    format!("{begin}{}{end}", in_capitals(name))
+}
+
+fn in_capitals(name: &str) -> String {
+    name.chars()
         .map(|c| match c.to_ascii_uppercase() {
             c if c.is_ascii_alphanumeric() => c,
             _ => '_',
         })
-        .collect();
-    format!("PREFILL_WAREHOUSE_{own}_{what}")
+        .collect()
+}
+
+/// Whether a variable is one of a warehouse or of a receiver, whatever that is called.
+fn is_of_any(variable: &str) -> bool {
+    let of_warehouse = OF_A_WAREHOUSE
+        .iter()
+        .any(|what| is_between(variable, "PREFILL_WAREHOUSE_", &format!("_{what}")));
+    of_warehouse
+        || OF_RECEIVERS
+            .iter()
+            .any(|(_, begin, end)| is_between(variable, begin, end))
+}
+
+fn is_between(name: &str, begin: &str, end: &str) -> bool {
+    let own = name.strip_prefix(begin);
+    own.is_some_and(|own| own.ends_with(end))
 }
 
 /// Sorts the names of variables that are set into those that count, and those that look as if they should
-/// and don't, with the name that may be meant. Where the warehouses are not known, a variable may be that
-/// of any.
+/// and don't, with the name that may be meant. `own` are those of the warehouses and receivers that have
+/// names; where these are not known, a variable may be that of any.
 pub(super) fn sorted<'a>(
     set: impl IntoIterator<Item = &'a str>,
-    warehouses: Option<&[&str]>,
+    own: Option<&[String]>,
 ) -> (Vec<String>, Vec<(String, Option<String>)>) {
     let mut known: BTreeSet<String> = VARIABLES
         .iter()
         .map(|(name, _)| (*name).to_owned())
         .collect();
-    for warehouse in warehouses.into_iter().flatten() {
-        known.extend(OF_A_WAREHOUSE.map(|what| of_warehouse(warehouse, what)));
-    }
+    known.extend(own.into_iter().flatten().cloned());
     let (mut count, mut unknown) = (Vec::new(), Vec::new());
     for name in set {
-        let of_any = name.strip_prefix("PREFILL_WAREHOUSE_").is_some_and(|own| {
-            let mut of = OF_A_WAREHOUSE.iter();
-            of.any(|what| own.ends_with(&format!("_{what}")))
-        });
-        if known.contains(name) || (of_any && warehouses.is_none()) {
+        if known.contains(name) || (own.is_none() && is_of_any(name)) {
             count.push(name.to_owned());
         } else if name.starts_with("PREFILL_") {
             let meant = nearest(name, known.iter().map(String::as_str));
@@ -162,13 +196,24 @@ mod tests {
     fn a_variable_that_is_misspelt_or_of_no_warehouse_is_told() {
         let set = [
             "HOME",
+            "PREFILL_ALERT_SLACK_EU_WEBHOOK_URL",
+            "PREFILL_ALERT_SLACK_US_WEBHOOK_URL",
             "PREFILL_LEDGERURL",
             "PREFILL_LOG",
             "PREFILL_WAREHOUSE_EU_2_PASSWORD",
             "PREFILL_WAREHOUSE_US_URL",
         ];
-        let (count, unknown) = sorted(set, Some(&["eu-2"]));
-        assert_eq!(count, ["PREFILL_LOG", "PREFILL_WAREHOUSE_EU_2_PASSWORD"]);
+        let mut own = of_a_warehouse("eu-2").to_vec();
+        own.push(of_receiver("slack", "eu"));
+        let (count, unknown) = sorted(set, Some(&own));
+        assert_eq!(
+            count,
+            [
+                "PREFILL_ALERT_SLACK_EU_WEBHOOK_URL",
+                "PREFILL_LOG",
+                "PREFILL_WAREHOUSE_EU_2_PASSWORD"
+            ]
+        );
         let unknown: Vec<_> = unknown
             .iter()
             .map(|(name, meant)| (&**name, meant.as_deref()))
@@ -176,6 +221,10 @@ mod tests {
         assert_eq!(
             unknown,
             [
+                (
+                    "PREFILL_ALERT_SLACK_US_WEBHOOK_URL",
+                    Some("PREFILL_ALERT_SLACK_EU_WEBHOOK_URL")
+                ),
                 ("PREFILL_LEDGERURL", Some("PREFILL_LEDGER_URL")),
                 (
                     "PREFILL_WAREHOUSE_US_URL",
@@ -183,5 +232,9 @@ mod tests {
                 ),
             ]
         );
+        // Of a configuration that is not valid nobody knows the names.
+        let (count, unknown) = sorted(set, None);
+        assert_eq!(count.len(), 5, "{count:?}");
+        assert_eq!(unknown.len(), 1, "{unknown:?}");
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! A message is made in the transaction that remembers that it was: it is sent at least once, and twice
 //! only when a process dies between the receiver's answer and the note of it.
+//!
+//! Processes may be configured differently, for a moment or by mistake. So each says which receivers it has,
+//! and whoever decides writes for all of them.
 
 use std::time::Duration;
 
@@ -101,6 +104,31 @@ pub struct RunToCapture {
     pub rows: i64,
     /// The class of the error of the newest day that failed.
     pub error_class: Option<String>,
+}
+
+/// A receiver that a process has or had, or for which messages wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    pub name: String,
+    /// Which messages it is sent; nothing where no process has told of it.
+    pub takes: Option<String>,
+    /// How long ago a process said that it has it.
+    pub away: Duration,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// Since when the oldest of them waits; zero where there is none.
+    pub oldest: Duration,
+}
+
+impl Receiver {
+    /// A process that is away for so long is being restarted or upgraded, and its receivers are those that
+    /// it had.
+    const STAYS: Duration = Duration::from_secs(600);
+
+    /// Whether some process has it.
+    pub fn is_there(&self) -> bool {
+        self.away < Self::STAYS
+    }
 }
 
 /// A message that is being sent.
@@ -258,6 +286,57 @@ impl Ledger {
         .bind(receiver)
         .bind(milliseconds(age));
         self.database.execute("drop messages", &statement).await
+    }
+
+    /// Says that a process has these receivers, each with which messages it is sent.
+    pub async fn announce(&self, receivers: &[(String, &str)]) -> Result<()> {
+        let rows = receivers.iter().map(|(name, takes)| json!([name, takes]));
+        let announce = Statement::new(sql!("announce")).bind(json(rows));
+        let done = self.database.execute("tell of the receivers", &announce);
+        done.await.map(drop)
+    }
+
+    /// Every receiver that a process has or had, or for which messages wait, by name.
+    pub async fn receivers(&self) -> Result<Vec<Receiver>> {
+        let statement = Statement::new(sql!("receivers"));
+        let rows = self.database.rows("read the receivers", &statement).await?;
+        let time = |row: &Row, name| -> Result<Duration> {
+            let milliseconds: Option<i64> = row.get(name)?;
+            let milliseconds = milliseconds.unwrap_or(0).try_into();
+            Ok(Duration::from_millis(milliseconds.unwrap_or(0)))
+        };
+        rows.iter()
+            .map(|row| {
+                Ok(Receiver {
+                    name: row.get("name")?,
+                    takes: row.get("takes")?,
+                    away: time(row, "away_ms")?,
+                    waiting: row.get::<i64>("waiting")?.try_into().unwrap_or(0),
+                    oldest: time(row, "oldest_ms")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Forgets a receiver that no process has had for so long, with the messages that wait for it; how
+    /// many those were.
+    pub async fn forget_receiver(&self, receiver: &str, away: Duration) -> Result<u64> {
+        const DOING: &str = "forget a receiver";
+        let mut transaction = self.database.begin(DOING).await?;
+        let forget = Statement::new(text!(
+            "delete from receivers where name = $1 and seen_at <= {now} - $2"
+        ))
+        .bind(receiver)
+        .bind(milliseconds(away));
+        transaction.execute(DOING, &forget).await?;
+        // Unless somebody has it again.
+        let drop = Statement::new(text!(
+            "delete from outbox where receiver = $1 and not exists (select 1 from receivers where name = $1)"
+        ))
+        .bind(receiver);
+        let dropped = transaction.execute(DOING, &drop).await?;
+        transaction.commit(DOING).await?;
+        Ok(dropped)
     }
 
     /// Runs that PostHog may have to be told of, asked for at `since` or later and after the one of

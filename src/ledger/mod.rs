@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use alerts::{Captured, Known, Post, RunToCapture, Telling};
+pub use alerts::{Captured, Known, Post, Receiver, RunToCapture, Telling};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};

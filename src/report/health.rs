@@ -1,6 +1,7 @@
 //! Health: what is wrong with which team and which warehouse, and the command that mends it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -55,6 +56,19 @@ pub struct Gap {
     pub mending: Mending,
 }
 
+/// Messages of `[alerts]` that wait and should not.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NotTold {
+    /// By its name.
+    pub receiver: String,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// For how long the oldest of them has waited.
+    pub oldest_seconds: u64,
+    /// Whether some process has this receiver under `[alerts]`; without one they are dropped after a day.
+    pub configured: bool,
+}
+
 /// The health of all teams.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -71,7 +85,12 @@ pub struct Health {
     pub recommendations: Vec<String>,
     /// Each warehouse that is configured.
     pub warehouses: Vec<WarehouseHealth>,
+    /// Receivers of alerts that do not get their messages.
+    pub alerts_not_sent: Vec<NotTold>,
 }
+
+/// A message that has waited for so long is told to wait; its receiver was tried half a dozen times.
+const NOT_TOLD_FOR: Duration = Duration::from_secs(900);
 
 /// The most filled days that are compared one by one with what the tables hold, of the teams whose sums
 /// differ: so many are read and compared within a second. Of the other teams the days are not named.
@@ -212,6 +231,7 @@ impl Prefill {
         self.find_lost(&looked, &mut troubles).await?;
         let days_not_looked_at = self.find_unfilled(&looked, &mut troubles, now).await?;
         let busy = self.ledger.busy_warehouses().await?;
+        let alerts_not_sent = self.find_not_told().await?;
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -222,6 +242,7 @@ impl Prefill {
             days_not_looked_at,
             recommendations: Vec::new(),
             warehouses,
+            alerts_not_sent,
         };
         for warehouse in &health.warehouses {
             if let Some(error) = &warehouse.error {
@@ -230,6 +251,9 @@ impl Prefill {
                     None => format!("warehouse {}: {error}", warehouse.name),
                 });
             }
+        }
+        for not_told in &health.alerts_not_sent {
+            health.recommendations.push(not_told.recommended());
         }
         if days_not_looked_at > 0 {
             health.recommendations.push(format!(
@@ -285,6 +309,22 @@ impl Prefill {
             health.status = "unhealthy";
         }
         Ok(health)
+    }
+
+    /// Receivers of alerts for which messages wait too long, or that no process has any more.
+    async fn find_not_told(&self) -> Result<Vec<NotTold>> {
+        let receivers = self.ledger.receivers().await?.into_iter();
+        let late = receivers.filter(|receiver| {
+            receiver.waiting > 0 && (receiver.oldest >= NOT_TOLD_FOR || !receiver.is_there())
+        });
+        Ok(late
+            .map(|receiver| NotTold {
+                configured: receiver.is_there(),
+                waiting: receiver.waiting,
+                oldest_seconds: receiver.oldest.as_secs(),
+                receiver: receiver.name,
+            })
+            .collect())
     }
 
     /// Days that are filled and whose rows are not those that were verified: looked for only in teams
@@ -416,6 +456,26 @@ impl Prefill {
             }
         }
         Ok(left_out)
+    }
+}
+
+impl NotTold {
+    fn recommended(&self) -> String {
+        let wait = match self.waiting {
+            1 => "1 message waits".to_owned(),
+            many => format!("{many} messages wait"),
+        };
+        let told = format!(
+            "{wait} for {} of [alerts], the oldest for {} min",
+            self.receiver,
+            self.oldest_seconds / 60
+        );
+        match self.configured {
+            true => format!("{told}: run prefill alerts test"),
+            false => format!(
+                "{told}, and no prefill serve that runs has it: start one that has, or let them be dropped after a day"
+            ),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //! the same table, and `tests/telemetry.rs` holds that documents, rules and dashboard name nothing else.
 //!
 //! Names are those of <https://prometheus.io/docs/practices/naming/>. Labels are of a bounded number of
-//! values: the warehouses that are configured, states, outcomes, classes and codes of errors; never
-//! teams. What the ledger knows is the same from every process on it; what a process counts is its own.
+//! values: the warehouses and receivers that are configured, states, outcomes, classes and codes of errors,
+//! routes; never teams, and nothing that somebody else makes up. What the ledger knows is the same from every process on it; what a process counts is its own.
 
 use super::{Counter, Entry, Gauge, Histogram, Kind, Metric, Unit};
 
@@ -94,7 +94,24 @@ catalogue! {
         "How long calls to the ledger took, by kind.";
     Histogram Seconds TRIGGER_LATENCY = "prefill_trigger_latency_seconds" []
         "From the change of a team's setting to the plan for its days.";
-    // Requests over HTTP follow with what serves them: a metric is here when something records it.
+
+    // What people are told.
+    Gauge Number ALERTS_WAITING = "prefill_alert_messages_waiting" ["receiver"]
+        "Messages that wait in the ledger to be sent, also for receivers that no process has any more.";
+    Gauge Seconds ALERTS_OLDEST = "prefill_alert_oldest_message_seconds" ["receiver"]
+        "For how long the oldest message has waited to be sent; 0 where there is none.";
+    Counter Number ALERT_MESSAGES = "prefill_alert_messages_total" ["receiver", "outcome"]
+        "What became of messages in this process: sent, failed (to be tried again: each try counts), or dropped.";
+
+    // Requests over HTTP to this process.
+    Counter Number HTTP_REQUESTS = "prefill_http_requests_total" ["route", "method", "status"]
+        "Requests that were answered, by the pattern of their path, by method and by class of status.";
+    Histogram Seconds HTTP_SECONDS = "prefill_http_request_seconds" ["route", "method"]
+        "How long it took until the answer to a request began.";
+    Gauge Number HTTP_IN_FLIGHT = "prefill_http_requests_in_flight" []
+        "Requests whose answer has not begun; the scrape is one of them.";
+    Gauge Number HTTP_STREAMS = "prefill_http_streams" []
+        "Streams of events that are open.";
 }
 
 /// The upper bounds of the buckets of each histogram, in seconds.
@@ -109,6 +126,12 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
         "prefill_ledger_seconds",
         &[
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ],
+    ),
+    (
+        "prefill_http_request_seconds",
+        &[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
         ],
     ),
     (
@@ -145,6 +168,17 @@ pub const RUN_STATUSES: [&str; 5] = ["running", "queued", "paused", "failed", "w
 /// The kinds of calls of [`LEDGER_SECONDS`]: a `reconcile` is a look at up to 1,000 teams, and of the reads
 /// in it each counts as `read` as well.
 pub const CALLS: [&str; 6] = ["claim", "record", "renew", "give_back", "read", "reconcile"];
+
+/// What becomes of a message: it is `sent`; a try `failed` and is made again; or it is `dropped`, because the
+/// receiver refuses it, more wait than may, or it waited too long.
+pub const MESSAGE_OUTCOMES: [&str; 3] = ["sent", "failed", "dropped"];
+
+/// The counters of a receiver begin at 0, too.
+pub fn begin_receiver(receiver: &str) {
+    for outcome in MESSAGE_OUTCOMES {
+        ALERT_MESSAGES.add([receiver, outcome], 0);
+    }
+}
 
 /// The counters of a warehouse begin at 0 before anything happens, so that the first time counts as a
 /// growth.

@@ -8,20 +8,23 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::Shared;
+use super::{Shared, traffic};
 use crate::scrape::{self, Scraper};
+use crate::telemetry::Sheet;
 
 pub fn router() -> Router<Arc<Shared>> {
     Router::new().route("/metrics", get(metrics))
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let sheet = Sheet::default();
+    traffic::write(&shared, &sheet);
     let text = match shared.prefill() {
         Ok(prefill) => {
             let scraper = shared.scraper.get_or_init(|| Scraper::new(prefill.clone()));
-            scraper.text().await
+            scraper.text_with(sheet).await
         }
-        Err(_) => scrape::without_ledger(),
+        Err(_) => scrape::without_ledger(&sheet),
     };
     ([(CONTENT_TYPE, scrape::CONTENT_TYPE)], text)
 }

@@ -12,6 +12,7 @@ mod pages;
 mod probes;
 pub mod problem;
 mod server;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use crate::request::Asked;
 use crate::scrape::Scraper;
 use crate::service::Prefill;
 use guard::Guard;
+use traffic::Traffic;
 
 /// What all requests share.
 pub struct Shared {
@@ -47,6 +49,7 @@ pub struct Shared {
     guard: Guard,
     /// Places for streams of events.
     streams: Arc<Semaphore>,
+    traffic: Traffic,
     /// Work that goes on when the one who asked for it has gone away.
     work: TaskTracker,
     /// The service is told to stop.
@@ -120,6 +123,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::from_fn(pages::as_pages))
         .layer(middleware::from_fn(guard::protect))
         .layer(DefaultBodyLimit::max(most_bytes))
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            traffic::count,
+        ))
         .with_state(shared)
 }
 
@@ -206,6 +213,7 @@ impl Web {
             streams: Arc::new(Semaphore::new(
                 usize::try_from(config.max_streams).unwrap_or(Semaphore::MAX_PERMITS),
             )),
+            traffic: Traffic::default(),
             work: TaskTracker::new(),
             stop: stop.clone(),
         });

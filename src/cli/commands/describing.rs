@@ -35,13 +35,13 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
         // What only serve reads.
         config.http.tokens()?;
         config.http.read_only_tokens()?;
-        config.alerts.check_receivers()?;
-        Ok(config)
+        let receivers = config.alerts.check_receivers()?;
+        Ok((config, receivers))
     });
     let origin = Origin::of(
         everywhere.config.as_deref(),
         &data_dir,
-        loaded.as_ref().ok(),
+        loaded.as_ref().ok().map(|(config, _)| config),
     );
     for (name, meant) in &origin.unknown_variables {
         let meant = meant.as_ref();
@@ -54,7 +54,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
         [] => "nothing in the environment".to_owned(),
         variables => variables.join(", "),
     };
-    let config = loaded.map_err(|error| {
+    let (config, receivers) = loaded.map_err(|error| {
         error.while_doing(format!(
             "the configuration is not valid ({file}; {variables})"
         ))
@@ -68,6 +68,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
             "unknown_variables": origin.unknown_variables.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             "warehouses": config.warehouses.keys().collect::<Vec<_>>(),
             "default_warehouse": config.default_warehouse,
+            "alert_receivers": receivers,
         }))?;
         return Ok(Ended::Well);
     }
@@ -75,6 +76,11 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
     line(format!("file: {file}"));
     line(format!("environment: {variables}"));
     line(format!("warehouses: {}", warehouses(&config)));
+    let receivers = match &*receivers {
+        [] => "told to nobody".to_owned(),
+        receivers => receivers.join(", "),
+    };
+    line(format!("alerts: {receivers}"));
     Ok(Ended::Well)
 }
 
