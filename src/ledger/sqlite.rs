@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tallies", include_str!("sql/0005_tallies.sql")),
     (6, "governor", include_str!("sql/0006_governor.sql")),
     (7, "alerts", include_str!("sql/0007_alerts.sql")),
+    (8, "pages", include_str!("sql/0008_pages.sql")),
 ];
 
 /// How long a write waits for another process's write.
