@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Ledger;
 use super::database::{Row, Statement, sql, text};
@@ -24,7 +25,7 @@ pub struct Glance {
 }
 
 /// A claim that is being filled.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UnderWay {
     pub claim: String,
     /// Host and process of the worker first.
@@ -57,7 +58,7 @@ pub struct FailedAlike {
 }
 
 /// What waits to be claimed; of that the most may wait for a pause to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Queue {
     pub slices: i64,
     /// Since when the oldest of them is wanted, or stale.

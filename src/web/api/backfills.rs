@@ -40,7 +40,11 @@ pub enum Action {
 
 impl Action {
     /// Does it to the end, whoever waits.
-    pub async fn take(self, shared: &Shared, extent: Extent) -> Result<Json<Steered>, Problem> {
+    pub async fn take(
+        self,
+        shared: &Arc<Shared>,
+        extent: Extent,
+    ) -> Result<Json<Steered>, Problem> {
         let ledger = shared.prefill()?.ledger.clone();
         let of = Of::from(extent);
         let take = async move {
@@ -165,6 +169,7 @@ pub enum NotNew {
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The team has the setting off, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn create(
     State(shared): State<Arc<Shared>>,
@@ -177,6 +182,7 @@ pub async fn create(
     let prefill = shared.prefill()?.clone();
     let target = prefill.target(new.team_id.0, range).await?;
     if new.dry_run {
+        let _place = shared.heavy_place().await?;
         let estimate = prefill.estimate(&target, new.force).await?;
         let would = WouldFill::new(&target, estimate);
         return Ok(Json(NotNew::WouldFill(would)).into_response());
@@ -285,7 +291,7 @@ pub async fn one(
     let prefill = shared.prefill()?;
     let mut found = report::task(&prefill.ledger, id).await?;
     // The days are told, whether the warehouse can say something about them or not.
-    found.statements = report::statements(prefill, &found.slices)
+    found.statements = report::statements_soon(prefill, &found.slices)
         .await
         .unwrap_or_default();
     Ok(Json(found))
@@ -345,6 +351,7 @@ pub struct ToValidate {
         (status = 200, description = "The verdicts, also where days differ", body = Validated),
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn validate(
     State(shared): State<Arc<Shared>>,
@@ -354,6 +361,7 @@ pub async fn validate(
     let range = asked(body.days, body.date_start, body.date_end)?;
     let prefill = shared.prefill()?;
     let mut target = prefill.target(body.team_id.0, range).await?;
+    let _place = shared.heavy_place().await?;
     let validation = if range.days.is_none() && range.date_start.is_none() {
         let now = prefill.ledger.now().await?;
         prefill.validate_wanted(&mut target, now).await?
@@ -389,6 +397,7 @@ pub struct ToCleanUp {
         (status = 200, description = "What was deleted, or would be", body = CleanedUp),
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is neither confirmed nor a dry run; or the range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn cleanup(
     State(shared): State<Arc<Shared>>,
@@ -399,6 +408,7 @@ pub async fn cleanup(
     let prefill = shared.prefill()?.clone();
     let target = prefill.target(body.team_id.0, range).await?;
     if body.dry_run {
+        let _place = shared.heavy_place().await?;
         let would = prefill.count_cleanup(&target).await?;
         return Ok(Json(CleanedUp::new("dry_run", &target, &would)));
     }

@@ -11,6 +11,7 @@ use crate::report::{Explanation, FilledDay, Running, Situation};
 pub(super) async fn page(asker: Asker, Path((team, day)): Path<(String, String)>) -> Page {
     let (team, day) = (team_id(&team)?, super::day(&day)?);
     let now = asker.prefill.ledger.now().await?;
+    let _place = asker.shared.heavy_place().await?;
     let told = asker.prefill.explain(team, day).await?;
     let may_fill = asker.viewer.may_change()
         && !matches!(
@@ -54,6 +55,7 @@ pub(super) async fn page(asker: Asker, Path((team, day)): Path<(String, String)>
         } else {
             5
         }),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -50,6 +50,7 @@ pub(super) async fn estimate(
         .prefill
         .target(team_id(&team)?, range.asked()?)
         .await?;
+    let _place = asker.shared.heavy_place().await?;
     let estimate = asker.prefill.estimate(&target, range.force()).await?;
     let days = estimate.slices.len();
     let content = html! {
@@ -91,6 +92,7 @@ pub(super) async fn estimate(
         title: "What a backfill would do",
         here: Here::Teams,
         every: None,
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }
@@ -103,6 +105,7 @@ pub(super) async fn validate(
     let prefill = &asker.prefill;
     let asked: Asked = range.asked()?;
     let mut target = prefill.target(team_id(&team)?, asked).await?;
+    let _place = asker.shared.heavy_place().await?;
     let validation = if range.is_empty() {
         let now = prefill.ledger.now().await?;
         prefill.validate_wanted(&mut target, now).await?
@@ -137,6 +140,7 @@ pub(super) async fn validate(
         title: "Validation",
         here: Here::Teams,
         every: None,
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -71,6 +71,7 @@ fn form(status: StatusCode, wrong: Option<&str>) -> Response {
         title: "Log in",
         here: Here::Elsewhere,
         every: None,
+        events: None,
     };
     let content = html! {
         section.login {

@@ -232,6 +232,7 @@ fn of_problem(status: StatusCode, told: &Told, is_read: bool) -> maud::Markup {
         here: Here::Elsewhere,
         // It may be over soon; what was to be changed is not asked for again by itself.
         every: (is_read && status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+        events: None,
     };
     let content = maud::html! {
         section #problem .problem data-live {

@@ -125,6 +125,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         title: &title,
         here: Here::Teams,
         every: Some(5),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -237,6 +237,7 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
         title: "Teams",
         here: Here::Teams,
         every: Some(5),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }
