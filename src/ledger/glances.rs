@@ -1,6 +1,8 @@
 //! What pages show of many slices at once: the days of some teams, what is under way, what failed alike,
 //! what was filled lately. Reads only, a number of questions that does not grow with the teams.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -98,6 +100,22 @@ impl Ledger {
                     is_cancelled: row.get("is_cancelled")?,
                 })
             })
+            .collect()
+    }
+
+    /// The teams that have days which only cancelled runs asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn cancelled_teams(&self) -> Result<BTreeSet<TeamId>> {
+        let statement = Statement::new(sql!("cancelled_teams"));
+        let rows = self
+            .database
+            .rows("look for what was cancelled", &statement)
+            .await?;
+        rows.iter()
+            .map(|row| row.get("team_id").map(TeamId))
             .collect()
     }
 

@@ -1,9 +1,9 @@
 //! Deleting the rows of some days: first what that would be, then a button.
 
-use axum::extract::{Form, Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
+use super::asked::{Form, Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{command, counted, number, text};
 use super::{Asker, Page, Range, team_id};

@@ -1,8 +1,8 @@
 //! Why a day of a team is as it is, as `prefill explain` has it.
 
-use axum::extract::Path;
 use maud::{Markup, html};
 
+use super::asked::Path;
 use super::frame::{Frame, Here};
 use super::parts::{self, act, command, counted, full_moment, number, text};
 use super::{Asker, Page, team_id};

@@ -1,9 +1,9 @@
 //! Asking for days of a team: to be filled, what that would do, and whether they are right.
 
-use axum::extract::{Form, Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
+use super::asked::{Form, Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{self, command, counted, number, text};
 use super::{Asker, Page, Range, team_id};

@@ -6,12 +6,13 @@
 //! for browsers. Everything that comes from outside is escaped by `maud`.
 
 mod acts;
+mod asked;
 mod assets;
 mod cleanup;
 mod day;
 mod fills;
 mod frame;
-mod login;
+pub mod login;
 mod overview;
 mod parts;
 mod runs;

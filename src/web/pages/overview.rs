@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Extension, Query};
+use axum::extract::Extension;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::asked::Query;
 use super::frame::{Frame, Here};
 use super::parts::{self, act, command, counted, hint, moment, number, text};
 use super::{Asker, Page, Viewer};
