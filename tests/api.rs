@@ -308,6 +308,33 @@ async fn a_backfill_is_asked_for_once_by_its_key_and_watched_to_its_end() {
         &format!("that of task {id}"),
         "use a key once",
     );
+    // The same days in other words are the same request; as many other days are not.
+    let dates = json!({ "team_id": 7, "date_start": task["date_start"], "date_end": task["date_end"], "force": true });
+    assert_eq!(ask("a", &dates).await.done(200)["task_id"], id.as_str());
+    let start: Day = task["date_start"]
+        .as_str()
+        .expect("a day")
+        .parse()
+        .expect("a day");
+    let (from, until) = (start.plus(-1), start.plus(2));
+    let earlier = json!({ "team_id": 7, "date_start": from, "date_end": until });
+    let of_earlier = ask("c", &earlier).await.done(201);
+    for other in [
+        json!({ "team_id": 7, "days": 2 }),
+        json!({ "team_id": 7, "date_start": from }),
+        json!({ "team_id": 7, "date_start": from.plus(1), "date_end": until.plus(1) }),
+    ] {
+        ask("c", &other).await.refused(
+            409,
+            "conflict",
+            "the Idempotency-Key was used for another request",
+            "use a key once",
+        );
+    }
+    let again = ask("c", &earlier).await.done(200);
+    assert_eq!(again["task_id"], of_earlier["task_id"]);
+    is_over(&served, of_earlier["task_id"].as_str().expect("an id")).await;
+
     let many = futures_util::future::join_all((0..8).map(|_| ask("b", &forced))).await;
     let ids: std::collections::BTreeSet<String> = many
         .iter()
@@ -336,9 +363,10 @@ async fn a_backfill_is_asked_for_once_by_its_key_and_watched_to_its_end() {
         .get(&format!("/api/v1/backfills?after={next}"))
         .await
         .done(200);
-    assert_eq!(rest["tasks"].as_array().expect("tasks").len(), 2, "{rest}");
-    assert_eq!(rest["tasks"][0]["task"]["task_id"], id.as_str());
-    assert_eq!(rest["tasks"][1]["task"]["reason"], "window");
+    assert_eq!(rest["tasks"].as_array().expect("tasks").len(), 3, "{rest}");
+    assert_eq!(rest["tasks"][0]["task"]["task_id"], of_earlier["task_id"]);
+    assert_eq!(rest["tasks"][1]["task"]["task_id"], id.as_str());
+    assert_eq!(rest["tasks"][2]["task"]["reason"], "window");
     let none = served.get("/api/v1/backfills?team_id=8").await.done(200);
     assert_eq!(none["tasks"], json!([]));
 

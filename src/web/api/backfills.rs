@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,7 +17,8 @@ use crate::calendar::TeamId;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Extent, Run};
 use crate::report::{self, Task, TaskInFull, Validated};
-use crate::request::{Asked, Backfilled, CleanedUp, Of, Steered, Target, WouldFill};
+use crate::request::{self, Asked, Backfilled, CleanedUp, Of, Steered, Target, WouldFill};
+use crate::service::Prefill;
 use crate::web::problem::Problem;
 
 /// By which header a request is known again.
@@ -214,7 +216,10 @@ pub async fn create(
                     Error::new(Class::Never, "a request that was made before is gone")
                 })?;
                 let id = before.id;
-                (id, same(target, range, new.force, &before)?)
+                (
+                    id,
+                    same(&prefill, target.team.id, range, new.force, &before).await?,
+                )
             }
         };
         let progress = ledger.progress(run).await?;
@@ -252,28 +257,41 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })
 }
 
-/// The target of a request that was made before, where it was this one. The latest days are other days
-/// tomorrow, and the same request.
-fn same(mut target: Target, range: Asked, force: bool, before: &Run) -> Result<Target> {
-    let days = crate::calendar::Days::new(before.date_start, before.date_end)?;
-    let same_days = match range.date_start {
-        Some(_) if range.date_end.is_some() => days == target.days,
-        Some(start) => days.from == start,
-        None => days.count() == target.days.count(),
-    };
-    if before.team_id != target.team.id || before.forced != force || !same_days {
-        return Err(Error::conflict(format!(
-            "the Idempotency-Key was used for another request, that of task {}",
-            before.id
-        ))
-        .hint("use a key once for one request"));
+/// How long it may take from the instant by which days are counted to the one at which a request is written
+/// down: between the two, today may have ended.
+const WRITTEN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// The target of a request that was made before, where this is the same one: what it means by its own day
+/// are the days that were asked for then. The latest days are other days tomorrow, and the same request.
+async fn same(
+    prefill: &Prefill,
+    team: TeamId,
+    range: Asked,
+    force: bool,
+    before: &Run,
+) -> Result<Target> {
+    let at = before.requested_at;
+    for now in [at, at - WRITTEN_WITHIN] {
+        match request::target(&prefill.ledger, &prefill.config, team, range, now).await {
+            Ok(target)
+                if before.team_id == target.team.id
+                    && before.forced == force
+                    && (before.date_start, before.date_end)
+                        == (target.days.from, target.days.until) =>
+            {
+                return Ok(target);
+            }
+            Ok(_) => {}
+            // It could not have been asked for then.
+            Err(error) if error.class() == Class::Misuse => {}
+            Err(error) => return Err(error),
+        }
     }
-    let bounds = days
-        .newest_first()
-        .filter_map(|day| target.zone.bounds(day));
-    target.days_of_zone = i64::try_from(bounds.count()).unwrap_or(i64::MAX);
-    target.days = days;
-    Ok(target)
+    Err(Error::conflict(format!(
+        "the Idempotency-Key was used for another request, that of task {}",
+        before.id
+    ))
+    .hint("use a key once for one request"))
 }
 
 /// A task with its progress and its days.
