@@ -1,5 +1,7 @@
 //! The API of `prefill serve`: what the command line does, as JSON with the same fields.
 
+#[path = "support/doorway.rs"]
+mod doorway;
 mod support;
 #[path = "support/told.rs"]
 mod told;
@@ -10,7 +12,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use prefill::calendar::{TeamId, Zone};
+use doorway::Doorway;
+use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::Config;
 use prefill::event::Event;
 use prefill::ledger::{Ledger, NewTeam, Reason};
@@ -305,6 +308,33 @@ async fn a_backfill_is_asked_for_once_by_its_key_and_watched_to_its_end() {
         &format!("that of task {id}"),
         "use a key once",
     );
+    // The same days in other words are the same request; as many other days are not.
+    let dates = json!({ "team_id": 7, "date_start": task["date_start"], "date_end": task["date_end"], "force": true });
+    assert_eq!(ask("a", &dates).await.done(200)["task_id"], id.as_str());
+    let start: Day = task["date_start"]
+        .as_str()
+        .expect("a day")
+        .parse()
+        .expect("a day");
+    let (from, until) = (start.plus(-1), start.plus(2));
+    let earlier = json!({ "team_id": 7, "date_start": from, "date_end": until });
+    let of_earlier = ask("c", &earlier).await.done(201);
+    for other in [
+        json!({ "team_id": 7, "days": 2 }),
+        json!({ "team_id": 7, "date_start": from }),
+        json!({ "team_id": 7, "date_start": from.plus(1), "date_end": until.plus(1) }),
+    ] {
+        ask("c", &other).await.refused(
+            409,
+            "conflict",
+            "the Idempotency-Key was used for another request",
+            "use a key once",
+        );
+    }
+    let again = ask("c", &earlier).await.done(200);
+    assert_eq!(again["task_id"], of_earlier["task_id"]);
+    is_over(&served, of_earlier["task_id"].as_str().expect("an id")).await;
+
     let many = futures_util::future::join_all((0..8).map(|_| ask("b", &forced))).await;
     let ids: std::collections::BTreeSet<String> = many
         .iter()
@@ -333,9 +363,10 @@ async fn a_backfill_is_asked_for_once_by_its_key_and_watched_to_its_end() {
         .get(&format!("/api/v1/backfills?after={next}"))
         .await
         .done(200);
-    assert_eq!(rest["tasks"].as_array().expect("tasks").len(), 2, "{rest}");
-    assert_eq!(rest["tasks"][0]["task"]["task_id"], id.as_str());
-    assert_eq!(rest["tasks"][1]["task"]["reason"], "window");
+    assert_eq!(rest["tasks"].as_array().expect("tasks").len(), 3, "{rest}");
+    assert_eq!(rest["tasks"][0]["task"]["task_id"], of_earlier["task_id"]);
+    assert_eq!(rest["tasks"][1]["task"]["task_id"], id.as_str());
+    assert_eq!(rest["tasks"][2]["task"]["reason"], "window");
     let none = served.get("/api/v1/backfills?team_id=8").await.done(200);
     assert_eq!(none["tasks"], json!([]));
 
@@ -732,6 +763,187 @@ async fn streams_have_a_limit_and_outlive_the_time_of_an_answer() {
         (served.get(&path).await.status == 200).then_some(())
     })
     .await;
+}
+
+/// The next event of a stream that goes on; `None` at its end.
+async fn next_event(stream: &mut Response) -> Option<(String, Value)> {
+    loop {
+        let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
+        let chunk = chunk.expect("it goes on, or ends").expect("a chunk")?;
+        let text = std::str::from_utf8(&chunk).expect("text");
+        if let Some(event) = read_events(text).pop() {
+            return Some(event);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_watched_by_many_until_the_service_stops() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = format!("{QUIET}max_streams = 2\n[warehouse]\nurl = \"http://127.0.0.1:1\"\n");
+    let (served, _) = without_warehouse(dir.path(), &config).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let asked = served.request(Method::GET, "/api/v1/events").send().await;
+        let mut stream = asked.expect("an answer");
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        let (name, standing) = next_event(&mut stream).await.expect("an event");
+        assert_eq!(name, "standing");
+        let told = [
+            &standing["enabled_teams"],
+            &standing["coverage"]["filled"],
+            &standing["freshness"]["never"],
+            &standing["paused_teams"],
+            &standing["under_way"],
+        ];
+        assert_eq!(
+            told,
+            [&json!(1), &json!(0), &json!(1), &json!(0), &json!([])]
+        );
+        streams.push(stream);
+    }
+    served
+        .get("/api/v1/events")
+        .await
+        .refused(429, "too-many", "as many streams", "max_streams");
+    let pause = served.request(Method::POST, "/api/v1/teams/7/pause");
+    Answer::of(pause).await.done(200);
+    for stream in &mut streams {
+        // Its days were planned meanwhile, which is news too.
+        while next_event(stream).await.expect("an event").1["paused_teams"] != 1 {}
+    }
+    served.running.signal(rustix::process::Signal::TERM);
+    for stream in &mut streams {
+        while next_event(stream).await.is_some() {}
+    }
+}
+
+/// A service whose warehouse is behind a door.
+async fn behind_a_door(world: &World, config: &str) -> (Served, Doorway) {
+    let endpoint = world.store.warehouse.endpoint();
+    let door = Doorway::before(&endpoint).await;
+    let config = format!(
+        "{QUIET}{config}[warehouse]\nurl = \"{}\"\nuser = \"{}\"\npassword = \"{}\"\n",
+        door.url, endpoint.user, endpoint.password
+    );
+    std::fs::write(world.dir.path().join("prefill.toml"), config).expect("written");
+    let command = world.command(&["--log-format", "json", "serve"]);
+    let served = Served::start(command, world.dir.path());
+    (served.when_ready().await, door)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_is_done_a_few_at_a_time_and_ends_when_nobody_waits_for_it() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.insert(&recent(team, 2)).await;
+    let (served, door) = behind_a_door(&world, "").await;
+    door.keep(&["prefill:report"]);
+    let ask = json!({ "team_id": 7, "days": 2 });
+    let asking: Vec<_> = (0..3)
+        .map(|_| {
+            let request = served
+                .request(Method::POST, "/api/v1/validate")
+                .header("content-type", "application/json")
+                .body(ask.to_string());
+            tokio::spawn(request.send())
+        })
+        .collect();
+    until("three hang", Duration::from_secs(20), || async {
+        (door.hung().len() == 3).then_some(())
+    })
+    .await;
+    let refused = served.post("/api/v1/validate", &ask).await;
+    refused.refused(
+        429,
+        "too-many",
+        "3 requests that take long are being answered already",
+        "ask again",
+    );
+    assert_eq!(refused.header("retry-after"), "5");
+    for path in ["/api/v1/health", "/api/v1/metrics", "/api/v1/coverage"] {
+        let refused = served.get(path).await;
+        refused.refused(429, "too-many", "take long", "ask again");
+    }
+    for path in [
+        "/teams/7/validate?days=2",
+        "/teams/7/cleanup?date_start=2026-05-01&date_end=2026-05-02",
+        "/teams/7/days/2026-05-01",
+    ] {
+        let page = served
+            .request(Method::GET, path)
+            .header("accept", "text/html");
+        let page = Answer::of(page).await;
+        assert_eq!(
+            (
+                page.status,
+                page.header("content-type"),
+                page.header("retry-after")
+            ),
+            (429, "text/html; charset=utf-8", "5"),
+            "{page:?}"
+        );
+        assert!(page.body.contains("Too many at once"), "{page:?}");
+    }
+    // What is quick is answered meanwhile.
+    served.get("/api/v1/teams").await.done(200);
+    served.get("/api/v1/status").await.done(200);
+
+    // They go away: their statements end, and there are places again.
+    assert_eq!(door.killed(), [""; 0]);
+    for asked in &asking {
+        asked.abort();
+    }
+    until("they are killed", Duration::from_secs(20), || async {
+        (door.killed() == door.hung()).then_some(())
+    })
+    .await;
+    door.keep(&[]);
+    served.post("/api/v1/validate", &ask).await.done(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_time_of_an_answer_is_over_so_are_its_statements() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.insert(&recent(team, 2)).await;
+    world.enable(team).await;
+    let target = world.target(team, "2026-05-01", "2026-05-02").await;
+    let run = world.prefill.backfill(&target, false).await.expect("asked");
+    // Somebody else fills it, so that there is something to ask the warehouse about.
+    let lease = Duration::from_secs(600);
+    let claim = world
+        .prefill
+        .ledger
+        .claim("elsewhere", lease, 50, "default", Some(run));
+    claim.await.expect("asked").expect("a claim");
+    let (served, door) = behind_a_door(&world, "request_timeout_ms = 3000\n").await;
+    door.keep(&["prefill:report", "prefill:look"]);
+    let ask = json!({ "team_id": 7, "days": 2 });
+    served.post("/api/v1/validate", &ask).await.refused(
+        503,
+        "unavailable",
+        "there was no answer within 3 s",
+        "request_timeout_ms",
+    );
+    until("it is killed", Duration::from_secs(20), || async {
+        (door.killed().len() == 1).then_some(())
+    })
+    .await;
+    assert!(door.hung().contains(&door.killed()[0]));
+    // Its days are told, though the warehouse does not say how far they are.
+    let task = served
+        .get(&format!("/api/v1/backfills/{run}"))
+        .await
+        .done(200);
+    assert_eq!(
+        (
+            &task["status"],
+            &task["slices"][0]["state"],
+            &task["statements"]
+        ),
+        (&json!("running"), &json!("running"), &json!({}))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

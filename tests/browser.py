@@ -81,7 +81,9 @@ def error_seen_and_mended(browser):
 
 def another_page_sees_a_pause_without_being_loaded_again(browser):
     with Watched(browser) as watching, Watched(browser) as page:
-        watching.goto("/")
+        # The server tells it of the pause.
+        with watching.expect_request("**/api/v1/events"):
+            watching.goto("/")
         watching.evaluate("window.loaded_once = true")
         page.goto("/teams/1")
         page.get_by_role("button", name="Pause", exact=True).click()

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::Config;
 use prefill::event::Event;
-use prefill::ledger::{Extent, Run, State};
+use prefill::ledger::{Extent, Reason, Run, State};
 use prefill::report::{self, Situation};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
@@ -724,6 +724,14 @@ async fn the_heatmap_says_of_each_day_what_explain_says_and_finds_teams() {
         let page = site.page(&format!("/teams?state={state}")).await;
         assert!(page.contains(&format!("{count} teams")), "{state}: {page}");
     }
+    let cleaned = site.page("/teams?state=cleaned").await;
+    assert!(
+        cleaned.contains("1 of 120 teams") && cleaned.contains("class=\"d s-cleaned\""),
+        "{cleaned}"
+    );
+    // What is paused is shown as that, cancelled or not.
+    let cancelled = site.page("/teams?state=cancelled").await;
+    assert!(cancelled.contains("0 of 120 teams"), "{cancelled}");
     let earlier = site.page(&format!("/teams?until={}", day(20))).await;
     assert!(earlier.contains("Later days"), "{earlier}");
     // What the ledger has is told while the warehouse is away, and that it is.
@@ -739,6 +747,70 @@ async fn the_heatmap_says_of_each_day_what_explain_says_and_finds_teams() {
     );
     let refused = site.ask("/teams/1/validate?days=1").await;
     is_refused(&refused, 503, "failed", "What to do");
+    ledger.resume(Extent::Everything).await.expect("resumed");
+    let cancelled = site.page("/teams?state=cancelled").await;
+    assert!(
+        cancelled.contains("1 of 120 teams")
+            && cancelled.contains("Team 3")
+            && cancelled.contains("class=\"d s-cancelled\""),
+        "{cancelled}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_runs_are_found_page_by_page_in_the_order_of_the_api() {
+    let world = World::new().await;
+    let (team, utc) = (world.team(1, "UTC").await, Zone::utc());
+    for back in 0..120 {
+        let day = today().plus(-back);
+        let days = Days::new(day, day.plus(1)).expect("a day");
+        let asked =
+            world
+                .prefill
+                .ledger
+                .request(team, days, &utc, "default", Reason::Request, None);
+        asked.await.expect("asked").expect("made");
+    }
+    let site = Site::start(&world);
+    let all = site
+        .served
+        .get("/api/v1/backfills?limit=1000")
+        .await
+        .done(200);
+    let all: Vec<String> = all["tasks"]
+        .as_array()
+        .expect("tasks")
+        .iter()
+        .map(|task| task["task"]["task_id"].as_str().expect("an id").to_owned())
+        .collect();
+    assert_eq!(all.len(), 120);
+    let (mut listed, mut sizes, mut path) = (Vec::new(), Vec::new(), "/runs".to_owned());
+    loop {
+        let page = site.page(&path).await;
+        let ids: Vec<String> = page
+            .split("href=\"/runs/")
+            .skip(1)
+            .filter_map(|part| Some(part.split_once('"')?.0.to_owned()))
+            .collect();
+        sizes.push(ids.len());
+        listed.extend(ids);
+        let next = page.split_once("rel=\"next\" href=\"");
+        let Some((_, next)) = next else {
+            assert!(page.contains("<a href=\"/runs\">The newest</a>"), "{page}");
+            break;
+        };
+        next.split_once('"')
+            .expect("an address")
+            .0
+            .clone_into(&mut path);
+    }
+    assert_eq!((listed, sizes), (all, vec![50, 50, 20]));
+    is_refused(
+        &site.ask("/runs?after=x").await,
+        404,
+        "is no id of a run",
+        "/runs",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -753,7 +825,41 @@ async fn with_tokens_one_logs_in_and_who_may_only_read_sees_no_buttons() {
         .env("PREFILL_HTTP_READ_ONLY_TOKEN", reads);
     let site = Site::ready(Served::start(command, world.dir.path()));
     let away = site.ask("/teams/1").await;
-    assert_eq!((away.status, away.header("location")), (303, "/login"));
+    assert_eq!(
+        (away.status, away.header("location")),
+        (303, "/login?to=%2Fteams%2F1")
+    );
+    assert_eq!(site.ask("/").await.header("location"), "/login");
+    // After the login one is where one wanted to be, with what was asked for there, and nowhere else.
+    let page = format!("/teams/1?until={}", today().plus(-30));
+    let away = site.ask(&page).await;
+    let form = site.page(away.header("location")).await;
+    let kept = format!("<input type=\"hidden\" name=\"to\" value=\"{page}\">");
+    assert!(form.contains(&kept), "{kept}: {form}");
+    let to = site
+        .submit("/login", &[("token", full), ("to", &page)])
+        .await;
+    assert_eq!(to, page);
+    let wrong = site
+        .post("/login", &[("token", "wrong"), ("to", &page)])
+        .await;
+    assert!(wrong.body.contains(&kept), "{wrong:?}");
+    for elsewhere in [
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "https://evil.example/teams",
+        "evil.example",
+    ] {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let query = query.append_pair("to", elsewhere).finish();
+        let form = site.page(&format!("/login?{query}")).await;
+        assert!(!form.contains("evil"), "{form}");
+        let to = site
+            .submit("/login", &[("token", full), ("to", elsewhere)])
+            .await;
+        assert_eq!(to, "/", "{elsewhere:?}");
+    }
     let form = site.page("/login").await;
     assert!(form.contains("<label for=\"token\">"), "{form}");
     let style = form
@@ -881,6 +987,41 @@ async fn what_goes_wrong_is_a_page_for_browsers_and_a_problem_for_programs() {
         "/runs does not take POST",
         "Error 405",
     );
+    // What is no path, query or form of ours is told in the same way.
+    for (path, what) in [
+        ("/teams?page=1&page=2", "duplicate field `page`"),
+        ("/runs?after=a&after=b", "duplicate field `after`"),
+        ("/teams/%FF", "UTF-8"),
+        ("/runs/%FF", "UTF-8"),
+        ("/teams/1/validate?days=1&days=2", "duplicate field `days`"),
+    ] {
+        is_refused(&site.ask(path).await, 400, what, "go back");
+    }
+    let large = "1".repeat(70_000);
+    let form = [("days", large.as_str())];
+    is_refused(
+        &site.post("/teams/1/backfill", &form).await,
+        413,
+        "the form is too large",
+        "max_body_bytes",
+    );
+    let twice = [("days", "1"), ("days", "2")];
+    is_refused(
+        &site.post("/teams/1/backfill", &twice).await,
+        400,
+        "duplicate field `days`",
+        "go back",
+    );
+    let other = site
+        .served
+        .request(Method::POST, "/teams/1/backfill")
+        .header("accept", "text/html")
+        .header("origin", &site.served.url)
+        .header("content-type", "text/plain")
+        .body("days=1");
+    is_refused(&Answer::of(other).await, 400, "Content-Type", "go back");
+    let program = site.served.get("/teams?page=1&page=2").await;
+    program.refused(400, "malformed", "duplicate field", "go back");
     site.served.get("/teams/99").await.refused(
         404,
         "not-found",

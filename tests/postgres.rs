@@ -898,3 +898,33 @@ async fn f34_a_claim_that_is_being_made_in_the_moment_of_a_pause_or_a_cancel_doe
         assert!(claimed.await.expect("asked").is_some(), "{what}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_nobody_waits_for_any_more_ends_on_the_server_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = new_database();
+    let mut config = Config::default();
+    config.ledger.url = Some(url.clone().into());
+    config.ledger.max_connections = 2;
+    let ledger = Ledger::open(dir.path(), &config).await.expect("a ledger");
+    ledger.teams().await.expect("teams");
+    let mut locking = PgConnection::connect(&url).await.expect("connected");
+    run(&mut locking, "begin").await;
+    run(&mut locking, "lock table prefill.teams").await;
+    // More of them than there are connections: none is kept by one that is over.
+    for _ in 0..4 {
+        let asked = tokio::time::timeout(Duration::from_millis(200), ledger.teams());
+        assert!(asked.await.is_err());
+    }
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let begun = Instant::now();
+    while psql(&url, waiting) != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(15), "they go on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The lock is still held: nothing but the end of who asked has ended them.
+    let refused = tokio::time::timeout(Duration::from_millis(200), ledger.teams());
+    assert!(refused.await.is_err());
+    run(&mut locking, "rollback").await;
+    ledger.teams().await.expect("teams");
+}

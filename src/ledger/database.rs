@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgPool, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
@@ -309,7 +310,12 @@ impl Database {
                 pooled: false,
                 ..
             } => {
-                let rows = statement.postgres(false).fetch_all(pool).await;
+                let connection = pool.acquire().await.map_err(|error| failed(doing, error))?;
+                let answering = Answering {
+                    connection: Some(connection),
+                    is_left_if_dropped: !writes,
+                };
+                let rows = answering.rows(statement.postgres(false)).await;
                 rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
                     .map_err(|error| failed(doing, error))
             }
@@ -344,6 +350,31 @@ impl Database {
     /// The one row that a statement reads.
     pub(super) async fn row(&self, doing: &str, statement: &Statement) -> Result<Row> {
         only(doing, self.rows(doing, statement).await?)
+    }
+}
+
+/// A connection of Postgres while a statement of it is under way. Where nobody waits for what is read any
+/// more, it is closed, and the server ends the statement (see [`super::postgres::LEFT_MS`]); kept, it would be
+/// of use to nobody before the answer comes.
+struct Answering {
+    connection: Option<PoolConnection<Postgres>>,
+    is_left_if_dropped: bool,
+}
+
+impl Answering {
+    async fn rows(mut self, query: Query<'_, Postgres, PgArguments>) -> sqlx::Result<Vec<PgRow>> {
+        let connection = self.connection.as_mut().expect("it is there until the end");
+        let rows = query.fetch_all(&mut **connection).await;
+        self.is_left_if_dropped = false;
+        rows
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let (true, Some(connection)) = (self.is_left_if_dropped, self.connection.take()) {
+            drop(connection.detach());
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! What pages show of many slices at once: the days of some teams, what is under way, what failed alike,
 //! what was filled lately. Reads only, a number of questions that does not grow with the teams.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Ledger;
 use super::database::{Row, Statement, sql, text};
@@ -24,7 +27,7 @@ pub struct Glance {
 }
 
 /// A claim that is being filled.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UnderWay {
     pub claim: String,
     /// Host and process of the worker first.
@@ -57,7 +60,7 @@ pub struct FailedAlike {
 }
 
 /// What waits to be claimed; of that the most may wait for a pause to end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Queue {
     pub slices: i64,
     /// Since when the oldest of them is wanted, or stale.
@@ -97,6 +100,22 @@ impl Ledger {
                     is_cancelled: row.get("is_cancelled")?,
                 })
             })
+            .collect()
+    }
+
+    /// The teams that have days which only cancelled runs asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn cancelled_teams(&self) -> Result<BTreeSet<TeamId>> {
+        let statement = Statement::new(sql!("cancelled_teams"));
+        let rows = self
+            .database
+            .rows("look for what was cancelled", &statement)
+            .await?;
+        rows.iter()
+            .map(|row| row.get("team_id").map(TeamId))
             .collect()
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tracing::debug;
 use url::Url;
 
@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "receivers",
         include_str!("sql/postgres/0007_receivers.sql"),
     ),
+    (8, "pages", include_str!("sql/postgres/0008_pages.sql")),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.
@@ -48,6 +49,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long a transaction may wait for a process that does not go on with it, in milliseconds. One that is
 /// frozen in the middle of a claim has its locks, and nobody else claims before the server ends that.
 pub(super) const FROZEN_MS: u32 = 5_000;
+
+/// How often the server looks, while a statement runs, whether its client is still there, in milliseconds.
+pub(super) const LEFT_MS: u32 = 1_000;
 
 /// Everything that it takes to connect.
 #[derive(Clone)]
@@ -110,10 +114,21 @@ impl Access {
 
     /// Connections, made when they are needed.
     pub(super) fn pool(&self, most: u32) -> PgPool {
+        let is_own = !self.pooled;
         PgPoolOptions::new()
             .max_connections(most)
             .acquire_timeout(self.timeout)
             .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if is_own {
+                        let look = format!("set client_connection_check_interval = {LEFT_MS}");
+                        // A server on Windows cannot look, and says so: there a statement goes to its end.
+                        drop(connection.execute(AssertSqlSafe(look)).await);
+                    }
+                    Ok(())
+                })
+            })
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
                     if meta.idle_for > IDLE {

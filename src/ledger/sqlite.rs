@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "governor", include_str!("sql/0006_governor.sql")),
     (7, "alerts", include_str!("sql/0007_alerts.sql")),
     (8, "receivers", include_str!("sql/0008_receivers.sql")),
+    (9, "pages", include_str!("sql/0009_pages.sql")),
 ];
 
 /// How long a write waits for another process's write.

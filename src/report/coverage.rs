@@ -82,6 +82,9 @@ pub struct TeamCoverage {
     /// It is paused, or everything is.
     #[serde(skip)]
     pub is_paused: bool,
+    /// How many days have no rows because somebody cleaned them up.
+    #[serde(skip)]
+    pub cleaned: i64,
     pub newest_day: Option<Day>,
     pub oldest_day: Option<Day>,
 }
@@ -252,6 +255,7 @@ impl<'a> Known<'a> {
             state,
             is_misconfigured: name == StateOfTeam::Misconfigured,
             is_paused: self.pauses.of_team(team.id).is_some(),
+            cleaned: tally.map_or(0, |tally| tally.cleaned),
             coverage: coverage.unwrap_or_default(),
             team,
         };
@@ -332,7 +336,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    fn has(&self, team: &Team) -> bool {
+    /// Whether a team is among them, as far as that is known of the team alone.
+    pub fn has(&self, team: &Team) -> bool {
         let search = self.search.as_deref().map(str::to_lowercase);
         let found = search.is_none_or(|search| {
             team.name.to_lowercase().contains(&search)

@@ -36,8 +36,8 @@ pub use glance::{DayAtAGlance, days_of};
 pub use health::{Gap, Health, Mending, MissingData, NotTold};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use numbers::DayNumbers;
-pub use overview::{Freshness, Overview, overview};
-pub use tasks::{Task, TaskInFull, Tasks, statements, task, tasks};
+pub use overview::{Freshness, Overview, Standing, overview};
+pub use tasks::{Task, TaskInFull, Tasks, statements, statements_soon, task, tasks};
 pub use validation::{DayVerdict, Validated, Validation};
 
 /// Whether a warehouse can be used.

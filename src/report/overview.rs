@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::coverage::{Coverage, TeamCoverage, list_all};
 use super::metrics::{WarehouseUse, uses};
@@ -43,8 +44,50 @@ pub struct Overview {
     pub tasks: Vec<Task>,
 }
 
+/// What changes of an [`Overview`] while fills go on, for those who watch.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Standing {
+    pub teams: usize,
+    pub enabled_teams: usize,
+    /// Of the teams that have the setting on: those whose days are all filled.
+    pub filled_teams: usize,
+    pub failed_teams: usize,
+    /// Teams of which nobody can tell what they want.
+    pub misconfigured_teams: usize,
+    pub paused_teams: usize,
+    /// Whether nothing at all is filled before somebody resumes everything.
+    pub all_paused: bool,
+    /// The days of all teams that have the setting on, by how it stands with them.
+    pub coverage: Coverage,
+    /// From 0 to 100.
+    pub coverage_percentage: f64,
+    pub freshness: Freshness,
+    pub queue: Queue,
+    /// What is being filled now: the oldest claims, ten at most.
+    pub under_way: Vec<UnderWay>,
+}
+
+impl From<&Overview> for Standing {
+    fn from(overview: &Overview) -> Self {
+        Self {
+            teams: overview.teams,
+            enabled_teams: overview.enabled_teams,
+            filled_teams: overview.filled_teams,
+            failed_teams: overview.failed_teams,
+            misconfigured_teams: overview.misconfigured.len(),
+            paused_teams: overview.paused_teams,
+            all_paused: overview.everything_is_paused,
+            coverage: overview.coverage,
+            coverage_percentage: overview.coverage.percentage(),
+            freshness: overview.freshness,
+            queue: overview.queue,
+            under_way: overview.under_way.clone(),
+        }
+    }
+}
+
 /// The newest filled day of each team that has the setting on, by how many there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Freshness {
     /// Their own today.
     pub today: usize,

@@ -1,6 +1,7 @@
 //! What was asked for, how far it is, and what is paused.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::metrics::{WarehouseUse, uses};
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::ledger::{Extent, Ledger, Progress, Run, Slice};
 use crate::service::Prefill;
 use crate::warehouse;
@@ -100,6 +101,26 @@ pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks>
             })
             .collect(),
         warehouses: uses(ledger, config).await?,
+    })
+}
+
+/// How long a warehouse has to say how far statements are, where somebody waits for the rest.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// As [`statements`], where the warehouse says it soon.
+///
+/// # Errors
+///
+/// As [`statements`]; [`Class::Unreachable`] where there is no answer within a second.
+pub async fn statements_soon(
+    prefill: &Prefill,
+    slices: &[Slice],
+) -> Result<BTreeMap<Day, warehouse::Progress>> {
+    let asked = tokio::time::timeout(ANSWERS_WITHIN, statements(prefill, slices)).await;
+    asked.unwrap_or_else(|_| {
+        let seconds = ANSWERS_WITHIN.as_secs();
+        let late = format!("the warehouse did not say within {seconds} s how far statements are");
+        Err(Error::new(Class::Unreachable, late))
     })
 }
 

@@ -17,9 +17,11 @@ use std::time::Duration;
 use clickhouse::query::Query;
 use clickhouse::{Client, QuerySummary, Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::trace;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::config;
 use crate::engine::{Endpoint, Engine};
@@ -34,6 +36,8 @@ const GONE: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(5);
 /// So many questions in a row go unanswered before a warehouse is given up.
 const UNANSWERED: u32 = 3;
+/// The comment of what is asked about statements themselves, which is over before it could be killed.
+const LOOK: &str = "prefill:look";
 /// The settings that let threads of others go first, the newer name before the older. They are without
 /// effect where the server may not set priorities (it has not CAP_SYS_NICE).
 const NICENESS: [&str; 2] = ["os_threads_nice_value_query", "os_thread_priority"];
@@ -161,7 +165,7 @@ impl Warehouse {
             .statement_in(
                 "system",
                 "select name from system.settings where name in {names:Array(String)} and readonly = 0",
-                "prefill:look",
+                LOOK,
             )
             .param("names", NICENESS.to_vec())
             .rows("ask for a setting of statements")
@@ -214,7 +218,7 @@ impl Warehouse {
             .statement_in(
                 "system",
                 "with Settings['log_comment'] as comment, (startsWith(comment, 'prefill:') and comment != 'prefill:query') as is_ours select toUInt32(countIf(not is_ours and not match(query, '(?i)^\\s*(select\\s+1\\s*$|set\\s|use\\s|kill\\s)'))) as others, toUInt32(countIf(is_ours and comment != 'prefill:look')) as ours from system.processes where user != ''",
-                "prefill:look",
+                LOOK,
             )
             .rows::<Users>("look who uses the warehouse");
         // A warehouse that hangs is found out by the statement that comes next.
@@ -321,7 +325,7 @@ impl Warehouse {
         let rows = self
             .statement(
                 "select count() as statements, sum(read_rows) as read_rows, sum(read_bytes) as read_bytes, sum(written_rows) as written_rows, toInt64(sum(memory_usage)) as memory_bytes, max(elapsed) as elapsed_seconds from system.processes where Settings['log_comment'] = {comment:String}",
-                "prefill:look",
+                LOOK,
             )
             .param("comment", comment)
             .rows::<Progress>("look at statements under way")
@@ -340,7 +344,7 @@ impl Warehouse {
             let running = self
                 .statement(
                     "select count() as count from system.processes where Settings['log_comment'] = {comment:String}",
-                    "prefill:look",
+                    LOOK,
                 )
                 .param("comment", comment)
                 .rows::<Count>("look for statements to kill")
@@ -468,6 +472,50 @@ fn told(error: &clickhouse::error::Error) -> String {
 /// Binds a value to a statement, whenever it is made.
 type Bind<'w> = Box<dyn Fn(Query) -> Query + Send + Sync + 'w>;
 
+/// A question of somebody's, while it is not answered: dropped, because whoever asked has gone away or has
+/// no time left, it is killed. A server goes on with a question whose connection is gone; the embedded engine
+/// does not. What fills ask is their own to kill, before anything is given back.
+struct Asking {
+    warehouse: Warehouse,
+    id: String,
+    is_over: bool,
+}
+
+impl Asking {
+    fn of(statement: &Statement<'_>) -> Option<Self> {
+        let warehouse = statement.warehouse;
+        let is_somebodys = statement.repeatable
+            && !warehouse.is_embedded()
+            && !warehouse.in_background
+            && statement.comment != LOOK;
+        is_somebodys.then(|| Self {
+            warehouse: warehouse.clone(),
+            id: Uuid::new_v4().to_string(),
+            is_over: false,
+        })
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else {
+            return;
+        };
+        let (warehouse, id) = (self.warehouse.clone(), std::mem::take(&mut self.id));
+        runtime.spawn(async move {
+            let kill = warehouse
+                .statement(
+                    "kill query where query_id = {id:String} async",
+                    "prefill:kill",
+                )
+                .param("id", &id)
+                .run("kill a question that nobody waits for");
+            // Where that cannot be done either, its own time limit ends it.
+            drop(timeout(PING, kill).await);
+        });
+    }
+}
+
 /// A statement that is about to run.
 #[must_use]
 pub struct Statement<'w> {
@@ -583,10 +631,19 @@ impl<'w> Statement<'w> {
         let _under_way = self.warehouse.in_background.then(|| governor.begin());
         loop {
             trace!(doing, comment = self.comment, "asking the warehouse");
+            let mut asking = Asking::of(&self);
+            let query = match &asking {
+                Some(asking) => self.query().with_setting("query_id", &asking.id),
+                None => self.query(),
+            };
             let answer = tokio::select! {
-                answer = timeout(limit, send(self.query())) => Some(answer),
+                answer = timeout(limit, send(query)) => Some(answer),
                 () = self.warehouse.falls_silent() => None,
             };
+            if let (Some(Ok(_)), Some(asking)) = (&answer, &mut asking) {
+                asking.is_over = true;
+            }
+            drop(asking);
             let error = match answer {
                 Some(Ok(Ok((answer, read_bytes)))) => {
                     let read = &self.warehouse.read_bytes;

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::Shared;
-use super::pages::ASSETS;
+use super::pages::{ASSETS, login};
 use super::problem::Problem;
 use crate::config::{Http, Secret};
 use crate::error::Result;
@@ -118,7 +118,7 @@ pub async fn guard(
         Err(problem)
             if problem.status == StatusCode::UNAUTHORIZED.as_u16() && is_of_a_page(&request) =>
         {
-            Redirect::to(LOGIN).into_response()
+            Redirect::to(&login::before(request.uri())).into_response()
         }
         Err(problem) => problem.into_response(),
     }

@@ -6,7 +6,9 @@
 //! is told as [`problem`] has it, with the hints of the command line.
 
 mod api;
+mod feeds;
 pub mod guard;
+mod heavy;
 mod metrics;
 mod pages;
 mod probes;
@@ -24,20 +26,25 @@ use axum::middleware;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::calendar::{Day, Days, Zone};
 use crate::config::{self, DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
+use crate::report::{self, Health, Overview, Standing, Task};
 use crate::request::Asked;
 use crate::scrape::Scraper;
 use crate::service::Prefill;
+use feeds::Feeds;
 use guard::Guard;
+use heavy::Together;
+use problem::Problem;
 use traffic::Traffic;
 
 /// What all requests share.
@@ -50,6 +57,13 @@ pub struct Shared {
     /// Places for streams of events.
     streams: Arc<Semaphore>,
     traffic: Traffic,
+    /// Places for what takes long.
+    heavy: Arc<Semaphore>,
+    overview: Together<Overview>,
+    health: Together<Health>,
+    /// How it all stands, for who watches.
+    standing: Arc<Feeds<(), Standing>>,
+    tasks: Arc<Feeds<Uuid, Task>>,
     /// Work that goes on when the one who asked for it has gone away.
     work: TaskTracker,
     /// The service is told to stop.
@@ -69,17 +83,68 @@ impl Shared {
         })
     }
 
-    /// Does something that must not be dropped half way, whoever waits for it.
+    /// Does something that changes the installation and must not be dropped half way, whoever waits for it.
     ///
     /// # Errors
     ///
     /// Those of the work.
     pub async fn to_the_end<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let done = self.work.spawn(work).await;
+        let shared = Arc::clone(self);
+        let done = self.work.spawn(async move {
+            let done = work.await;
+            shared.overview.changed();
+            shared.health.changed();
+            done
+        });
+        let done = done.await;
         done.unwrap_or_else(|panic| Err(Error::new(Class::Never, "the work died").caused_by(panic)))
+    }
+}
+
+/// What takes long, or is asked for by many at once.
+impl Shared {
+    /// See [`heavy::place`].
+    ///
+    /// # Errors
+    ///
+    /// As [`heavy::place`].
+    async fn heavy_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        heavy::place(&self.heavy).await
+    }
+
+    /// How it all stands by the ledger, of this second.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails.
+    async fn overview(&self) -> Result<Arc<Overview>, Problem> {
+        let prefill = self.prefill()?;
+        let look = async {
+            let now = prefill.ledger.now().await?;
+            Ok(report::overview(&prefill.ledger, &prefill.config, now).await?)
+        };
+        self.overview.ask(look).await
+    }
+
+    /// What is wrong, as seen within this second; by whoever has a place for that, if a look is needed.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger fails, or there is no place.
+    async fn health_by<P>(
+        &self,
+        place: impl Future<Output = Result<P, Problem>>,
+    ) -> Result<Arc<Health>, Problem> {
+        let prefill = self.prefill()?;
+        let look = async {
+            let _place = place.await?;
+            let now = prefill.ledger.now().await?;
+            Ok(prefill.health(now).await?)
+        };
+        self.health.ask(look).await
     }
 }
 
@@ -214,6 +279,11 @@ impl Web {
                 usize::try_from(config.max_streams).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             traffic: Traffic::default(),
+            heavy: Arc::new(Semaphore::new(heavy::AT_A_TIME)),
+            overview: Together::default(),
+            health: Together::default(),
+            standing: Arc::default(),
+            tasks: Arc::default(),
             work: TaskTracker::new(),
             stop: stop.clone(),
         });

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,7 +17,8 @@ use crate::calendar::TeamId;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Extent, Run};
 use crate::report::{self, Task, TaskInFull, Validated};
-use crate::request::{Asked, Backfilled, CleanedUp, Of, Steered, Target, WouldFill};
+use crate::request::{self, Asked, Backfilled, CleanedUp, Of, Steered, Target, WouldFill};
+use crate::service::Prefill;
 use crate::web::problem::Problem;
 
 /// By which header a request is known again.
@@ -40,7 +42,11 @@ pub enum Action {
 
 impl Action {
     /// Does it to the end, whoever waits.
-    pub async fn take(self, shared: &Shared, extent: Extent) -> Result<Json<Steered>, Problem> {
+    pub async fn take(
+        self,
+        shared: &Arc<Shared>,
+        extent: Extent,
+    ) -> Result<Json<Steered>, Problem> {
         let ledger = shared.prefill()?.ledger.clone();
         let of = Of::from(extent);
         let take = async move {
@@ -165,6 +171,7 @@ pub enum NotNew {
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The team has the setting off, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn create(
     State(shared): State<Arc<Shared>>,
@@ -177,6 +184,7 @@ pub async fn create(
     let prefill = shared.prefill()?.clone();
     let target = prefill.target(new.team_id.0, range).await?;
     if new.dry_run {
+        let _place = shared.heavy_place().await?;
         let estimate = prefill.estimate(&target, new.force).await?;
         let would = WouldFill::new(&target, estimate);
         return Ok(Json(NotNew::WouldFill(would)).into_response());
@@ -208,7 +216,10 @@ pub async fn create(
                     Error::new(Class::Never, "a request that was made before is gone")
                 })?;
                 let id = before.id;
-                (id, same(target, range, new.force, &before)?)
+                (
+                    id,
+                    same(&prefill, target.team.id, range, new.force, &before).await?,
+                )
             }
         };
         let progress = ledger.progress(run).await?;
@@ -246,28 +257,41 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })
 }
 
-/// The target of a request that was made before, where it was this one. The latest days are other days
-/// tomorrow, and the same request.
-fn same(mut target: Target, range: Asked, force: bool, before: &Run) -> Result<Target> {
-    let days = crate::calendar::Days::new(before.date_start, before.date_end)?;
-    let same_days = match range.date_start {
-        Some(_) if range.date_end.is_some() => days == target.days,
-        Some(start) => days.from == start,
-        None => days.count() == target.days.count(),
-    };
-    if before.team_id != target.team.id || before.forced != force || !same_days {
-        return Err(Error::conflict(format!(
-            "the Idempotency-Key was used for another request, that of task {}",
-            before.id
-        ))
-        .hint("use a key once for one request"));
+/// How long it may take from the instant by which days are counted to the one at which a request is written
+/// down: between the two, today may have ended.
+const WRITTEN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// The target of a request that was made before, where this is the same one: what it means by its own day
+/// are the days that were asked for then. The latest days are other days tomorrow, and the same request.
+async fn same(
+    prefill: &Prefill,
+    team: TeamId,
+    range: Asked,
+    force: bool,
+    before: &Run,
+) -> Result<Target> {
+    let at = before.requested_at;
+    for now in [at, at - WRITTEN_WITHIN] {
+        match request::target(&prefill.ledger, &prefill.config, team, range, now).await {
+            Ok(target)
+                if before.team_id == target.team.id
+                    && before.forced == force
+                    && (before.date_start, before.date_end)
+                        == (target.days.from, target.days.until) =>
+            {
+                return Ok(target);
+            }
+            Ok(_) => {}
+            // It could not have been asked for then.
+            Err(error) if error.class() == Class::Misuse => {}
+            Err(error) => return Err(error),
+        }
     }
-    let bounds = days
-        .newest_first()
-        .filter_map(|day| target.zone.bounds(day));
-    target.days_of_zone = i64::try_from(bounds.count()).unwrap_or(i64::MAX);
-    target.days = days;
-    Ok(target)
+    Err(Error::conflict(format!(
+        "the Idempotency-Key was used for another request, that of task {}",
+        before.id
+    ))
+    .hint("use a key once for one request"))
 }
 
 /// A task with its progress and its days.
@@ -285,7 +309,7 @@ pub async fn one(
     let prefill = shared.prefill()?;
     let mut found = report::task(&prefill.ledger, id).await?;
     // The days are told, whether the warehouse can say something about them or not.
-    found.statements = report::statements(prefill, &found.slices)
+    found.statements = report::statements_soon(prefill, &found.slices)
         .await
         .unwrap_or_default();
     Ok(Json(found))
@@ -345,6 +369,7 @@ pub struct ToValidate {
         (status = 200, description = "The verdicts, also where days differ", body = Validated),
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn validate(
     State(shared): State<Arc<Shared>>,
@@ -354,6 +379,7 @@ pub async fn validate(
     let range = asked(body.days, body.date_start, body.date_end)?;
     let prefill = shared.prefill()?;
     let mut target = prefill.target(body.team_id.0, range).await?;
+    let _place = shared.heavy_place().await?;
     let validation = if range.days.is_none() && range.date_start.is_none() {
         let now = prefill.ledger.now().await?;
         prefill.validate_wanted(&mut target, now).await?
@@ -389,6 +415,7 @@ pub struct ToCleanUp {
         (status = 200, description = "What was deleted, or would be", body = CleanedUp),
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is neither confirmed nor a dry run; or the range is empty, backwards, too long or in the future", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn cleanup(
     State(shared): State<Arc<Shared>>,
@@ -399,6 +426,7 @@ pub async fn cleanup(
     let prefill = shared.prefill()?.clone();
     let target = prefill.target(body.team_id.0, range).await?;
     if body.dry_run {
+        let _place = shared.heavy_place().await?;
         let would = prefill.count_cleanup(&target).await?;
         return Ok(Json(CleanedUp::new("dry_run", &target, &would)));
     }

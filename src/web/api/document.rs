@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Shared, backfills, events, reports, teams};
+use crate::report::Standing;
 use crate::web::guard::COOKIE;
 use crate::web::problem::Problem;
 
@@ -29,7 +30,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
         title = "prefill",
         description = "Keeps the pre-aggregated web analytics tables of ClickHouse filled. The fields are those of the command line with --json; fields are only added."
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, Standing))
 )]
 struct Document;
 
@@ -41,6 +42,7 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(teams::steer))
         .routes(routes!(teams::explain))
         .routes(routes!(teams::coverage))
+        .routes(routes!(events::of_everything))
         .routes(routes!(backfills::list, backfills::create))
         .routes(routes!(backfills::one))
         .routes(routes!(events::of_backfill))

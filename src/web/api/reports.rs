@@ -32,14 +32,16 @@ pub async fn status(
 
 /// Every team that has the setting on, checked: ledger, tables, and raw events where they differ.
 #[utoipa::path(get, path = "/api/v1/health", operation_id = "health",
-    responses((status = 200, description = "What is wrong, if anything", body = Health)))]
+    responses(
+        (status = 200, description = "What is wrong, if anything", body = Health),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
+    ))]
 pub async fn health(
     State(shared): State<Arc<Shared>>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<Health>, Problem> {
-    let prefill = shared.prefill()?;
-    let now = prefill.ledger.now().await?;
-    Ok(Json(prefill.health(now).await?))
+    let health = shared.health_by(shared.heavy_place()).await?;
+    Ok(Json(Health::clone(&health)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -56,6 +58,7 @@ pub struct Period {
     responses(
         (status = 200, description = "The numbers", body = Metrics),
         (status = 422, description = "That is more days than max_backfill_days", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn metrics(
     State(shared): State<Arc<Shared>>,
@@ -64,6 +67,7 @@ pub async fn metrics(
     let prefill = shared.prefill()?;
     let days = asked.days.unwrap_or(USUAL_DAYS);
     let days = prefill.config.days(days, "days")?;
+    let _place = shared.heavy_place().await?;
     let now = prefill.ledger.now().await?;
     Ok(Json(prefill.metrics(days, now).await?))
 }

@@ -159,6 +159,7 @@ pub struct Explaining {
         (status = 200, description = "Why", body = Explanation),
         (status = 404, description = "There is no such team", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No table can hold the day", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn explain(
     State(shared): State<Arc<Shared>>,
@@ -166,6 +167,7 @@ pub async fn explain(
     Query(asked): Query<Explaining>,
 ) -> Result<Json<Explanation>, Problem> {
     let (prefill, day) = (shared.prefill()?, day.day()?);
+    let _place = shared.heavy_place().await?;
     Ok(Json(match asked.verify {
         Some(true) => prefill.explain_verified(team, day).await?,
         _ => prefill.explain(team, day).await?,
@@ -205,7 +207,10 @@ pub struct CoveragePage {
 
 /// Teams by days: how it stands with each day of each team.
 #[utoipa::path(get, path = "/api/v1/coverage", operation_id = "coverage", params(DaysOfTeams),
-    responses((status = 200, description = "The days", body = CoveragePage)))]
+    responses(
+        (status = 200, description = "The days", body = CoveragePage),
+        (status = 429, description = "As many requests that take long are being answered as may be", body = Problem, content_type = "application/problem+json"),
+    ))]
 pub async fn coverage(
     State(shared): State<Arc<Shared>>,
     Query(asked): Query<DaysOfTeams>,
@@ -225,6 +230,7 @@ pub async fn coverage(
     }
     .selection()?;
     let prefill = shared.prefill()?;
+    let _place = shared.heavy_place().await?;
     let (ledger, now) = (&prefill.ledger, prefill.ledger.now().await?);
     let (teams, next) = report::select(ledger, &prefill.config, now, &selection).await?;
     let teams = teams.into_iter().map(|team| team.team).collect();

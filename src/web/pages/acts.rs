@@ -1,9 +1,9 @@
 //! What a button does: asks the ledger, and leads back to where one sees what came of it.
 
-use axum::extract::{Form, Path};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::asked::{Form, Path};
 use super::runs::run_id;
 use super::{Asker, team_id};
 use crate::error::{Error, Result};

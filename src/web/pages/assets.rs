@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::super::problem::{Problem, no_such_route};
+use super::asked::Path;
 
 /// Where they are: without a token, because the page that asks for one needs them.
 pub const PATH: &str = "/assets/";

@@ -1,9 +1,9 @@
 //! Deleting the rows of some days: first what that would be, then a button.
 
-use axum::extract::{Form, Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
+use super::asked::{Form, Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{command, counted, number, text};
 use super::{Asker, Page, Range, team_id};
@@ -29,6 +29,7 @@ pub(super) async fn ask(
     Query(range): Query<Range>,
 ) -> Page {
     let target = target(&asker, &team, &range).await?;
+    let _place = asker.shared.heavy_place().await?;
     let would = asker.prefill.count_cleanup(&target).await?;
     let (team, days) = (&target.team, target.days);
     let content = html! {
@@ -57,6 +58,7 @@ pub(super) async fn ask(
         title: "Clean up",
         here: Here::Teams,
         every: None,
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -1,8 +1,8 @@
 //! Why a day of a team is as it is, as `prefill explain` has it.
 
-use axum::extract::Path;
 use maud::{Markup, html};
 
+use super::asked::Path;
 use super::frame::{Frame, Here};
 use super::parts::{self, act, command, counted, full_moment, number, text};
 use super::{Asker, Page, team_id};
@@ -11,6 +11,7 @@ use crate::report::{Explanation, FilledDay, Running, Situation};
 pub(super) async fn page(asker: Asker, Path((team, day)): Path<(String, String)>) -> Page {
     let (team, day) = (team_id(&team)?, super::day(&day)?);
     let now = asker.prefill.ledger.now().await?;
+    let _place = asker.shared.heavy_place().await?;
     let told = asker.prefill.explain(team, day).await?;
     let may_fill = asker.viewer.may_change()
         && !matches!(
@@ -54,6 +55,7 @@ pub(super) async fn page(asker: Asker, Path((team, day)): Path<(String, String)>
         } else {
             5
         }),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

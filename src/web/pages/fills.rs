@@ -1,9 +1,9 @@
 //! Asking for days of a team: to be filled, what that would do, and whether they are right.
 
-use axum::extract::{Form, Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
+use super::asked::{Form, Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{self, command, counted, number, text};
 use super::{Asker, Page, Range, team_id};
@@ -50,6 +50,7 @@ pub(super) async fn estimate(
         .prefill
         .target(team_id(&team)?, range.asked()?)
         .await?;
+    let _place = asker.shared.heavy_place().await?;
     let estimate = asker.prefill.estimate(&target, range.force()).await?;
     let days = estimate.slices.len();
     let content = html! {
@@ -91,6 +92,7 @@ pub(super) async fn estimate(
         title: "What a backfill would do",
         here: Here::Teams,
         every: None,
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }
@@ -103,6 +105,7 @@ pub(super) async fn validate(
     let prefill = &asker.prefill;
     let asked: Asked = range.asked()?;
     let mut target = prefill.target(team_id(&team)?, asked).await?;
+    let _place = asker.shared.heavy_place().await?;
     let validation = if range.is_empty() {
         let now = prefill.ledger.now().await?;
         prefill.validate_wanted(&mut target, now).await?
@@ -137,6 +140,7 @@ pub(super) async fn validate(
         title: "Validation",
         here: Here::Teams,
         every: None,
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -21,6 +21,8 @@ pub struct Frame<'a> {
     pub here: Here,
     /// After so many seconds the script asks for the page again.
     pub every: Option<u32>,
+    /// The stream whose events tell the script to ask for it at once.
+    pub events: Option<&'a str>,
 }
 
 /// The whole page; `viewer` is nothing where it is not known who asks.
@@ -70,7 +72,7 @@ pub fn document(viewer: Option<Viewer>, frame: &Frame<'_>, content: &Markup) -> 
                         }
                     }
                 }
-                main #main tabindex="-1" data-every=[frame.every] { (content) }
+                main #main tabindex="-1" data-every=[frame.every] data-events=[frame.events] { (content) }
                 p #said.unseen role="status" {}
                 p #offline.offline role="alert" hidden { "prefill does not answer: what is shown may be old. It is tried again." }
             }

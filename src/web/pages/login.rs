@@ -2,31 +2,69 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
+use super::asked::{Form, Query};
 use super::frame::{Frame, Here, document};
 use super::wants_page;
 use crate::web::Shared;
 use crate::web::guard::{COOKIE, LOGIN};
 use crate::web::problem::Problem;
 
-/// What the form has: a token, or the wish to leave.
+/// What the form has: a token and where to go with it, or the wish to leave.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Entry {
     token: String,
+    to: String,
     leave: String,
 }
 
-pub async fn ask(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.guard.has_tokens() {
-        form(StatusCode::OK, None)
+/// The page that was asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Wanted {
+    to: String,
+}
+
+/// The login before a page.
+pub fn before(page: &Uri) -> String {
+    let wanted = page.path_and_query().map_or("/", PathAndQuery::as_str);
+    match local(wanted) {
+        "/" => LOGIN.to_owned(),
+        to => {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            let query = query.append_pair("to", to).finish();
+            format!("{LOGIN}?{query}")
+        }
+    }
+}
+
+/// A page of this server, whatever a link to the login says: what browsers may take for another host's
+/// address, with two slashes, a backslash or characters that they leave out, is not one.
+fn local(to: &str) -> &str {
+    let rest = to.strip_prefix('/');
+    let is_local = rest.is_some_and(|rest| {
+        !rest.starts_with('/') && rest.bytes().all(|c| c.is_ascii_graphic() && c != b'\\')
+    });
+    if is_local && !to.starts_with(LOGIN) {
+        to
     } else {
-        Redirect::to("/").into_response()
+        "/"
+    }
+}
+
+pub async fn ask(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Response {
+    let to = local(&wanted.to);
+    if shared.guard.has_tokens() {
+        form(StatusCode::OK, to, None)
+    } else {
+        Redirect::to(to).into_response()
     }
 }
 
@@ -45,11 +83,11 @@ pub async fn take(
         match HeaderValue::try_from(format!(
             "{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"
         )) {
-            Ok(cookie) if is_known => ("/", cookie),
+            Ok(cookie) if is_known => (local(&entry.to), cookie),
             _ => {
                 let why = "The token is not one of those known.";
                 if wants_page(&headers) {
-                    return form(StatusCode::UNAUTHORIZED, Some(why));
+                    return form(StatusCode::UNAUTHORIZED, local(&entry.to), Some(why));
                 }
                 return Problem::new(StatusCode::UNAUTHORIZED, why).into_response();
             }
@@ -66,11 +104,12 @@ pub async fn take(
     response
 }
 
-fn form(status: StatusCode, wrong: Option<&str>) -> Response {
+fn form(status: StatusCode, to: &str, wrong: Option<&str>) -> Response {
     let frame = Frame {
         title: "Log in",
         here: Here::Elsewhere,
         every: None,
+        events: None,
     };
     let content = html! {
         section.login {
@@ -83,9 +122,42 @@ fn form(status: StatusCode, wrong: Option<&str>) -> Response {
                 label for="token" { "Token" }
                 input #token type="password" name="token" required autocomplete="current-password" autofocus
                     aria-describedby=[wrong.map(|_| "wrong")] aria-invalid=[wrong.map(|_| "true")];
+                @if to != "/" { input type="hidden" name="to" value=(to); }
                 button type="submit" { "Log in" }
             }
         }
     };
     (status, Html(document(None, &frame, &content).into_string())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_of_this_server_are_gone_to() {
+        for page in ["/", "/teams/1", "/teams?q=a%20b&page=2", "/runs?after=x"] {
+            assert_eq!(local(page), page);
+        }
+        for elsewhere in [
+            "",
+            "teams",
+            "//evil.example",
+            "///evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " /teams",
+            "https://evil.example/",
+            "javascript:alert(1)",
+            "/teams\\..\\..",
+            "/login?to=/login",
+        ] {
+            assert_eq!(local(elsewhere), "/", "{elsewhere:?}");
+        }
+        let uri = Uri::from_static("/teams?q=a&page=2");
+        assert_eq!(before(&uri), "/login?to=%2Fteams%3Fq%3Da%26page%3D2");
+        assert_eq!(before(&Uri::from_static("/")), "/login");
+    }
 }

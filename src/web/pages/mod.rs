@@ -6,12 +6,13 @@
 //! for browsers. Everything that comes from outside is escaped by `maud`.
 
 mod acts;
+mod asked;
 mod assets;
 mod cleanup;
 mod day;
 mod fills;
 mod frame;
-mod login;
+pub mod login;
 mod overview;
 mod parts;
 mod runs;
@@ -232,6 +233,7 @@ fn of_problem(status: StatusCode, told: &Told, is_read: bool) -> maud::Markup {
         here: Here::Elsewhere,
         // It may be over soon; what was to be changed is not asked for again by itself.
         every: (is_read && status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+        events: None,
     };
     let content = maud::html! {
         section #problem .problem data-live {

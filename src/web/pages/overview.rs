@@ -1,20 +1,23 @@
 //! What an operator wants to see at three in the morning: what somebody has to do first, then how far
 //! everything is.
 //!
-//! What the ledger says is asked for every time. What takes longer, because warehouses are asked or many
-//! slices are read, is looked at beside that, at most so often, and told with its age.
+//! What the ledger says is of this second, and one answer for all who look at the same time. What takes
+//! longer, because warehouses are asked or many slices are read, is looked at beside that, at most so often,
+//! and told with its age.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Extension, Query};
+use axum::extract::Extension;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::asked::Query;
 use super::frame::{Frame, Here};
 use super::parts::{self, act, command, counted, hint, moment, number, text};
 use super::{Asker, Page, Viewer};
@@ -23,6 +26,8 @@ use crate::error::Result;
 use crate::ledger::{Extent, FailedAlike, FilledHour};
 use crate::report::{self, Health, Overview, WarehouseHealth};
 use crate::service::Prefill;
+use crate::web::Shared;
+use crate::web::problem::Problem;
 
 /// How long a page waits for the slower look, before it shows the one before.
 const WAIT: Duration = Duration::from_millis(400);
@@ -40,7 +45,7 @@ struct Look {
     at: Timestamp,
     took: Duration,
     done: Instant,
-    health: Result<Health>,
+    health: Result<Arc<Health>, Problem>,
     /// Since a day before `at`.
     filled: Result<Vec<FilledHour>>,
 }
@@ -62,7 +67,7 @@ impl Default for Looks {
 
 impl Looks {
     /// The last look; a newer one is begun where that is old, and waited for, for a moment.
-    async fn look(self: Arc<Self>, prefill: &Prefill) -> Option<Arc<Look>> {
+    async fn look(self: Arc<Self>, shared: &Arc<Shared>, prefill: &Prefill) -> Option<Arc<Look>> {
         let mut looked = self.last.subscribe();
         let last = looked.borrow_and_update().clone();
         if last
@@ -72,14 +77,17 @@ impl Looks {
             return last;
         }
         if !self.under_way.swap(true, Ordering::SeqCst) {
-            let (looks, prefill) = (Arc::clone(&self), prefill.clone());
+            let (looks, shared) = (Arc::clone(&self), Arc::clone(shared));
+            let prefill = prefill.clone();
             tokio::spawn(async move {
                 // Also when the look panics.
                 let _over = Over(&looks.under_way);
                 let begun = Instant::now();
                 let at = Timestamp::now();
-                let (health, filled) =
-                    tokio::join!(prefill.health(at), prefill.ledger.filled_by_hour(at - DAY));
+                let (health, filled) = tokio::join!(
+                    shared.health_by(ready(Ok(()))),
+                    prefill.ledger.filled_by_hour(at - DAY)
+                );
                 let look = Look {
                     at,
                     took: begun.elapsed(),
@@ -120,11 +128,9 @@ pub(super) async fn page(
     Extension(looks): Extension<Arc<Looks>>,
     Query(asked): Query<Asked>,
 ) -> Page {
-    let ledger = &asker.prefill.ledger;
-    let now = ledger.now().await?;
     let (overview, look) = tokio::join!(
-        report::overview(ledger, &asker.prefill.config, now),
-        looks.look(&asker.prefill)
+        asker.shared.overview(),
+        looks.look(&asker.shared, &asker.prefill)
     );
     let overview = overview?;
     let look = look.as_deref();
@@ -161,6 +167,7 @@ pub(super) async fn page(
         title: "Overview",
         here: Here::Overview,
         every: Some(if overview.under_way.is_empty() { 5 } else { 2 }),
+        events: Some("/api/v1/events"),
     };
     Ok(asker.page(&frame, &content))
 }
@@ -246,14 +253,14 @@ fn verdict(overview: &Overview, look: Option<&Look>, problems: usize) -> Markup 
 /// What somebody has to do, the most urgent first.
 fn attention(viewer: Viewer, overview: &Overview, look: Option<&Look>) -> Vec<Markup> {
     let mut items = Vec::new();
-    let health = look.and_then(|look| look.health.as_ref().ok());
+    let health = look.and_then(|look| look.health.as_deref().ok());
     if let Some(Err(error)) = look.map(|look| &look.health) {
         items.push(item(
             "The health of the tables cannot be told",
             &html! {
-                p.error-text { (text(&error.chain())) }
+                p.error-text { (text(&error.detail)) }
             },
-            &html! { @if let Some(next) = error.next_step() { (hint(next)) } },
+            &html! { @if let Some(next) = &error.hint { (hint(next)) } },
         ));
     }
     let warehouses = health.map_or(&[][..], |health| &health.warehouses);
@@ -613,7 +620,7 @@ fn hour_name(at: Timestamp, hour: i64) -> String {
 }
 
 fn warehouses(overview: &Overview, look: Option<&Look>) -> Markup {
-    let health = look.and_then(|look| look.health.as_ref().ok());
+    let health = look.and_then(|look| look.health.as_deref().ok());
     let of = |name: &str| -> Option<&WarehouseHealth> {
         health?.warehouses.iter().find(|health| health.name == name)
     };

@@ -1,13 +1,11 @@
 //! What was asked for, and how far it is.
 
-use std::time::Duration;
-
-use axum::extract::{Path, Query};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::asked::{Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{self, act, ask, command, counted, full_moment, moment, number, text};
 use super::{Asker, Page, Viewer};
@@ -17,10 +15,8 @@ use crate::ledger::{Progress, Run, Slice};
 use crate::report::{self, DayAtAGlance, Situation, Task};
 use crate::web::problem::Problem;
 
-/// How many runs are listed.
-const MOST: u32 = 50;
-/// How long warehouses have to say how far statements are.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// How many runs are on a page.
+const ON_A_PAGE: u32 = 50;
 
 /// Runs, with links to each.
 pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
@@ -58,22 +54,47 @@ fn range(run: &Run) -> Markup {
     }
 }
 
-pub(super) async fn list(asker: Asker) -> Page {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct From {
+    /// The last run of the page before.
+    after: String,
+}
+
+pub(super) async fn list(asker: Asker, Query(from): Query<From>) -> Page {
     let ledger = &asker.prefill.ledger;
     let now = ledger.now().await?;
-    let tasks = report::tasks(ledger, &asker.prefill.config, MOST)
-        .await?
-        .tasks;
+    let after = match from.after.as_str() {
+        "" => None,
+        id => Some(ledger.run(run_id(id)?).await?),
+    };
+    let mut runs = ledger.runs(None, after.as_ref(), ON_A_PAGE + 1).await?;
+    let more = runs.len() > ON_A_PAGE as usize;
+    runs.truncate(ON_A_PAGE as usize);
+    let last = runs.last().map(|run| run.id).filter(|_| more);
+    let mut tasks = Vec::with_capacity(runs.len());
+    for run in runs {
+        tasks.push(Task::of(ledger, run).await?);
+    }
     let content = html! {
         h1 { "Runs" }
         p.lead { "What was asked for, by a team's setting or by somebody, the newest first." }
-        section #runs data-live { (table(&tasks, now)) }
-        @if tasks.len() == MOST as usize { p.aside { "The latest " (MOST) ". A team's page has those of the team." } }
+        section #runs data-live {
+            @if tasks.is_empty() && after.is_some() { p.quiet { "There are no earlier ones." } }
+            @else { (table(&tasks, now)) }
+        }
+        nav.pages #pages aria-label="Pages" data-live hidden[after.is_none() && last.is_none()] {
+            ul {
+                @if after.is_some() { li { a href="/runs" { "The newest" } } }
+                @if let Some(last) = last { li { a rel="next" href={ "/runs?after=" (last) } { "Earlier runs" } } }
+            }
+        }
     };
     let frame = Frame {
         title: "Runs",
         here: Here::Runs,
         every: Some(5),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }
@@ -147,6 +168,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         title: &format!("Run of team {}", run.team_id),
         here: Here::Runs,
         every: Some(if is_live { 1 } else { 10 }),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }
@@ -172,10 +194,8 @@ fn acts(viewer: Viewer, run: &Run, progress: &Progress) -> Markup {
 /// What the warehouse says of what is under way, where there is something and it says so soon.
 async fn statements(asker: &Asker, days: &[DayAtAGlance]) -> Option<String> {
     let slices: Vec<Slice> = days.iter().filter_map(|day| day.slice.clone()).collect();
-    let asked = report::statements(&asker.prefill, &slices);
-    let found = tokio::time::timeout(ANSWERS_WITHIN, asked)
+    let found = report::statements_soon(&asker.prefill, &slices)
         .await
-        .ok()?
         .ok()?;
     let rows: u64 = found.values().map(|progress| progress.read_rows).sum();
     (!found.is_empty()).then(|| {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::asked::{Path, Query};
 use super::frame::{Frame, Here};
 use super::parts::{self, act, ask, command, full_moment, hint, number, text};
 use super::{Asker, Page, runs, team_id};
@@ -125,6 +125,7 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         title: &title,
         here: Here::Teams,
         every: Some(5),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

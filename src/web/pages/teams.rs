@@ -1,17 +1,17 @@
 //! Teams by days: how it stands with each, a sign and a colour a day. Counts come from the tallies of all
 //! teams; slices are read only for those on the page.
 
-use axum::extract::Query;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::frame::{Frame, Here};
 use super::parts::{self, counted, number, text};
 use super::{Asker, Page};
 use crate::calendar::{Day, Days, Zone};
 use crate::error::Error;
 use crate::ledger::Team;
-use crate::report::{self, TeamCoverage};
+use crate::report::{self, Selection, TeamCoverage};
 use crate::web::problem::Problem;
 
 /// Teams on a page.
@@ -22,7 +22,9 @@ const CHOICES: [i64; 4] = [7, 14, 30, 90];
 
 /// What teams can be filtered by: a word, its name, and what it lets through.
 type Filter = (&'static str, &'static str, fn(&TeamCoverage) -> bool);
-const FILTERS: [Filter; 10] = [
+/// Whether a day is cancelled is asked of the runs: coverage does not tell.
+const CANCELLED: &str = "cancelled";
+const FILTERS: [Filter; 12] = [
     ("failed", "with failed days", |team| {
         team.coverage.failed > 0
     }),
@@ -35,6 +37,11 @@ const FILTERS: [Filter; 10] = [
         team.coverage.waiting > 0
     }),
     ("paused", "paused", |team| team.is_paused),
+    // Of a team that is off or paused, that is what is shown of its days.
+    (CANCELLED, "with cancelled days", |team| {
+        team.team.enabled && !team.is_paused
+    }),
+    ("cleaned", "with cleaned days", |team| team.cleaned > 0),
     ("misconfigured", "misconfigured", |team| {
         team.is_misconfigured
     }),
@@ -83,14 +90,6 @@ impl View {
         })
     }
 
-    fn finds(&self, team: &Team) -> bool {
-        let find = self.find.to_lowercase();
-        find.is_empty()
-            || team.id.to_string() == find
-            || team.name.to_lowercase().contains(&find)
-            || team.organization.to_lowercase().contains(&find)
-    }
-
     /// The number of the page, and of all pages, where so many teams are found.
     fn page(&self, found: usize) -> (usize, usize) {
         let pages = found.div_ceil(ON_A_PAGE).max(1);
@@ -132,7 +131,15 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
     let now = ledger.now().await?;
     let mut teams = ledger.teams().await?;
     let total = teams.len();
-    teams.retain(|team| view.finds(team));
+    let selection = Selection {
+        search: Some(view.find.clone()),
+        ..Selection::default()
+    };
+    teams.retain(|team| selection.has(team));
+    if view.filter.is_some_and(|(word, ..)| word == CANCELLED) {
+        let cancelled = ledger.cancelled_teams().await?;
+        teams.retain(|team| cancelled.contains(&team.id));
+    }
     // How it stands with teams is asked of no more of them than are needed.
     let (page, pages, found, of_page) = match view.filter {
         None => {
@@ -237,6 +244,7 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
         title: "Teams",
         here: Here::Teams,
         every: Some(5),
+        events: None,
     };
     Ok(asker.page(&frame, &content))
 }

@@ -5,7 +5,12 @@
   const said = document.getElementById("said");
   const offline = document.getElementById("offline");
   const SLOWEST = 30;
+  // Seconds between two looks while a stream tells of changes: of what it does not tell.
+  const BESIDE_STREAM = 10;
   let failures = 0;
+  let timer;
+  let looking = false;
+  let changed = false;
 
   // A link or a button is the same one when it says the same and leads to the same place.
   const key = (element) =>
@@ -61,22 +66,43 @@
     main.dataset.every = freshMain.dataset.every || "";
   }
 
-  function next() {
-    const every = Number(main.dataset.every);
+  async function lookNow() {
+    clearTimeout(timer);
+    if (looking) { changed = true; return; }
+    looking = true;
+    try {
+      await look();
+      failures = 0;
+    } catch {
+      failures += 1;
+    }
+    looking = false;
+    offline.hidden = failures < 2;
+    const again = changed;
+    changed = false;
+    next(again ? 1 : undefined);
+  }
+
+  function next(soon) {
+    const every = soon || (stream && stream.readyState === EventSource.OPEN ? BESIDE_STREAM : Number(main.dataset.every));
     if (!every) return;
-    setTimeout(async () => {
-      if (document.visibilityState === "visible") {
-        try {
-          await look();
-          failures = 0;
-        } catch {
-          failures += 1;
-        }
-        offline.hidden = failures < 2;
-      }
-      next();
+    timer = setTimeout(() => {
+      if (document.visibilityState === "visible") lookNow();
+      else next();
     }, Math.min(SLOWEST, every * 2 ** failures) * 1000);
   }
+
+  // Where the server tells of changes, the page is asked for when there is one. A browser has few connections to
+  // a server, for all its tabs: one that is not seen gives its own back.
+  let stream = null;
+  function listen() {
+    if (stream) { stream.close(); stream = null; }
+    if (!main.dataset.events || document.visibilityState !== "visible") return;
+    stream = new EventSource(main.dataset.events);
+    stream.addEventListener("standing", lookNow);
+  }
+  document.addEventListener("visibilitychange", listen);
+  window.addEventListener("pagehide", () => { if (stream) stream.close(); });
 
   // A table of many links is one stop for the Tab key; arrows go from cell to cell.
   function grid(table) {
@@ -123,5 +149,6 @@
     history.replaceState(null, "", here);
   }
   commands(main);
+  listen();
   next();
 })();
