@@ -395,16 +395,7 @@ async fn a_service_whose_ledger_cannot_be_opened_says_so_and_a_token_is_asked_fo
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_by_route_and_nothing_that_a_client_makes_up_is_a_label() {
     let world = World::new().await;
-    let team = world.team(1, "UTC").await;
-    world.enable(team).await;
-    let everything = Extent::Everything;
-    let ledger = &world.prefill.ledger;
-    ledger.pause(everything).await.expect("paused");
-    let today = Day::of(jiff::Timestamp::now(), &Zone::utc());
-    let target = world
-        .target(team, &today.to_string(), &today.plus(1).to_string())
-        .await;
-    let task = world.prefill.backfill(&target, false).await.expect("asked");
+    world.team(1, "UTC").await;
     let served = Served::start(
         world.command(&["--log-format", "json", "serve"]),
         world.dir.path(),
@@ -424,14 +415,8 @@ async fn requests_are_counted_by_route_and_nothing_that_a_client_makes_up_is_a_l
         let answer = served.request(method, "/api/v1/health").send().await;
         assert_eq!(answer.expect("an answer").status(), 405);
     }
-    let stream = served
-        .request(
-            reqwest::Method::GET,
-            &format!("/api/v1/backfills/{task}/events"),
-        )
-        .send()
-        .await
-        .expect("an answer");
+    let stream = served.request(reqwest::Method::GET, "/api/v1/events");
+    let stream = stream.send().await.expect("an answer");
     assert_eq!(stream.status(), 200);
     let scrape = || async {
         let text = served.get("/metrics").await.body;
@@ -451,7 +436,7 @@ async fn requests_are_counted_by_route_and_nothing_that_a_client_makes_up_is_a_l
     assert_eq!(requests(of_team, "GET", "4xx"), Some(2.0));
     assert_eq!(requests("none", "GET", "4xx"), Some(2.0));
     assert_eq!(requests("/api/v1/health", "other", "4xx"), Some(2.0));
-    let of_events = "/api/v1/backfills/{task_id}/events";
+    let of_events = "/api/v1/events";
     assert_eq!(requests(of_events, "GET", "2xx"), Some(1.0));
     let labels = [("route", of_team), ("method", "GET")];
     let count = scraped.value("prefill_http_request_seconds_count", &labels);
