@@ -615,6 +615,17 @@ fn privileges_that_are_missing_are_named_all_at_once_before_anything_is_made() {
     assert_eq!(json(&["migrate", "--check", "--json"])["status"], "checked");
     let done = json(&["migrate", "--json"])["done"].to_string();
     assert!(done.contains("put the triggers"), "{done}");
+
+    // What is taken away later is told as Postgres says it, without a line of its own source.
+    deployment.sql(&format!("revoke {setting} from {role}"));
+    let said = json(&["team", "list", "--json"]);
+    let error = said["error"].as_str().expect("an error");
+    assert!(
+        error.ends_with("permission denied for table posthog_team"),
+        "{error}"
+    );
+    let hint = "grant what it names to the user of [ledger] url, or name another user there";
+    assert_eq!(said["hint"], hint);
 }
 
 #[tokio::test(flavor = "multi_thread")]
