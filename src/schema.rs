@@ -40,8 +40,8 @@ impl Store {
         Ok(Self::prepared(name, config, place, false).await?.0)
     }
 
-    /// As [`Store::open`], with what was found and done; `with_source` makes tables like PostHog's,
-    /// too, where they are missing.
+    /// As [`Store::open`], with what was found and done; `with_source` makes the tables of the raw
+    /// events, too, where they are missing.
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ fn no_source(missing: &[Name], posthog: bool) -> Error {
     }
     // Somebody's production has its events already, under another name.
     Error::operator(format!("there is no table {named} of raw events"))
-        .hint("name the table under [source], and its columns under [source.columns]")
+        .hint("name the table under [source], and its columns under [source.columns]; for development, prefill migrate --with-source makes one")
 }
 
 async fn make(warehouse: &Warehouse, tables: &Tables, table: &Name, create: &str) -> Result<()> {

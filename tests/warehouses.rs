@@ -14,7 +14,7 @@ use prefill::calendar::TeamId;
 use prefill::config::{Compression, Config, DEFAULT_WAREHOUSE, Warehouse};
 use prefill::error::Class;
 use prefill::ledger::NewTeam;
-use prefill::schema::SYSTEM_TABLES;
+use prefill::schema::{SYSTEM_TABLES, Store};
 use prefill::service::{Place, Prefill};
 use prefill::warehouse::codes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -327,6 +327,25 @@ async fn f28_what_a_server_lacks_is_named_before_any_work() {
         error.chain().contains("no table `analytics`.`events`"),
         "{}",
         error.chain()
+    );
+    let hint = error.next_step().expect("a hint");
+    assert!(
+        hint.contains("prefill migrate --with-source makes one"),
+        "{hint}"
+    );
+    let development = Warehouse {
+        database: "development".to_owned(),
+        ..warehouse.clone()
+    };
+    let place = Place {
+        data_dir: dir.path().to_path_buf(),
+        program: Some(program()),
+    };
+    let made = Store::prepared(DEFAULT_WAREHOUSE, &development, &place, true).await;
+    let (_, tables) = made.expect("made");
+    assert_eq!(
+        (&*tables[0].table, tables[0].created),
+        ("development.events", true)
     );
     warehouse.source.table = "default.events".to_owned();
     let prefill = installation(&dir, &[("default", warehouse.clone())]).await;
