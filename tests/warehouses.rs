@@ -80,14 +80,18 @@ async fn add_team(prefill: &Prefill, id: i64, warehouse: Option<&str>) -> TeamId
     team.id
 }
 
-/// Fills the 1st of May of a team, asked again where even asking met a fault; how the run ended.
-async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
-    let asked = prefill::request::Asked {
+fn first_of_may() -> prefill::request::Asked {
+    prefill::request::Asked {
         days: None,
         date_start: Some("2026-05-01".parse().expect("a date")),
         date_end: Some("2026-05-02".parse().expect("a date")),
-    };
-    let target = prefill.target(team, asked).await.expect("a target");
+    }
+}
+
+/// Fills the 1st of May of a team, asked again where even asking met a fault; how the run ended.
+async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
+    let target = prefill.target(team, first_of_may()).await;
+    let target = target.expect("a target");
     let run = match prefill.backfill(&target, force).await {
         Ok(run) => run,
         Err(_) => prefill.backfill(&target, force).await.expect("asked"),
@@ -568,6 +572,48 @@ fn sources(dir: &Path) -> Vec<String> {
             }
         })
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_outside_of_a_fill_says_which_limit_to_raise() {
+    let world = world_with_events().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefill = installation(&dir, &[("default", server(&world, None))]).await;
+    let team = add_team(&prefill, 7, None).await;
+    assert_eq!(fill(&prefill, team, false).await, "completed");
+
+    // As a profile of the server's limits it: two sessions are too much.
+    let mut poor = server(&world, None);
+    let limit = toml::Value::Integer(1);
+    poor.settings
+        .insert("max_rows_to_group_by".to_owned(), limit);
+    let prefill = installation(&dir, &[("default", poor)]).await;
+    let target = prefill
+        .target(team, first_of_may())
+        .await
+        .expect("a target");
+    let of_validate = prefill.validate(&target).await.expect_err("too much");
+    let late = page_view(team, 1, "s1", "2026-05-01T10:01:00Z", "/");
+    let also_late = page_view(team, 2, "s2", "2026-05-01T12:01:00Z", "/");
+    world.insert(&[late, also_late]).await;
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    let look = prefill::freshness::look(&prefill.ledger, store).await;
+    for (error, doing) in [
+        (of_validate, "failed to count the raw events"),
+        (
+            look.expect_err("too much"),
+            "failed to look for late events",
+        ),
+    ] {
+        let told = error.chain();
+        assert!(
+            told.contains(doing) && told.contains("TOO_MANY_ROWS"),
+            "{told}"
+        );
+        assert_eq!(error.class(), Class::Narrower, "{told}");
+        let hint = "raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings]";
+        assert_eq!(error.next_step(), Some(hint));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
