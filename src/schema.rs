@@ -11,6 +11,16 @@ use crate::rollup::{Column, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
+/// Tables of `system` that statements read and that a server may keep from whoever has no grant: those that
+/// everybody may read are named in `addImplicitAccessRights` of ClickHouse's `src/Access/ContextAccess.cpp`.
+pub const SYSTEM_TABLES: [&str; 5] = [
+    "processes",
+    "parts",
+    "mutations",
+    "disks",
+    "merge_tree_settings",
+];
+
 /// A warehouse and the tables on it, which fit.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -30,8 +40,8 @@ impl Store {
         Ok(Self::prepared(name, config, place, false).await?.0)
     }
 
-    /// As [`Store::open`], with what was found and done; `with_source` makes tables like PostHog's,
-    /// too, where they are missing.
+    /// As [`Store::open`], with what was found and done; `with_source` makes the tables of the raw
+    /// events, too, where they are missing.
     ///
     /// # Errors
     ///
@@ -205,7 +215,7 @@ fn no_source(missing: &[Name], posthog: bool) -> Error {
     }
     // Somebody's production has its events already, under another name.
     Error::operator(format!("there is no table {named} of raw events"))
-        .hint("name the table under [source], and its columns under [source.columns]")
+        .hint("name the table under [source], and its columns under [source.columns]; for development, prefill migrate --with-source makes one")
 }
 
 async fn make(warehouse: &Warehouse, tables: &Tables, table: &Name, create: &str) -> Result<()> {
@@ -290,6 +300,11 @@ async fn check_grants(
     ] {
         needed.push((what.to_owned(), &scratch));
     }
+    // The answer counts what everybody may do: it is yes for all where `select_from_system_db_requires_grant`
+    // is off.
+    let system = SYSTEM_TABLES.map(|table| Name::table("system", table));
+    let system: Vec<Name> = system.into_iter().collect::<Result<_>>()?;
+    needed.extend(system.iter().map(|table| ("select".to_owned(), table)));
     let mut missing = Vec::new();
     for (what, on) in needed {
         let asked = warehouse

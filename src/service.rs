@@ -612,6 +612,7 @@ async fn keep_fresh(
             Err(error) => warn!(
                 warehouse = worker.store.name,
                 error = error.chain(),
+                hint = error.next_step(),
                 "could not look for late events; trying again"
             ),
         }

@@ -35,9 +35,6 @@ const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
 const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
-/// The next step then.
-const TOO_MUCH: &str =
-    "raise max_memory_usage or max_execution_time of the warehouse, then run prefill retry";
 
 /// Nothing of it was done, or nothing that the next one has to know.
 const NOT_TRIED: Outcome = Outcome {
@@ -475,9 +472,17 @@ impl Worker {
     ) -> Result<()> {
         let spent = slice.attempts >= i64::from(self.config.service.attempts);
         let least = error.class() == Class::Narrower && slice.pieces >= MOST_PIECES;
+        let hint = match error.class() {
+            // As long as there is less at a time, nobody has to do anything.
+            Class::Narrower => {
+                let limit = error.next_step().filter(|_| least);
+                limit.map(|limit| format!("{limit}, then run prefill retry"))
+            }
+            _ => error.next_step().map(ToOwned::to_owned),
+        };
         let outcome = Outcome {
             wait: Duration::ZERO,
-            error: Some(match error.next_step().or(least.then_some(TOO_MUCH)) {
+            error: Some(match hint {
                 Some(hint) => format!("{} (hint: {hint})", error.chain()),
                 None => error.chain(),
             }),

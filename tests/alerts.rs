@@ -944,6 +944,56 @@ async fn of_two_services_that_are_configured_differently_both_receivers_are_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_services_one_says_in_its_log_that_messages_wait_for_a_receiver_that_none_has() {
+    let world = World::on_postgres(prefill::config::Config::default()).await;
+    let ledger = support::ledger::url(world.dir.path()).expect("an address");
+    let sql = |sql: &str| support::ledger::psql(&ledger, sql).trim().to_owned();
+    let half_an_hour_ago = Timestamp::now().as_millisecond() - 1_800_000;
+    plain_sql(
+        &world,
+        &format!(
+            "insert into receivers (name, takes, seen_at) values ('slack.old', 'alerts', {half_an_hour_ago});
+             insert into outbox (receiver, body, made_at) values ('slack.old', '{{}}', {half_an_hour_ago})"
+        ),
+    );
+    let receivers = [Receiver::start().await, Receiver::start().await];
+    let mut services = Vec::new();
+    for (name, receiver) in ["one", "two"].into_iter().zip(&receivers) {
+        write(
+            &world,
+            &(often(14_400_000) + &webhook(&world, name, receiver)),
+        );
+        services.push(Serving::start(&world, name).await);
+    }
+    let said = |service: &Serving| service.log().matches("no process has any more").count();
+    until("one says it", SOON, || async {
+        (services.iter().map(&said).sum::<usize>() > 0).then_some(())
+    })
+    .await;
+    // Each says which receivers it has, and looks for others after that: both have, when both say it again.
+    for _ in 0..2 {
+        let since = sql("select cast(extract(epoch from clock_timestamp()) * 1000 as bigint)");
+        let again = format!(
+            "select count(*) from prefill.receivers where name <> 'slack.old' and seen_at > {since}"
+        );
+        until("both were there again", SOON, || async {
+            (sql(&again) == "2").then_some(())
+        })
+        .await;
+    }
+    let mut counts: Vec<usize> = services.iter().map(&said).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 1]);
+    // Whoever has said it is gone: the other one sees to it from then on.
+    let first = services.iter().position(|service| said(service) == 1);
+    stop(services.swap_remove(first.expect("one"))).await;
+    until("the other one says it", SOON, || async {
+        (said(&services[0]) == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_services_on_one_ledger_one_tells() {
     let world = World::on_postgres(prefill::config::Config::default()).await;
     let receiver = Receiver::start().await;

@@ -727,7 +727,8 @@ async fn f29_what_is_too_much_at_the_least_width_fails_at_once_and_says_which_li
     let failures = ledger.failures(run).await.expect("read");
     let error = &failures[0].1;
     assert!(error.contains("TOO_MANY_ROWS"), "{error}");
-    assert!(error.contains("raise max_memory_usage"), "{error}");
+    let hint = "(hint: raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings], then run prefill retry)";
+    assert!(error.ends_with(hint), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

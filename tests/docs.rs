@@ -409,8 +409,14 @@ async fn every_answer_in_json_has_the_fields_that_the_document_names_and_no_othe
         .give_back(&claim, &claim.slices, &outcome)
         .await
         .expect("given back");
+    // A receiver that was taken out of the configuration, while a message waited for it.
+    support::ledger::plain_sql(
+        dir,
+        "insert into outbox (receiver, body, made_at) values ('slack.old', '{}', 0)",
+    );
     let health = asked.answer("health", &["health"], 1);
     assert_eq!(health["teams_missing_data"][0]["team_id"], 7);
+    assert_eq!(health["alerts_not_sent"][0]["receiver"], "slack.old");
     asked.answer("retry", &["retry", &task], 0);
 
     asked.answer("pause", &of_team(&["pause"], &[]), 0);

@@ -118,12 +118,17 @@ impl Deployment {
 
     /// The program, with the configuration in a file.
     fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_as(&self.url, arguments)
+    }
+
+    /// The same, as the user of another address.
+    fn cli_as(&self, url: &str, arguments: &[&str]) -> Output {
         std::fs::write(self.dir.path().join("prefill.toml"), "[teams]\n").expect("written");
         Command::new(env!("CARGO_BIN_EXE_prefill"))
             .arg("--data-dir")
             .arg(self.dir.path())
             .args(arguments)
-            .env("PREFILL_LEDGER_URL", &self.url)
+            .env("PREFILL_LEDGER_URL", url)
             .stdin(Stdio::null())
             .output()
             .expect("the program ran")
@@ -556,6 +561,71 @@ async fn what_is_missing_of_a_teams_table_is_named() {
         ..Teams::default()
     };
     assert!(open(kind).await.contains("of the type character varying"));
+}
+
+#[test]
+fn privileges_that_are_missing_are_named_all_at_once_before_anything_is_made() {
+    let deployment = Deployment::new();
+    let role = format!("prefill_{}", uuid::Uuid::new_v4().simple());
+    deployment.sql(&format!("create role {role} login"));
+    let url = deployment
+        .url
+        .replace("://postgres@", &format!("://{role}@"));
+    let json = |arguments: &[&str]| {
+        let told = deployment.cli_as(&url, arguments).stdout;
+        serde_json::from_slice::<serde_json::Value>(&told).expect("JSON")
+    };
+    let lacks = |what: &str, hint: &str| {
+        for asked in [
+            &["migrate", "--check", "--json"][..],
+            &["migrate", "--json"],
+        ] {
+            let said = json(asked);
+            let error = said["error"].as_str().expect("an error");
+            let (user, lacks) = error
+                .split_once(" lacks privileges at postgres ")
+                .unwrap_or_else(|| panic!("{asked:?}: {said}"));
+            assert_eq!(user, format!("the user {role}"));
+            assert!(lacks.ends_with(&format!(": {what}")), "{asked:?}: {said}");
+            assert_eq!(said["hint"], hint);
+        }
+        let schemas = "select count(*) from pg_namespace where nspname = 'prefill'";
+        deployment.sql(schemas)
+    };
+    let or_poll = "; or set trigger = false in [teams]: then the table is asked";
+    let none = lacks(
+        "create on the database, for the schema prefill, select on public.posthog_team, trigger on public.posthog_team",
+        &format!(
+            "create schema prefill authorization {role}; grant select on public.posthog_team to {role}; grant trigger on public.posthog_team to {role}{or_poll}"
+        ),
+    );
+    assert_eq!(none, "0", "nothing was made");
+    deployment.sql(&format!(
+        "create schema prefill; grant usage on schema prefill to {role};
+         grant select (id, name, timezone, organization_id), trigger on posthog_team to {role}"
+    ));
+    let setting = "select (web_analytics_pre_aggregated_tables_enabled) on public.posthog_team";
+    lacks(
+        &format!("create on schema prefill, {setting}"),
+        &format!("grant create on schema prefill to {role}; grant {setting} to {role}"),
+    );
+
+    deployment.sql(&format!("grant create on schema prefill to {role}"));
+    deployment.sql(&format!("grant {setting} to {role}"));
+    assert_eq!(json(&["migrate", "--check", "--json"])["status"], "checked");
+    let done = json(&["migrate", "--json"])["done"].to_string();
+    assert!(done.contains("put the triggers"), "{done}");
+
+    // What is taken away later is told as Postgres says it, without a line of its own source.
+    deployment.sql(&format!("revoke {setting} from {role}"));
+    let said = json(&["team", "list", "--json"]);
+    let error = said["error"].as_str().expect("an error");
+    assert!(
+        error.ends_with("permission denied for table posthog_team"),
+        "{error}"
+    );
+    let hint = "grant what it names to the user of [ledger] url, or name another user there";
+    assert_eq!(said["hint"], hint);
 }
 
 #[tokio::test(flavor = "multi_thread")]

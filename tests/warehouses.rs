@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use prefill::calendar::TeamId;
 use prefill::config::{Compression, Config, DEFAULT_WAREHOUSE, Warehouse};
 use prefill::error::Class;
 use prefill::ledger::NewTeam;
+use prefill::schema::{SYSTEM_TABLES, Store};
 use prefill::service::{Place, Prefill};
 use prefill::warehouse::codes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -79,14 +80,18 @@ async fn add_team(prefill: &Prefill, id: i64, warehouse: Option<&str>) -> TeamId
     team.id
 }
 
-/// Fills the 1st of May of a team, asked again where even asking met a fault; how the run ended.
-async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
-    let asked = prefill::request::Asked {
+fn first_of_may() -> prefill::request::Asked {
+    prefill::request::Asked {
         days: None,
         date_start: Some("2026-05-01".parse().expect("a date")),
         date_end: Some("2026-05-02".parse().expect("a date")),
-    };
-    let target = prefill.target(team, asked).await.expect("a target");
+    }
+}
+
+/// Fills the 1st of May of a team, asked again where even asking met a fault; how the run ended.
+async fn fill(prefill: &Prefill, team: TeamId, force: bool) -> &'static str {
+    let target = prefill.target(team, first_of_may()).await;
+    let target = target.expect("a target");
     let run = match prefill.backfill(&target, force).await {
         Ok(run) => run,
         Err(_) => prefill.backfill(&target, force).await.expect("asked"),
@@ -327,6 +332,25 @@ async fn f28_what_a_server_lacks_is_named_before_any_work() {
         "{}",
         error.chain()
     );
+    let hint = error.next_step().expect("a hint");
+    assert!(
+        hint.contains("prefill migrate --with-source makes one"),
+        "{hint}"
+    );
+    let development = Warehouse {
+        database: "development".to_owned(),
+        ..warehouse.clone()
+    };
+    let place = Place {
+        data_dir: dir.path().to_path_buf(),
+        program: Some(program()),
+    };
+    let made = Store::prepared(DEFAULT_WAREHOUSE, &development, &place, true).await;
+    let (_, tables) = made.expect("made");
+    assert_eq!(
+        (&*tables[0].table, tables[0].created),
+        ("development.events", true)
+    );
     warehouse.source.table = "default.events".to_owned();
     let prefill = installation(&dir, &[("default", warehouse.clone())]).await;
     prefill.store(DEFAULT_WAREHOUSE).await.expect("it fits now");
@@ -378,11 +402,11 @@ struct Between {
     /// Answers that a fault keeps back until then.
     silent_until: Arc<std::sync::Mutex<Option<Instant>>>,
     /// Answers `check grant` with no for statements that hold this.
-    denied: Option<&'static str>,
+    denied: Option<String>,
 }
 
 impl Between {
-    async fn start(engine: &str, fault: Fault, denied: Option<&'static str>) -> (Self, String) {
+    async fn start(engine: &str, fault: Fault, denied: Option<String>) -> (Self, String) {
         let between = Self {
             engine: engine.trim_start_matches("http://").to_owned(),
             calls: Arc::default(),
@@ -410,7 +434,8 @@ impl Between {
         let text = String::from_utf8_lossy(&request).into_owned();
         if self
             .denied
-            .is_some_and(|denied| text.contains("check grant") && text.contains(denied))
+            .as_ref()
+            .is_some_and(|denied| text.contains("check grant") && text.contains(denied.as_str()))
         {
             let _ = client
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n0\n")
@@ -498,16 +523,97 @@ fn closing(request: &[u8]) -> Vec<u8> {
 async fn f28_a_permission_that_is_missing_is_named_with_the_statement_that_grants_it() {
     let world = world_with_events().await;
     let engine = world.store.warehouse.endpoint().url;
-    let denied = Some("alter delete on `default`.`web_pre_aggregated_stats`");
-    let (_, url) = Between::start(&engine, Fault::Refused, denied).await;
+    let mut denials = vec!["alter delete on `default`.`web_pre_aggregated_stats`".to_owned()];
+    // As where select_from_system_db_requires_grant is on.
+    let of_system = |table| format!("select on `system`.`{table}`");
+    denials.extend(SYSTEM_TABLES.map(of_system));
+    for denied in denials {
+        let (_, url) = Between::start(&engine, Fault::Refused, Some(denied.clone())).await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
+        let error = prefill.store(DEFAULT_WAREHOUSE).await.expect_err("refused");
+        assert_eq!(error.class(), Class::Operator);
+        let hint = format!("grant {denied} to default");
+        assert_eq!(error.next_step(), Some(&*hint));
+    }
+}
+
+#[test]
+fn f28_every_system_table_that_a_statement_reads_is_asked_for_or_open_to_everybody() {
+    // Of ClickHouse's always_accessible_tables those that are read.
+    let open = ["columns", "databases", "settings", "tables"];
+    let known: BTreeSet<&str> = open.into_iter().chain(SYSTEM_TABLES).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut read = BTreeSet::new();
+    for text in sources(&root) {
+        for words in text.split_whitespace().collect::<Vec<_>>().windows(2) {
+            if let ["from" | "join", table] = words
+                && let Some(table) = table.strip_prefix("system.")
+            {
+                let end = table.find(|c: char| !c.is_alphanumeric() && c != '_');
+                read.insert(table[..end.unwrap_or(table.len())].to_owned());
+            }
+        }
+    }
+    let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
+    assert_eq!(read, known);
+}
+
+/// The texts of everything in a directory.
+fn sources(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                std::fs::read_to_string(path).into_iter().collect()
+            }
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_outside_of_a_fill_says_which_limit_to_raise() {
+    let world = world_with_events().await;
     let dir = tempfile::tempdir().expect("a directory");
-    let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
-    let error = prefill.store(DEFAULT_WAREHOUSE).await.expect_err("refused");
-    assert_eq!(error.class(), Class::Operator);
-    assert_eq!(
-        error.next_step(),
-        Some("grant alter delete on `default`.`web_pre_aggregated_stats` to default")
-    );
+    let prefill = installation(&dir, &[("default", server(&world, None))]).await;
+    let team = add_team(&prefill, 7, None).await;
+    assert_eq!(fill(&prefill, team, false).await, "completed");
+
+    // As a profile of the server's limits it: two sessions are too much.
+    let mut poor = server(&world, None);
+    let limit = toml::Value::Integer(1);
+    poor.settings
+        .insert("max_rows_to_group_by".to_owned(), limit);
+    let prefill = installation(&dir, &[("default", poor)]).await;
+    let target = prefill
+        .target(team, first_of_may())
+        .await
+        .expect("a target");
+    let of_validate = prefill.validate(&target).await.expect_err("too much");
+    let late = page_view(team, 1, "s1", "2026-05-01T10:01:00Z", "/");
+    let also_late = page_view(team, 2, "s2", "2026-05-01T12:01:00Z", "/");
+    world.insert(&[late, also_late]).await;
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    let look = prefill::freshness::look(&prefill.ledger, store).await;
+    for (error, doing) in [
+        (of_validate, "failed to count the raw events"),
+        (
+            look.expect_err("too much"),
+            "failed to look for late events",
+        ),
+    ] {
+        let told = error.chain();
+        assert!(
+            told.contains(doing) && told.contains("TOO_MANY_ROWS"),
+            "{told}"
+        );
+        assert_eq!(error.class(), Class::Narrower, "{told}");
+        let hint = "raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings]";
+        assert_eq!(error.next_step(), Some(hint));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,8 +89,10 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
     };
     let receivers = receivers(&prefill.config.alerts)?;
     let of_one = |receiver: &Receiver| (receiver.name.clone(), receiver.takes());
+    let owner = worker::owner();
     let roll = Roll {
         ledger: prefill.ledger.clone(),
+        owner: owner.clone(),
         own: receivers.iter().map(of_one).collect(),
         every: prefill.config.alerts.every(),
     };
@@ -109,7 +111,7 @@ pub fn start(prefill: &Prefill, stop: &CancellationToken) -> Result<Alerting> {
     let wake = Arc::new(Notify::new());
     let look = Look {
         prefill: prefill.clone(),
-        owner: worker::owner(),
+        owner,
         roll,
         wake: wake.clone(),
     };

@@ -3,7 +3,8 @@
 //!
 //! Each process says in the ledger which it has. Whoever looks writes for all of them, and each message is
 //! sent by a process that has its receiver. What waits for a receiver that no process has any more is
-//! told in the log, and dropped after a day.
+//! told in the log of one process, and dropped after a day. Whose turn that is has nothing to do with who
+//! looks at the health: where no process has a receiver nobody looks, and messages may wait all the same.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::receivers::Takes;
-use super::{DROPPED, MOST_AGE, REST};
+use super::{DROPPED, LAST_WORDS, MOST_AGE, REST};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::telemetry::ALERT_MESSAGES;
@@ -20,10 +21,16 @@ use crate::telemetry::ALERT_MESSAGES;
 /// How often a process says which receivers it has.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// The turn of whoever sees to receivers that no process has any more.
+const TURN: &str = "receivers";
+/// How long he keeps it without a word.
+const LEASE: Duration = Duration::from_secs(150);
+
 /// The receivers of one process.
 #[derive(Clone)]
 pub(super) struct Roll {
     pub ledger: Ledger,
+    pub owner: String,
     pub own: Vec<(String, Takes)>,
     /// How often it looks at health.
     pub every: Duration,
@@ -59,6 +66,9 @@ impl Roll {
                 () = stop.cancelled() => {}
             }
         }
+        let end = self.ledger.end_turn(TURN, &self.owner);
+        // Where that fails the turn ends by itself.
+        drop(tokio::time::timeout(LAST_WORDS, end).await);
     }
 
     /// The receivers of all processes, this one's first.
@@ -82,8 +92,8 @@ impl Roll {
         self.own.iter().any(|(own, _)| own == name)
     }
 
-    /// Says which this process has, and looks for those that no process has any more; `missed` are those
-    /// that it has told of.
+    /// Says which this process has, and in its turn looks for those that no process has any more; `missed`
+    /// are those that it has told of.
     async fn call(&self, missed: &mut BTreeSet<String>) -> Result<()> {
         if !self.own.is_empty() {
             let own = self.own.iter();
@@ -91,6 +101,9 @@ impl Roll {
                 .map(|(name, takes)| (name.clone(), takes.name()))
                 .collect();
             self.ledger.announce(&own).await?;
+        }
+        if !self.ledger.take_turn(TURN, &self.owner, LEASE).await? {
+            return Ok(());
         }
         let mut receivers = self.ledger.receivers().await?;
         receivers.retain(|receiver| !receiver.is_there() && !self.has(&receiver.name));

@@ -370,7 +370,7 @@ pub struct Query {
 
 #[derive(Debug, Args)]
 pub struct Migrate {
-    /// Make tables like PostHog's where the source is PostHog's and they are missing: for development
+    /// Make the table of raw events where it is missing, or tables like PostHog's: for development
     #[arg(long)]
     pub with_source: bool,
     /// Say what would be done, and do nothing

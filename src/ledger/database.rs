@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::postgres::{PgArguments, PgDatabaseError, PgPool, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction, TypeInfo as _, ValueRef as _};
@@ -536,7 +536,31 @@ impl Tries {
 }
 
 fn cause(error: &Error) -> Option<&sqlx::Error> {
-    std::error::Error::source(error)?.downcast_ref()
+    let said: &Said = std::error::Error::source(error)?.downcast_ref()?;
+    Some(&said.0)
+}
+
+/// What the library reports, without the line of Postgres' own source that it ends the message with.
+#[derive(Debug)]
+pub(super) struct Said(pub(super) sqlx::Error);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = self.0.as_database_error();
+        match said.and_then(|said| said.try_downcast_ref::<PgDatabaseError>()) {
+            Some(said) => write!(f, "error returned from database: {}", said.message()),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Said {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.0 {
+            sqlx::Error::Database(_) => None,
+            ref other => other.source(),
+        }
+    }
 }
 
 /// The code of a database's error.
@@ -570,7 +594,7 @@ pub(super) fn failed_in_file(doing: &str, error: sqlx::Error) -> Error {
         Some("13" | "8" | "1032" | "10" | "778")
     );
     let class = if full { Class::Operator } else { Class::Later };
-    let error = Error::new(class, format!("failed to {doing}")).caused_by(error);
+    let error = Error::new(class, format!("failed to {doing}")).caused_by(Said(error));
     if full {
         error.hint(
             "check that the data directory is writable and has space, or pass another --data-dir",
@@ -609,7 +633,7 @@ pub(super) fn failed(doing: &str, error: sqlx::Error) -> Error {
         _ if connection_broke(&error) => (Class::Unreachable, Some(REACH)),
         _ => (Class::Later, None),
     };
-    let error = Error::new(class, format!("failed to {doing}")).caused_by(error);
+    let error = Error::new(class, format!("failed to {doing}")).caused_by(Said(error));
     match hint {
         Some(hint) => error.hint(hint),
         None => error,

@@ -14,6 +14,7 @@ mod glances;
 mod governors;
 mod other_teams;
 mod postgres;
+mod privileges;
 mod runs;
 mod slices;
 mod sqlite;
@@ -102,26 +103,27 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// As [`Ledger::open`].
+    /// As [`Ledger::check`]; then nothing was changed on Postgres.
     pub async fn migrate(data_dir: &Path, config: &Config) -> Result<(Self, Vec<String>)> {
-        let ledger = Self::connect(data_dir, config).await?;
-        let mut done = Vec::new();
+        let (ledger, missing) = Self::check(data_dir, config).await?;
         if let Some(access) = &ledger.access {
-            done = ledger.missing().await?;
             postgres::migrate(&ledger.database, &access.schema, i64::MAX).await?;
         }
-        Ok((ledger.with_teams(config).await?, done))
+        Ok((ledger, missing))
     }
 
     /// Opens the ledger and says what [`Ledger::migrate`] would do to it. Changes nothing on Postgres.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::open`].
+    /// As [`Ledger::open`]; and [`crate::error::Class::Operator`] naming the privileges that the user
+    /// does not have.
     pub async fn check(data_dir: &Path, config: &Config) -> Result<(Self, Vec<String>)> {
         let ledger = Self::connect(data_dir, config).await?;
         let missing = ledger.missing().await?;
-        Ok((ledger.with_teams(config).await?, missing))
+        let ledger = ledger.with_teams(config).await?;
+        ledger.check_privileges(!missing.is_empty()).await?;
+        Ok((ledger, missing))
     }
 
     async fn connect(data_dir: &Path, config: &Config) -> Result<Self> {

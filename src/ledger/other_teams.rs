@@ -21,6 +21,8 @@ pub(super) struct OtherTeams {
     table: String,
     pub(super) quoted: String,
     pub(super) id: String,
+    /// The columns that are read, as they are called.
+    pub(super) columns: Vec<String>,
     /// The columns whose change matters, quoted.
     pub(super) relevant: Vec<String>,
     pub(super) enabled: Enabled,
@@ -82,12 +84,12 @@ impl OtherTeams {
         let (schema, _) = config.table.split_once('.').unwrap_or(("public", ""));
         let schema = schema.to_owned();
         let table = quoted_table(&config.table, "public");
-        let columns = Statement::new(text!(
+        let looking = Statement::new(text!(
             "select a.attname::text as name, format_type(a.atttypid, null) as type from pg_attribute a where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped"
         ))
         .bind(&table);
         let mut types = std::collections::BTreeMap::new();
-        for row in ledger.database.rows(DOING, &columns).await? {
+        for row in ledger.database.rows(DOING, &looking).await? {
             types.insert(row.get::<String>("name")?, row.get::<String>("type")?);
         }
         let plain = table.replace('"', "");
@@ -100,7 +102,9 @@ impl OtherTeams {
         }
         let optional = [&config.backfill_days, &config.warehouse];
         let wanted = [&config.id, &config.name, &config.timezone, &config.enabled];
+        let mut columns = Vec::new();
         for column in wanted.into_iter().chain(optional.into_iter().flatten()) {
+            columns.push(column.clone());
             if !types.contains_key(column) {
                 return Err(Error::operator(format!("{plain} has no column {column}"))
                     .hint("name the column that it has in [teams] of the configuration"));
@@ -126,6 +130,11 @@ impl OtherTeams {
             }),
             None => referenced(ledger, &table).await?,
         };
+        columns.extend(
+            organization
+                .iter()
+                .map(|joined| joined.key.replace('"', "")),
+        );
         let relevant = [&config.enabled, &config.timezone]
             .into_iter()
             .chain(optional.into_iter().flatten())
@@ -135,6 +144,7 @@ impl OtherTeams {
             table: plain,
             quoted: table,
             id: quoted(&config.id),
+            columns,
             relevant,
             enabled: Enabled {
                 column: quoted(&config.enabled),

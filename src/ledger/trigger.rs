@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
 use super::Ledger;
-use super::database::{Database, Statement, code, failed, text};
+use super::database::{Database, Said, Statement, code, failed, text};
 use super::other_teams::OtherTeams;
 use crate::error::{Class, Error, Result};
 
@@ -202,7 +202,7 @@ impl Ledger {
                         TRY_FOR.as_secs()
                     ),
                 )
-                .caused_by(error)
+                .caused_by(Said(error))
                 .hint("run prefill migrate again when that is over; pg_stat_activity shows it"));
             }
             tokio::time::sleep(pause).await;

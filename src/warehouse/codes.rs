@@ -92,7 +92,8 @@ pub fn class(code: u32) -> Class {
         .map_or(Class::Later, |(.., class)| *class)
 }
 
-/// The next step for whoever has to change something.
+/// The next step for whoever has to change something. Of what was too much at once it is one where less at a
+/// time is not to be had.
 pub(super) fn hint(code: u32) -> Option<&'static str> {
     Some(match (code, class(code)) {
         (192 | 193 | 194 | 516, _) => {
@@ -106,6 +107,11 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
         }
         (243, _) => "free some space on the warehouse's disks",
         (201, _) => "raise the user's quota, or wait for its next interval",
+        (159, _) => "raise max_execution_time under [warehouse]",
+        (173 | 241, _) => "raise max_memory_usage under [warehouse], or lower max_threads",
+        (_, Class::Narrower) => {
+            "raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings]"
+        }
         (_, Class::Operator) => {
             "run prefill migrate, which says what is missing; check the database's space and permissions"
         }

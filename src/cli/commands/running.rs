@@ -73,7 +73,7 @@ pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
 
 /// What the warehouse said of somebody's own statement, without its list of every word it knows.
 fn of_the_statement(error: Error) -> Error {
-    if error.class() == Class::Unreachable {
+    if matches!(error.class(), Class::Unreachable | Class::Narrower) {
         return error;
     }
     let said = error.chain();
