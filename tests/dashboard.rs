@@ -188,7 +188,7 @@ fn commands_that_are_there(page: &str) -> usize {
             .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
             .take_while(|word| !word.starts_with('-'))
             .collect();
-        let help = std::process::Command::new(support::program())
+        let help = Command::new(support::program())
             .args(&words)
             .arg("--help")
             .output()
