@@ -35,6 +35,8 @@ pub fn mark_of(warehouse: &str) -> String {
 const OVERLAP: Duration = Duration::from_secs(120);
 /// How long a session lasts at most.
 const SESSION_US: i64 = 86_400_000_000;
+/// So many days are named in the log, of those that are found at once.
+const MOST_NAMED: usize = 10;
 const COMMENT: &str = "prefill:freshness";
 
 #[derive(Row, Deserialize)]
@@ -150,8 +152,16 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         };
         if changed && ledger.touch(team, day, Reason::LateEvents, None).await? {
             touched += 1;
-            info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
+            if touched <= MOST_NAMED {
+                info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
+            }
         }
+    }
+    if let Some(more @ 1..) = touched.checked_sub(MOST_NAMED) {
+        info!(
+            days = more,
+            "the events of {more} more days have changed since they were filled: filling them again"
+        );
     }
     touched += repair(ledger, store, &slices).await?;
     // Never in the future, and only once everything before it was dealt with.
@@ -229,8 +239,16 @@ async fn repair(
                 .await?
         {
             touched += 1;
-            warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+            if touched <= MOST_NAMED {
+                warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+            }
         }
+    }
+    if let Some(more @ 1..) = touched.checked_sub(MOST_NAMED) {
+        warn!(
+            days = more,
+            "the tables do not hold what was verified of {more} more days: filling them again"
+        );
     }
     Ok(touched)
 }

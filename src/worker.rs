@@ -498,8 +498,11 @@ impl Worker {
                 counts: false,
                 ..outcome
             },
+            // Nothing is wrong with the day.
             Class::Lost => Outcome {
                 wait: self.backoff(slice.attempts),
+                error: None,
+                class: None,
                 ..outcome
             },
             Class::Unreachable => Outcome {
@@ -528,6 +531,12 @@ impl Worker {
                 team_id = slice.team_id.0, day = %slice.day, attempts = slice.attempts, outcome = "failed",
                 error = outcome.error.as_deref().unwrap_or_default(),
                 "failed to fill team {}, {}", slice.team_id, slice.day
+            );
+        } else if error.class() == Class::Lost && !stop.is_cancelled() {
+            info!(
+                team_id = slice.team_id.0, day = %slice.day, outcome = "lost",
+                "stopped filling team {}, {}: somebody paused or cancelled it, or another worker has it",
+                slice.team_id, slice.day
             );
         } else if outcome.error.is_some() {
             warn!(

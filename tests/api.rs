@@ -903,6 +903,34 @@ async fn what_takes_long_is_done_a_few_at_a_time_and_ends_when_nobody_waits_for_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_warehouse_that_hangs_is_told_within_seconds() {
+    let world = World::new().await;
+    world.team(7, "UTC").await;
+    world.enable(TeamId(7)).await;
+    let (served, door) = behind_a_door(&world, "").await;
+    // Also the simplest question, which has no comment.
+    door.keep(&["", "prefill:report"]);
+    let begun = std::time::Instant::now();
+    let health = served.get("/api/v1/health").await.done(200);
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(health["status"], "unhealthy");
+    let warehouse = &health["warehouses"][0];
+    assert_eq!(warehouse["error"], "it did not answer within 4 s");
+    assert!(
+        warehouse["hint"]
+            .as_str()
+            .expect("a hint")
+            .contains("stopped"),
+        "{warehouse}"
+    );
+    door.keep(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_time_of_an_answer_is_over_so_are_its_statements() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;

@@ -122,6 +122,14 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
         "completed",
         "a day of another task"
     );
+    let health = world.prefill.health(jiff::Timestamp::now()).await;
+    let health = health.expect("looked");
+    let gap = &health.data_gaps_detected[0];
+    assert_eq!((gap.team_id, gap.mending.paused), (team, true));
+    assert_eq!(
+        gap.mending.recommendation,
+        format!("team 7 has gaps, and task {late} is paused: run prefill resume {late}")
+    );
     ledger.resume(Extent::Task(late)).await.expect("resumed");
     work(&world).await;
     assert_eq!(status(&world, late).await, "completed");

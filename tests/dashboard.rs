@@ -177,6 +177,27 @@ async fn filled(world: &World, team: TeamId, days: usize) {
     .await;
 }
 
+/// How many commands a page shows, each of which the program has.
+fn commands_that_are_there(page: &str) -> usize {
+    let commands = page.split("<code class=\"command\">prefill ").skip(1);
+    let told = commands.map(|command| {
+        let words = command.split(['<', ' ']);
+        // What is neither an option nor a file.
+        let words: Vec<&str> = words
+            .skip_while(|word| *word == "--data-dir" || *word == "demo")
+            .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+            .take_while(|word| !word.starts_with('-'))
+            .collect();
+        let help = Command::new(support::program())
+            .args(&words)
+            .arg("--help")
+            .output()
+            .expect("it runs");
+        assert!(help.status.success(), "prefill {words:?}: {help:?}");
+    });
+    told.count()
+}
+
 async fn latest_run(world: &World) -> Run {
     let runs = world.prefill.ledger.latest_runs(1).await.expect("runs");
     runs.into_iter().next().expect("a run")
@@ -195,6 +216,7 @@ async fn from_nothing_to_all_is_well_by_the_pages_alone() {
     ] {
         assert!(empty.contains(part), "{part}: {empty}");
     }
+    assert_eq!(commands_that_are_there(&empty), 4);
     assert!(site.page("/teams").await.contains("No team is like that"));
     assert!(
         site.page("/runs")

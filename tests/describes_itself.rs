@@ -140,6 +140,10 @@ fn a_configuration_that_is_wrong_is_refused_with_what_was_read() {
             "failed to read http.token_file /nowhere/at/all",
         ),
         ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
+        (
+            "[http]\nlisten = \"0.0.0.0:8377\"",
+            "can be reached from other machines, and there is no token",
+        ),
     ] {
         let file = shell.file("wrong.toml", text);
         let file = file.to_str().expect("a path");

@@ -249,7 +249,7 @@ async fn health_names_the_day_that_is_gone_also_where_another_has_twice_as_much(
         .collect();
     let lost = "2 days are filled and the tables do not hold what was verified any more";
     let unfilled = format!(
-        "1 day is failed, the newest {failed}: no luck; 1 day is not filled yet and have raw events"
+        "1 day is failed, the newest {failed}: no luck; 1 day is not filled yet and has raw events"
     );
     assert_eq!(
         told,

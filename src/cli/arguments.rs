@@ -111,7 +111,7 @@ pub enum Command {
     Explain(Explain),
     /// Keep a task, a team or everything from being filled until it is resumed; what runs stops
     Pause(Which),
-    /// Let what was paused be filled, and take up a task that was cancelled
+    /// Let what was paused be filled (of a team its tasks too, with --all every pause there is), and take up a task that was cancelled
     Resume(Which),
     /// End a task, or all tasks of a team or of everybody; what is filled stays
     Cancel(Which),

@@ -113,6 +113,36 @@ impl Http {
         )
     }
 
+    /// What is wrong where somebody on another machine may ask and there is no token.
+    pub fn lacks_token(listen: &str) -> Error {
+        Error::misuse(format!(
+            "http.listen = {listen:?} can be reached from other machines, and there is no token"
+        ))
+        .hint(format!(
+            "set {TOKEN_VARIABLE} (made by openssl rand -hex 32) or token_file under [http], or listen on {DEFAULT_LISTEN}"
+        ))
+    }
+
+    /// Checks what can be known without a look at the network: the tokens, and that there are some where the
+    /// address is given as a number and is no loopback one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Http::tokens`], and [`Class::Misuse`] where a token is missing.
+    pub fn check_tokens(&self) -> Result<()> {
+        let there_are_none = self.tokens()?.is_empty() && self.read_only_tokens()?.is_empty();
+        let address = self.listen.as_deref().and_then(|listen| {
+            let address = listen.parse::<SocketAddr>().ok()?;
+            Some((listen, address.ip()))
+        });
+        match address {
+            Some((listen, ip)) if there_are_none && !ip.is_loopback() => {
+                Err(Self::lacks_token(listen))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the tokens from the environment. Set to nothing, as compose files do, counts as not set.
     pub(super) fn read_environment(&mut self, variable: impl Fn(&str) -> Option<String>) {
         let set = |name| variable(name).filter(|text| !text.is_empty());

@@ -5,6 +5,7 @@
 //! is filled wants them. Both are facts about runs and teams, from which the views of 0004_control.sql
 //! derive which slices they keep, so a slice that is planned later is kept as well.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::json;
@@ -13,7 +14,8 @@ use uuid::Uuid;
 use super::Ledger;
 use super::database::{Statement, json, sql, text};
 use super::runs::uuid;
-use crate::calendar::TeamId;
+use super::slices::team_ids;
+use crate::calendar::{Day, TeamId};
 use crate::error::{Error, Result};
 
 /// What is meant by somebody who stops something.
@@ -211,6 +213,25 @@ impl Ledger {
                     EVERY_TEAM => Extent::Everything,
                     team => Extent::Team(TeamId(team)),
                 })
+            })
+            .collect()
+    }
+
+    /// The open days of some teams that a paused task keeps, each with such a task.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn paused_days(&self, teams: &[TeamId]) -> Result<BTreeMap<(TeamId, Day), Uuid>> {
+        let statement = Statement::new(sql!("paused_days")).bind(team_ids(teams));
+        let rows = self
+            .database
+            .rows("look for days of paused tasks", &statement)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let key = (TeamId(row.get("team_id")?), row.parsed("day")?);
+                Ok((key, uuid(&row.get::<String>("run")?)?))
             })
             .collect()
     }

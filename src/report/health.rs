@@ -40,7 +40,7 @@ pub struct Mending {
     /// Nothing is wrong but that days are not filled yet, nobody paused them, and days are being filled
     /// on the warehouse right now.
     pub being_filled: bool,
-    /// Nothing is wrong but that days are not filled yet, and somebody paused the team, or everything.
+    /// Nothing is wrong but that days are not filled yet, and somebody paused the team, everything, or the task that would fill them.
     pub paused: bool,
 }
 
@@ -137,8 +137,13 @@ impl Trouble {
         }
         if !self.unfilled.is_empty() {
             issues.push(format!(
-                "{} not filled yet and have raw events",
-                days_are(self.unfilled.len())
+                "{} not filled yet and {} raw events",
+                days_are(self.unfilled.len()),
+                if self.unfilled.len() == 1 {
+                    "has"
+                } else {
+                    "have"
+                }
             ));
         }
         issues.join("; ")
@@ -230,6 +235,11 @@ impl Prefill {
         }
         self.find_lost(&looked, &mut troubles).await?;
         let days_not_looked_at = self.find_unfilled(&looked, &mut troubles, now).await?;
+        let unfilled = troubles
+            .iter()
+            .filter(|(_, trouble)| !trouble.unfilled.is_empty());
+        let unfilled: Vec<TeamId> = unfilled.map(|(team, _)| *team).collect();
+        let paused_days = self.ledger.paused_days(&unfilled).await?;
         let busy = self.ledger.busy_warehouses().await?;
         let alerts_not_sent = self.find_not_told().await?;
         let mut health = Health {
@@ -266,7 +276,12 @@ impl Prefill {
             };
             let has_data = with_data.contains(&team.id);
             let (issue, days) = (trouble.issue(), trouble.days());
-            let pause = pauses.of_team(team.id);
+            let of_tasks = trouble.unfilled.iter();
+            let of_tasks = of_tasks.map(|day| paused_days.get(&(team.id, *day)));
+            // Where one day is kept by no task there is more to do than to let one go on.
+            let of_task = of_tasks.collect::<Option<Vec<_>>>();
+            let of_task = of_task.and_then(|tasks| tasks.last().map(|task| Extent::Task(**task)));
+            let pause = pauses.of_team(team.id).or(of_task);
             let named = self.config.warehouse_of(team.id, team.warehouse.as_deref());
             let warehouse = named.ok().map(ToOwned::to_owned);
             let is_busy = warehouse.as_ref().is_some_and(|name| busy.contains(name));

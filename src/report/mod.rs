@@ -129,6 +129,7 @@ impl Prefill {
             let looked = async {
                 let store = self.store(name).await?;
                 health.url = Some(store.warehouse.endpoint().url);
+                store.warehouse.does_not_hang().await?;
                 ask(store, teams, with).await
             };
             let answer = match looked.await {

@@ -34,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(15);
 const GONE: Duration = Duration::from_secs(30);
 /// A server answers the simplest question in a millisecond; a busy one, far away, takes longer.
 const PING: Duration = Duration::from_secs(5);
+/// Whoever wants to know soon waits so long, which is less than [`PING`].
+const HANGS_AFTER: Duration = Duration::from_secs(4);
 /// So many questions in a row go unanswered before a warehouse is given up.
 const UNANSWERED: u32 = 3;
 /// The comment of what is asked about statements themselves, which is over before it could be killed.
@@ -394,6 +396,24 @@ impl Warehouse {
     /// Whether there is an answer in that time; nothing is started again where there is none.
     pub async fn answers(&self, within: Duration) -> bool {
         matches!(timeout(within, self.ping()).await, Ok(Ok(())))
+    }
+
+    /// Fails where nothing at all comes back for seconds, not even a refusal: the warehouse hangs, or the way to
+    /// it does. One that refuses is another matter, and may be started again by whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Unreachable`].
+    pub async fn does_not_hang(&self) -> Result<()> {
+        let answered = timeout(HANGS_AFTER, self.ping()).await;
+        answered.map(drop).map_err(|_| {
+            let seconds = HANGS_AFTER.as_secs();
+            Error::new(
+                Class::Unreachable,
+                format!("it did not answer within {seconds} s"),
+            )
+            .hint("look whether it is stopped or overloaded, and at the network before it")
+        })
     }
 
     /// Whether there is an answer of ClickHouse's to the simplest question, be it an error.

@@ -35,7 +35,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::calendar::{Day, Days, Zone};
-use crate::config::{self, DEFAULT_LISTEN, Http};
+use crate::config::{DEFAULT_LISTEN, Http};
 use crate::error::{Class, Error, Result};
 use crate::report::{self, Health, Overview, Standing, Task};
 use crate::request::Asked;
@@ -359,13 +359,7 @@ async fn bind(config: &Http, guard: &Guard) -> Result<(TcpListener, Option<Error
         .map_err(failed)?
         .collect();
     if !guard.has_tokens() && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        return Err(Error::misuse(format!(
-            "http.listen = {listen:?} can be reached from other machines, and there is no token"
-        ))
-        .hint(format!(
-            "set {} (made by openssl rand -hex 32) or token_file under [http], or listen on {DEFAULT_LISTEN}",
-            config::TOKEN_VARIABLE
-        )));
+        return Err(Http::lacks_token(listen));
     }
     match (TcpListener::bind(&*addresses).await, named) {
         (Ok(listener), _) => Ok((listener, None)),

@@ -91,9 +91,19 @@ pub async fn serve(
     drop(tokio::time::timeout(DRAIN, connections.shutdown()).await);
 }
 
+/// What to do where what was only read takes too long.
+const LATE_READ: &str = "prefill health says which warehouse does not answer; ask for less, or raise request_timeout_ms under [http], which is how long an answer may take";
+/// As [`LATE_READ`], of what changes something, which goes on.
+const LATE_CHANGE: &str = "what was to be changed is still being changed: look before you ask again; request_timeout_ms under [http] is how long an answer may take";
+
 /// Breaks off what takes too long. A stream's time ends with its first line.
 pub async fn in_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let most = shared.config.request_timeout();
+    let reads = request.method().is_safe() || request.uri().path().ends_with("/validate");
+    let hint = match reads {
+        true => LATE_READ,
+        false => LATE_CHANGE,
+    };
     let answer = tokio::select! {
         answer = tokio::time::timeout(most, next.run(request)) => answer.ok(),
         () = async {
@@ -108,7 +118,7 @@ pub async fn in_time(State(shared): State<Arc<Shared>>, request: Request, next: 
             Class::Later,
             format!("there was no answer within {} s", most.as_secs_f64()),
         )
-        .hint("what was to be changed is still being changed: look before you ask again; request_timeout_ms under [http] is how long an answer may take");
+        .hint(hint);
         Problem::from(error).into_response()
     })
 }

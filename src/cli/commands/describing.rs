@@ -33,8 +33,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
     let data_dir = data_dir(everywhere)?;
     let loaded = load(everywhere, &data_dir).and_then(|config| {
         // What only serve reads.
-        config.http.tokens()?;
-        config.http.read_only_tokens()?;
+        config.http.check_tokens()?;
         let receivers = config.alerts.check_receivers()?;
         Ok((config, receivers))
     });

@@ -479,7 +479,7 @@ fn first_steps() -> Markup {
             h2 #steps-title { "First steps" }
             ol {
                 li { "Add a team, with its time zone: " (command("prefill team add --team-id 1 --name \"My site\" --timezone Europe/Berlin")) }
-                li { "Bring in its events: " (command("prefill import combined access.log --team-id 1")) ", or point " code { "[warehouse]" } " at a ClickHouse that has them." }
+                li { "Bring in its events: " (command("prefill import access-log access.log --team-id 1")) ", or point " code { "[warehouse]" } " at a ClickHouse that has them." }
                 li { "Turn the setting on: " (command("prefill enable --team-id 1")) ". This service notices, and fills its last days." }
             }
             p { "Or look at an installation with a synthetic site: " (command("prefill --data-dir demo demo --serve")) }
