@@ -54,6 +54,12 @@ async fn status(world: &World, run: Uuid) -> &'static str {
     progress.expect("progress").status()
 }
 
+/// How many days wait to be claimed, and how many of these for a pause to end.
+async fn queued(world: &World) -> (i64, i64) {
+    let queue = world.prefill.ledger.queue().await.expect("read");
+    (queue.slices, queue.paused)
+}
+
 /// The states of the four days, with the fences of their fills.
 async fn days(world: &World, team: TeamId) -> BTreeMap<String, State> {
     let slices = world.prefill.ledger.slices(team).await.expect("slices");
@@ -86,6 +92,16 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
     // Planned after the pause, and kept all the same.
     let mine = ask(&world, team, FROM, "2026-05-03", false).await;
     let others = ask(&world, other, "2026-05-03", "2026-05-04", false).await;
+    let (mut open, mut kept) = (0, 0);
+    for of in [team, other] {
+        let slices = ledger.slices(of).await.expect("slices").into_values();
+        let slices = slices.filter(|slice| matches!(slice.state, State::Wanted | State::Stale));
+        let slices = slices.count() as i64;
+        open += slices;
+        kept += if of == team { slices } else { 0 };
+    }
+    assert!(2 <= kept && kept < open, "{kept} of {open}");
+    assert_eq!(queued(&world).await, (open, kept));
     work(&world).await;
     assert_eq!(status(&world, mine).await, "paused");
     assert_eq!(status(&world, others).await, "completed");
@@ -103,6 +119,8 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
     let late = ask(&world, team, "2026-05-03", UNTIL, false).await;
     work(&world).await;
     assert_eq!(status(&world, late).await, "paused");
+    let (slices, paused) = queued(&world).await;
+    assert!(slices == paused && paused >= 2, "{paused} of {slices}");
     let refused = ledger
         .resume(Extent::Task(late))
         .await
@@ -130,6 +148,10 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
         gap.mending.recommendation,
         format!("team 7 has gaps, and task {late} is paused: run prefill resume {late}")
     );
+    let (_, paused) = queued(&world).await;
+    assert_eq!(paused, 2, "the days of that task");
+    let paused = ledger.paused_runs().await.expect("read");
+    assert_eq!(paused.iter().map(|run| run.id).collect::<Vec<_>>(), [late]);
     ledger.resume(Extent::Task(late)).await.expect("resumed");
     work(&world).await;
     assert_eq!(status(&world, late).await, "completed");

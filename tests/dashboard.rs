@@ -10,7 +10,7 @@ mod web;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use prefill::calendar::{Day, Days, TeamId, Zone};
@@ -20,6 +20,7 @@ use prefill::ledger::{Extent, Reason, Run, State};
 use prefill::report::{self, Situation};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
+use rustix::process::{Pid, Signal, kill_process};
 use support::{World, page_view, until};
 use web::{Answer, Served};
 
@@ -313,6 +314,10 @@ async fn forms_do_what_they_say_and_what_deletes_asks_first() {
     );
     let nothing = site.page("/teams/7/backfill?days=3").await;
     assert!(nothing.contains("Nothing: all of"), "{nothing}");
+    let to = site.submit("/teams/7/backfill", &[("days", "3")]).await;
+    let none = "Run: completed, nothing to do: all its days were filled";
+    let page = site.page(&to).await;
+    assert!(page.contains(none) && !page.contains("0 of 0"), "{page}");
 
     let to = site.submit("/teams/7/backfill", &range).await;
     let run = latest_run(&world).await;
@@ -403,6 +408,11 @@ async fn forms_do_what_they_say_and_what_deletes_asks_first() {
         "needs both days",
         "What to do",
     );
+    let form = site.page("/teams/7").await;
+    let both = ["start", "end"].map(|field| {
+        format!("id=\"cleanup-{field}\" type=\"date\" name=\"date_{field}\" required>")
+    });
+    assert!(both.iter().all(|field| form.contains(field)), "{form}");
     assert_eq!(count(String::new()).await, before);
     let to = site.submit("/teams/7/cleanup", &range).await;
     assert_eq!(to, "/teams/7?said=cleaned");
@@ -535,6 +545,80 @@ async fn what_is_paused_failed_or_running_is_told_and_set_going_again_by_a_butto
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_paused_by_itself_is_told_on_the_overview_and_resumed_there() {
+    let world = World::new().await;
+    let team = world.team(3, "UTC").await;
+    world.enable(team).await;
+    // Before anybody works on it.
+    let run = latest_run(&world).await.id;
+    let paused = world.prefill.ledger.pause(Extent::Task(run)).await;
+    paused.expect("paused");
+    let site = Site::start(&world);
+    let page = site.page("/").await;
+    for part in [
+        "1 run is paused",
+        "8 of them wait for a pause to end",
+        &format!("prefill resume {run}"),
+        &format!("action=\"/runs/{run}/resume\""),
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("No team is paused"), "{page}");
+    let resume = format!("/runs/{run}/resume");
+    let to = site.submit(&resume, &[("to", "overview")]).await;
+    assert_eq!(to, "/?said=resumed");
+    let page = site.page(&to).await;
+    assert!(page.contains("No team is paused, and no run."), "{page}");
+    assert!(!page.contains("wait for a pause to end"), "{page}");
+}
+
+/// The embedded engine of an installation, stopped until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn engine(world: &World) -> Self {
+        let card = std::fs::read(world.dir.path().join("engine.json")).expect("a card");
+        let card: serde_json::Value = serde_json::from_slice(&card).expect("a card");
+        let pid = i32::try_from(card["pid"].as_i64().expect("a process")).expect("a pid");
+        let pid = Pid::from_raw(pid).expect("a pid");
+        kill_process(pid, Signal::STOP).expect("it runs");
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_called_well_while_a_warehouse_hangs() {
+    let world = World::new().await;
+    let team = world.team(1, "UTC").await;
+    world.insert(&visits(team, 9)).await;
+    let site = Site::start(&world);
+    world.enable(team).await;
+    filled(&world, team, 8).await;
+    let well = site.until_says("/", "All is well").await;
+    assert!(well.contains("</span> up</span>"), "{well}");
+    let stopped = Stopped::engine(&world);
+    let since = Instant::now();
+    let hangs = site
+        .until_says("/", "Warehouse default does not answer")
+        .await;
+    assert!(since.elapsed() < Duration::from_secs(15), "{since:?}");
+    assert!(hangs.contains("</span> does not answer</span>"), "{hangs}");
+    assert!(!hangs.contains("All is well"), "{hangs}");
+    drop(stopped);
+    until("it answers again", Duration::from_secs(30), || async {
+        let page = site.page("/").await;
+        page.contains("</span> up</span>").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_from_outside_is_text_on_every_page() {
     let world = World::new().await;
     let team = world.team(5, "UTC").await;
@@ -579,11 +663,14 @@ async fn what_comes_from_outside_is_text_on_every_page() {
         );
     }
     for path in [
-        format!("/teams?state={hostile}&days={hostile}&page={hostile}&said={hostile}"),
+        format!("/teams?days={hostile}&page={hostile}&said={hostile}"),
         format!("/?said={hostile}"),
     ] {
         assert!(!site.page(&path).await.contains("alert(2)\""), "{path}");
     }
+    let state = site.ask(&format!("/teams?state={hostile}")).await;
+    is_refused(&state, 422, "is no state of teams", "ask for one of failed");
+    assert!(!state.body.contains("<img src=x"), "{state:?}");
     for path in [
         format!("/teams/{hostile}"),
         format!("/teams/5/days/{hostile}"),
@@ -735,6 +822,11 @@ async fn the_heatmap_says_of_each_day_what_explain_says_and_finds_teams() {
         "{found}"
     );
     assert!(site.page("/teams?q=120").await.contains("1 of 120 teams"));
+    let as_in_the_api = site.page("/teams?search=team+11").await;
+    assert!(
+        as_in_the_api.contains("11 of 120 teams") && as_in_the_api.contains("value=\"team 11\""),
+        "{as_in_the_api}"
+    );
     for (state, count) in [
         ("failed", "1 of 120"),
         ("stale", "1 of 120"),
@@ -816,6 +908,10 @@ async fn all_runs_are_found_page_by_page_in_the_order_of_the_api() {
             .collect();
         sizes.push(ids.len());
         listed.extend(ids);
+        // On a phone what comes last is beyond the edge.
+        let heads = ["Asked", "Team", "Status", "Filled", "Days", "Reason"];
+        let heads = heads.map(|head| format!("<th scope=\"col\">{head}</th>"));
+        assert!(page.contains(&heads.concat()), "{page}");
         let next = page.split_once("rel=\"next\" href=\"");
         let Some((_, next)) = next else {
             assert!(page.contains("<a href=\"/runs\">The newest</a>"), "{page}");
@@ -884,6 +980,10 @@ async fn with_tokens_one_logs_in_and_who_may_only_read_sees_no_buttons() {
     }
     let form = site.page("/login").await;
     assert!(form.contains("<label for=\"token\">"), "{form}");
+    for variable in ["PREFILL_HTTP_TOKEN", "PREFILL_HTTP_READ_ONLY_TOKEN"] {
+        let named = format!("<code>{variable}</code>");
+        assert!(form.contains(&named), "{named}: {form}");
+    }
     let style = form
         .split("href=\"")
         .find(|part| part.starts_with("/assets/prefill.css"))

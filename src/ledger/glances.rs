@@ -59,12 +59,14 @@ pub struct FailedAlike {
     pub tried_at: Option<Timestamp>,
 }
 
-/// What waits to be claimed; of that the most may wait for a pause to end.
+/// What waits to be claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Queue {
     pub slices: i64,
     /// Since when the oldest of them is wanted, or stale.
     pub oldest: Option<Timestamp>,
+    /// How many of them wait for a pause to end.
+    pub paused: i64,
 }
 
 /// What was filled within an hour.
@@ -164,14 +166,29 @@ impl Ledger {
 
     /// How much waits to be claimed, of teams that have the setting on.
     pub async fn queue(&self) -> Result<Queue> {
-        let statement = Statement::new(text!(
-            "select count(*) as slices, min(wanted_at) as oldest from slices where state in ('wanted', 'stale') and held = 0"
-        ));
+        let statement = Statement::new(sql!("queue"));
         let row = self.database.row("read the queue", &statement).await?;
         Ok(Queue {
             slices: row.get("slices")?,
             oldest: instant(&row, "oldest")?,
+            paused: row.get("paused")?,
         })
+    }
+
+    /// The runs that somebody paused by themselves, those that were paused last first.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn paused_runs(&self) -> Result<Vec<Run>> {
+        let statement = Statement::new(text!(
+            "select * from runs where paused_at is not null order by paused_at desc, id"
+        ));
+        let rows = self
+            .database
+            .rows("list the paused runs", &statement)
+            .await?;
+        rows.iter().map(run).collect()
     }
 
     /// What was filled since an instant, by hours; an hour in which nothing was is left out.

@@ -11,7 +11,7 @@ use super::tasks::Task;
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
 use crate::error::Result;
-use crate::ledger::{Extent, FailedAlike, Ledger, Queue, UnderWay};
+use crate::ledger::{Extent, FailedAlike, Ledger, Queue, Run, UnderWay};
 
 /// The most of what is listed; the rest is counted.
 const MOST: usize = 10;
@@ -39,6 +39,8 @@ pub struct Overview {
     /// The first of the paused teams.
     pub paused: Vec<TeamId>,
     pub paused_teams: usize,
+    /// The runs that somebody paused by themselves.
+    pub paused_runs: Vec<Run>,
     pub warehouses: Vec<WarehouseUse>,
     /// The latest tasks.
     pub tasks: Vec<Task>,
@@ -103,9 +105,10 @@ pub struct Freshness {
 ///
 /// When the ledger fails.
 pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Overview> {
-    let (teams, pauses, queue, under_way, failures, warehouses, latest) = tokio::try_join!(
+    let (teams, pauses, paused_runs, queue, under_way, failures, warehouses, latest) = tokio::try_join!(
         list_all(ledger, config, now),
         ledger.pauses(),
+        ledger.paused_runs(),
         ledger.queue(),
         ledger.claims_under_way(MOST as u32),
         ledger.failed_alike(MOST as u32),
@@ -138,6 +141,7 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         everything_is_paused: pauses.contains(&Extent::Everything),
         paused_teams: paused.len(),
         paused: paused.into_iter().take(MOST).collect(),
+        paused_runs,
         warehouses,
         tasks,
     };

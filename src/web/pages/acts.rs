@@ -18,6 +18,16 @@ pub(super) struct Fields {
     on: String,
 }
 
+impl Fields {
+    /// Where the button was, if not on the page of what it was about.
+    fn to_or(&self, page: String) -> String {
+        match self.to.as_str() {
+            "overview" => "/".to_owned(),
+            _ => page,
+        }
+    }
+}
+
 /// Does what the last part of a path names, to the end; the word for what was done.
 async fn act(asker: &Asker, act: String, extent: Extent) -> Result<&'static str> {
     let ledger = asker.prefill.ledger.clone();
@@ -45,20 +55,17 @@ pub(super) async fn of_team(
 ) -> Result<Response, Problem> {
     let team = team_id(&team)?;
     let said = act(&asker, what, Extent::Team(team)).await?;
-    let to = match fields.to.as_str() {
-        "overview" => "/".to_owned(),
-        _ => format!("/teams/{team}"),
-    };
-    Ok(back(&to, said))
+    Ok(back(&fields.to_or(format!("/teams/{team}")), said))
 }
 
 pub(super) async fn of_run(
     asker: Asker,
     Path((run, what)): Path<(String, String)>,
+    Form(fields): Form<Fields>,
 ) -> Result<Response, Problem> {
     let run = run_id(&run)?;
     let said = act(&asker, what, Extent::Task(run)).await?;
-    Ok(back(&format!("/runs/{run}"), said))
+    Ok(back(&fields.to_or(format!("/runs/{run}")), said))
 }
 
 pub(super) async fn of_everything(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::asked::{Form, Query};
 use super::frame::{Frame, Here, document};
 use super::wants_page;
+use crate::config;
 use crate::web::Shared;
 use crate::web::guard::{COOKIE, LOGIN};
 use crate::web::problem::Problem;
@@ -114,9 +115,9 @@ fn form(status: StatusCode, to: &str, wrong: Option<&str>) -> Response {
     let content = html! {
         section.login {
             h1 { "Log in" }
-            p { "prefill can be reached from other machines here, so it asks for a token: one of those in "
+            p { "Tokens are configured here, so prefill asks for one: of those in "
                 code { "token_file" } " or " code { "read_only_token_file" } " under " code { "[http]" }
-                ", or in " code { "PREFILL_HTTP_TOKEN" } "." }
+                ", or in " code { (config::TOKEN_VARIABLE) } " or " code { (config::READ_ONLY_TOKEN_VARIABLE) } "." }
             @if let Some(wrong) = wrong { p #wrong.note.bad role="alert" { (wrong) } }
             form action=(LOGIN) method="post" {
                 label for="token" { "Token" }

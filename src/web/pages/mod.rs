@@ -12,7 +12,9 @@ mod cleanup;
 mod day;
 mod fills;
 mod frame;
+mod headline;
 pub mod login;
+mod looks;
 mod overview;
 mod parts;
 mod runs;
@@ -39,7 +41,7 @@ use crate::error::Error;
 use crate::request::Asked;
 use crate::service::Prefill;
 use frame::{Frame, Here};
-use overview::Looks;
+use looks::Beside;
 
 pub use assets::PATH as ASSETS;
 
@@ -69,7 +71,7 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/all/{act}", post(acts::of_everything))
         .route(LOGIN, get(login::ask).post(login::take))
         .route("/assets/{name}", get(assets::asset))
-        .layer(Extension(Arc::new(Looks::default())))
+        .layer(Extension(Arc::new(Beside::default())))
 }
 
 /// Who asks for a page, of what installation.

@@ -2,121 +2,28 @@
 //! everything is.
 //!
 //! What the ledger says is of this second, and one answer for all who look at the same time. What takes
-//! longer, because warehouses are asked or many slices are read, is looked at beside that, at most so often,
-//! and told with its age.
+//! longer is looked at beside that, see [`super::looks`], and told with its age.
 
 use std::collections::BTreeSet;
-use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::extract::Extension;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use super::asked::Query;
 use super::frame::{Frame, Here};
+use super::headline::{Headline, headline};
+use super::looks::{Beside, DAY, Known, Look, Seen, Sight};
 use super::parts::{self, act, command, counted, hint, moment, number, text};
-use super::{Asker, Page, Viewer};
+use super::{Asker, Page, Viewer, runs};
 use crate::calendar::TeamId;
-use crate::error::Result;
 use crate::ledger::{Extent, FailedAlike, FilledHour};
-use crate::report::{self, Health, Overview, WarehouseHealth};
-use crate::service::Prefill;
-use crate::web::Shared;
-use crate::web::problem::Problem;
+use crate::report::{self, Health, Overview};
 
-/// How long a page waits for the slower look, before it shows the one before.
-const WAIT: Duration = Duration::from_millis(400);
-/// A look is repeated no sooner than this, and than so many times what it took.
-const LEAST_AGE: Duration = Duration::from_secs(10);
-const REST: u32 = 20;
-/// And no later: a warehouse that hung may be back.
-const MOST_AGE: Duration = Duration::from_secs(60);
 /// How many of the same kind are listed.
 const MOST: usize = 10;
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// The slower look at an installation.
-struct Look {
-    at: Timestamp,
-    took: Duration,
-    done: Instant,
-    health: Result<Arc<Health>, Problem>,
-    /// Since a day before `at`.
-    filled: Result<Vec<FilledHour>>,
-}
-
-/// The last look, and whether another one is under way.
-pub struct Looks {
-    last: watch::Sender<Option<Arc<Look>>>,
-    under_way: AtomicBool,
-}
-
-impl Default for Looks {
-    fn default() -> Self {
-        Self {
-            last: watch::Sender::new(None),
-            under_way: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Looks {
-    /// The last look; a newer one is begun where that is old, and waited for, for a moment.
-    async fn look(self: Arc<Self>, shared: &Arc<Shared>, prefill: &Prefill) -> Option<Arc<Look>> {
-        let mut looked = self.last.subscribe();
-        let last = looked.borrow_and_update().clone();
-        if last
-            .as_ref()
-            .is_some_and(|look| look.done.elapsed() < age_of(look.took))
-        {
-            return last;
-        }
-        if !self.under_way.swap(true, Ordering::SeqCst) {
-            let (looks, shared) = (Arc::clone(&self), Arc::clone(shared));
-            let prefill = prefill.clone();
-            tokio::spawn(async move {
-                // Also when the look panics.
-                let _over = Over(&looks.under_way);
-                let begun = Instant::now();
-                let at = Timestamp::now();
-                let (health, filled) = tokio::join!(
-                    shared.health_by(ready(Ok(()))),
-                    prefill.ledger.filled_by_hour(at - DAY)
-                );
-                let look = Look {
-                    at,
-                    took: begun.elapsed(),
-                    done: Instant::now(),
-                    health,
-                    filled,
-                };
-                looks.last.send_replace(Some(Arc::new(look)));
-            });
-        }
-        // Whether it comes in time or not: the last one is shown.
-        drop(tokio::time::timeout(WAIT, looked.changed()).await);
-        looked.borrow().clone()
-    }
-}
-
-/// How old a look that took so long may become.
-fn age_of(took: Duration) -> Duration {
-    took.saturating_mul(REST).clamp(LEAST_AGE, MOST_AGE)
-}
-
-/// Says that a look is not under way any more.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -125,20 +32,20 @@ pub(super) struct Asked {
 
 pub(super) async fn page(
     asker: Asker,
-    Extension(looks): Extension<Arc<Looks>>,
+    Extension(beside): Extension<Arc<Beside>>,
     Query(asked): Query<Asked>,
 ) -> Page {
-    let (overview, look) = tokio::join!(
+    let (overview, known) = tokio::join!(
         asker.shared.overview(),
-        looks.look(&asker.shared, &asker.prefill)
+        beside.ask(&asker.shared, &asker.prefill)
     );
     let overview = overview?;
-    let look = look.as_deref();
+    let look = known.look.as_deref();
     let viewer = asker.viewer;
-    let attention = attention(viewer, &overview, look);
+    let attention = attention(viewer, &overview, &known);
     let content = html! {
         (parts::flash(asked.said.as_deref()))
-        section #verdict data-live { (verdict(&overview, look, attention.len())) }
+        section #verdict data-live { (verdict(&overview, &known, attention.len())) }
         section #attention aria-labelledby="attention-title" data-live hidden[attention.is_empty()] {
             @if !attention.is_empty() {
                 h2 #attention-title { "What needs somebody" }
@@ -151,12 +58,12 @@ pub(super) async fn page(
             div {
                 section #running aria-labelledby="running-title" data-live { (running(&overview)) }
                 section #filled aria-labelledby="filled-title" data-live { (filled(look)) }
-                section #warehouses aria-labelledby="warehouses-title" data-live { (warehouses(&overview, look)) }
+                section #warehouses aria-labelledby="warehouses-title" data-live { (warehouses(&overview, &known)) }
             }
             div {
                 section #runs aria-labelledby="runs-title" data-live {
                     h2 #runs-title { "Latest runs" }
-                    (super::runs::table(&overview.tasks, overview.now))
+                    (runs::table(&overview.tasks, overview.now))
                     @if !overview.tasks.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
                 }
                 section #pauses aria-labelledby="pauses-title" data-live { (pauses(viewer, &overview)) }
@@ -173,64 +80,13 @@ pub(super) async fn page(
 }
 
 /// The whole in a sentence.
-fn verdict(overview: &Overview, look: Option<&Look>, problems: usize) -> Markup {
-    let coverage = &overview.coverage;
-    let days = || {
-        format!(
-            "{} of {} filled, {:.1} %",
-            number(coverage.filled),
-            counted(coverage.wanted, "day"),
-            coverage.percentage()
-        )
-    };
-    let open = coverage.filled < coverage.wanted || coverage.stale > 0;
-    let is_filling = open && (coverage.running > 0 || overview.queue.slices > 0);
-    let (class, sign, title, more) = if problems > 0 {
-        let need = if problems == 1 {
-            "1 thing needs"
-        } else {
-            &format!("{} things need", number(problems))
-        };
-        ("bad", "✕", format!("{need} somebody"), days())
-    } else if overview.enabled_teams == 0 {
-        let more = match overview.teams {
-            0 => "There is no team yet.".to_owned(),
-            _ => "Turn the setting on for a team on its page, or run prefill enable --team-id N."
-                .to_owned(),
-        };
-        ("calm", "□", "No team has the setting on".to_owned(), more)
-    } else if overview.everything_is_paused {
-        ("warn", "‖", "Everything is paused".to_owned(), days())
-    } else if coverage.filled < coverage.wanted
-        && coverage.filled + coverage.waiting >= coverage.wanted
-    {
-        let more = format!("{}; the others have no events yet", days());
-        ("good", "✓", "All is well".to_owned(), more)
-    } else if coverage.filled < coverage.wanted
-        && coverage.running == 0
-        && overview.paused_teams > 0
-    {
-        let teams = match overview.paused_teams {
-            1 => "1 team is paused".to_owned(),
-            teams => format!("{} are paused", counted(teams, "team")),
-        };
-        ("warn", "‖", teams, days())
-    } else if is_filling && coverage.filled < coverage.wanted {
-        ("calm", "►", "Filling".to_owned(), days())
-    } else if coverage.filled < coverage.wanted {
-        ("warn", "…", "Not everything is filled".to_owned(), days())
-    } else {
-        let teams = counted(overview.enabled_teams, "team");
-        let more = format!(
-            "Every wanted day of {teams} is filled and verified: {}{}.",
-            counted(coverage.wanted, "day"),
-            match coverage.stale {
-                0 => String::new(),
-                stale => format!(", {} of them to be filled again", number(stale)),
-            }
-        );
-        ("good", "✓", "All is well".to_owned(), more)
-    };
+fn verdict(overview: &Overview, known: &Known, problems: usize) -> Markup {
+    let Headline {
+        class,
+        sign,
+        title,
+        more,
+    } = headline(overview, known, problems);
     html! {
         div.verdict.(class) {
             span.big-sign aria-hidden="true" { (sign) }
@@ -239,9 +95,10 @@ fn verdict(overview: &Overview, look: Option<&Look>, problems: usize) -> Markup 
                 p { (more) }
                 p.aside {
                     "Ledger read " (moment(overview.now, overview.now)) "; "
-                    @match look {
-                        Some(look) => { "tables checked " (moment(look.at, overview.now)) }
-                        None => "tables are being checked",
+                    @match (&known.look, known.sight) {
+                        (Some(look), _) => { "tables checked " (moment(look.at, overview.now)) }
+                        (None, Sight::Lost(_)) => "the tables could not be checked yet",
+                        (None, _) => "tables are being checked",
                     }
                     "."
                 }
@@ -251,10 +108,10 @@ fn verdict(overview: &Overview, look: Option<&Look>, problems: usize) -> Markup 
 }
 
 /// What somebody has to do, the most urgent first.
-fn attention(viewer: Viewer, overview: &Overview, look: Option<&Look>) -> Vec<Markup> {
+fn attention(viewer: Viewer, overview: &Overview, known: &Known) -> Vec<Markup> {
     let mut items = Vec::new();
-    let health = look.and_then(|look| look.health.as_deref().ok());
-    if let Some(Err(error)) = look.map(|look| &look.health) {
+    let health = known.health();
+    if let Some(Err(error)) = known.look.as_ref().map(|look| &look.what.health) {
         items.push(item(
             "The health of the tables cannot be told",
             &html! {
@@ -262,6 +119,16 @@ fn attention(viewer: Viewer, overview: &Overview, look: Option<&Look>) -> Vec<Ma
             },
             &html! { @if let Some(next) = &error.hint { (hint(next)) } },
         ));
+    }
+    for name in known.silent() {
+        // Of one that could not be used before more is told below.
+        let of_warehouse = known.of_warehouse(name);
+        if of_warehouse.is_none_or(|health| health.error.is_none()) {
+            let title = format!("Warehouse {name} does not answer");
+            let what = html! { p { "It gave no sign of life just now. What is shown of the tables was seen before." } };
+            let next = html! { "Look whether it runs, and at the network before it: " (command("prefill health")) };
+            items.push(item(&title, &what, &next));
+        }
     }
     let warehouses = health.map_or(&[][..], |health| &health.warehouses);
     for warehouse in warehouses {
@@ -520,6 +387,7 @@ fn numbers(overview: &Overview) -> Markup {
                         None => "days wait",
                     }
                 }
+                @if overview.queue.paused > 0 { dd { (number(overview.queue.paused)) " of them wait for a pause to end" } }
                 @if coverage.waiting > 0 { dd { (number(coverage.waiting)) " have no events yet" } }
             }
             div {
@@ -562,10 +430,10 @@ fn running(overview: &Overview) -> Markup {
     }
 }
 
-fn filled(look: Option<&Look>) -> Markup {
+fn filled(look: Option<&Seen<Look>>) -> Markup {
     html! {
         h2 #filled-title { "Filled in the last 24 hours" }
-        @match look.map(|look| (look.at, &look.filled)) {
+        @match look.map(|look| (look.at, &look.what.filled)) {
             None => p.quiet { "It is being counted." },
             Some((_, Err(error))) => (parts::trouble("It could not be counted.", error)),
             Some((at, Ok(hours))) => {
@@ -619,11 +487,7 @@ fn hour_name(at: Timestamp, hour: i64) -> String {
     from.strftime("%m-%d %H:%M UTC").to_string()
 }
 
-fn warehouses(overview: &Overview, look: Option<&Look>) -> Markup {
-    let health = look.and_then(|look| look.health.as_deref().ok());
-    let of = |name: &str| -> Option<&WarehouseHealth> {
-        health?.warehouses.iter().find(|health| health.name == name)
-    };
+fn warehouses(overview: &Overview, known: &Known) -> Markup {
     html! {
         h2 #warehouses-title { "Warehouses" }
         div.scrolls role="region" tabindex="0" aria-label="Use of the warehouses" {
@@ -635,14 +499,15 @@ fn warehouses(overview: &Overview, look: Option<&Look>) -> Markup {
                 } }
                 tbody {
                     @for taken in &overview.warehouses {
-                        @let health = of(&taken.name);
+                        @let health = known.of_warehouse(&taken.name);
                         tr {
                             th scope="row" { (text(&taken.name)) }
                             td {
-                                @match health.map(|health| &health.error) {
-                                    None => "not looked at yet",
-                                    Some(None) => span.state.s-filled { span.sign aria-hidden="true" { "✓" } " up" },
-                                    Some(Some(_)) => span.state.s-failed { span.sign aria-hidden="true" { "✕" } " down" },
+                                @match (known.answers.get(&taken.name), health.map(|health| health.error.is_none())) {
+                                    (Some(false), _) => span.state.s-failed { span.sign aria-hidden="true" { "✕" } " does not answer" },
+                                    (_, Some(false)) => span.state.s-failed { span.sign aria-hidden="true" { "✕" } " down" },
+                                    (Some(true), _) => span.state.s-filled { span.sign aria-hidden="true" { "✓" } " up" },
+                                    (None, _) => "being looked at",
                                 }
                             }
                             td.n { @if let Some(health) = health { (number(health.enabled_teams)) } @else { "-" } }
@@ -664,8 +529,8 @@ fn pauses(viewer: Viewer, overview: &Overview) -> Markup {
         @if overview.everything_is_paused {
             p { strong { "Everything is paused." } " Nothing is filled before " (command("prefill resume --all")) }
             @if viewer.may_change() { (act("/all/resume", "Resume everything", &[])) }
-        } @else if overview.paused_teams == 0 {
-            p.quiet { "No team is paused." }
+        } @else if overview.paused_teams == 0 && overview.paused_runs.is_empty() {
+            p.quiet { "No team is paused, and no run." }
         }
         @if overview.paused_teams > 0 {
             ul.plain {
@@ -678,6 +543,20 @@ fn pauses(viewer: Viewer, overview: &Overview) -> Markup {
             }
             @if overview.paused_teams > overview.paused.len() {
                 p { a href="/teams?state=paused" { "All " (number(overview.paused_teams)) " of them" } }
+            }
+        }
+        @if !overview.paused_runs.is_empty() {
+            ul.plain {
+                @for run in overview.paused_runs.iter().take(MOST) {
+                    li {
+                        a href={ "/runs/" (run.id) } { "A run" } " of " (team_link(run.team_id, "")) ", " (runs::range(run)) ", is paused: "
+                        (command(&format!("prefill resume {}", Extent::Task(run.id)))) " "
+                        @if viewer.may_change() { (act(&format!("/runs/{}/resume", run.id), "Resume", &[("to", "overview")])) }
+                    }
+                }
+            }
+            @if overview.paused_runs.len() > MOST {
+                p { "And " (number(overview.paused_runs.len() - MOST)) " more: " a href="/runs" { "all runs" } }
             }
         }
         @if viewer.may_change() && !overview.everything_is_paused {

@@ -228,13 +228,20 @@ pub fn flash(code: Option<&str>) -> Markup {
     }
 }
 
+/// Of a run that asked for days which are filled, or that the time zone does not have.
+pub const NOTHING_TO_DO: &str = "nothing to do: all its days were filled";
+
 /// How far a run is: a bar, and the same in words.
 pub fn progress(progress: &Progress) -> Markup {
     html! {
-        span.progress {
-            progress max=(progress.days.max(1)) value=(if progress.days == 0 { 1 } else { progress.filled }) aria-hidden="true" {}
-            " " (number(progress.filled)) " of " (counted(progress.days, "day"))
-            @if progress.failed > 0 { ", " strong { (number(progress.failed)) " failed" } }
+        @if progress.days == 0 {
+            (NOTHING_TO_DO)
+        } @else {
+            span.progress {
+                progress max=(progress.days) value=(progress.filled) aria-hidden="true" {}
+                " " (number(progress.filled)) " of " (counted(progress.days, "day"))
+                @if progress.failed > 0 { ", " strong { (number(progress.failed)) " failed" } }
+            }
         }
     }
 }

@@ -27,16 +27,16 @@ pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
             div.scrolls role="region" tabindex="0" aria-label="Runs" {
                 table {
                     caption.unseen { "The latest runs, the newest first" }
-                    thead { tr { th scope="col" { "Asked" } th scope="col" { "Team" } th scope="col" { "Days" } th scope="col" { "Reason" } th scope="col" { "Status" } th scope="col" { "Filled" } } }
+                    thead { tr { th scope="col" { "Asked" } th scope="col" { "Team" } th scope="col" { "Status" } th scope="col" { "Filled" } th scope="col" { "Days" } th scope="col" { "Reason" } } }
                     tbody {
                         @for Task { status, task: run, progress } in tasks {
                             tr {
                                 th scope="row" { a href={ "/runs/" (run.id) } { (moment(run.requested_at, now)) span.unseen { ", run " (run.id) } } }
                                 td { a href={ "/teams/" (run.team_id) } { (run.team_id) } }
-                                td { (range(run)) }
-                                td { (text(&run.reason)) }
                                 td { (parts::status(status)) }
                                 td { (parts::progress(progress)) }
+                                td { (range(run)) }
+                                td { (text(&run.reason)) }
                             }
                         }
                     }
@@ -46,7 +46,8 @@ pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
     }
 }
 
-fn range(run: &Run) -> Markup {
+/// The days that it is about.
+pub fn range(run: &Run) -> Markup {
     let last = run.date_end.plus(-1);
     html! {
         @if last == run.date_start { span.nowrap { (last) } }
@@ -140,7 +141,10 @@ pub(super) async fn page(asker: Asker, Path(id): Path<String>, Query(asked): Que
         (parts::flash(asked.said.as_deref()))
         p.crumbs { a href="/runs" { "Runs" } " / " a href={ "/teams/" (run.team_id) } { "team " (run.team_id) @if !name.is_empty() { " (" (text(name)) ")" } } }
         section #run data-live {
-            h1 data-say { "Run: " (progress.status()) ", " (number(progress.filled)) " of " (counted(progress.days, "day")) " filled" }
+            h1 data-say {
+                "Run: " (progress.status()) ", "
+                @if progress.days == 0 { (parts::NOTHING_TO_DO) } @else { (number(progress.filled)) " of " (counted(progress.days, "day")) " filled" }
+            }
             p.long-progress { (parts::status(progress.status())) " " (parts::progress(&progress)) }
             dl.facts {
                 dt { "Task id" } dd { code { (run.id) } }

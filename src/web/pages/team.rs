@@ -233,7 +233,7 @@ fn range_fields(form: &str, with_days: bool) -> Markup {
             }
             div {
                 label for={ (form) "-end" } { "Until (not included)" }
-                input id={ (form) "-end" } type="date" name="date_end";
+                input id={ (form) "-end" } type="date" name="date_end" required[!with_days];
             }
         }
     }

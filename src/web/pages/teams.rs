@@ -53,6 +53,8 @@ const FILTERS: [Filter; 12] = [
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
+    /// The API calls it `search`.
+    #[serde(alias = "search")]
     q: String,
     state: String,
     /// The day after the newest one that is shown.
@@ -76,6 +78,10 @@ impl View {
         let until = (!until.is_empty())
             .then(|| until.parse::<Day>())
             .transpose();
+        let filter = match asked.state.as_str() {
+            "" => None,
+            state => Some(filter(state)?),
+        };
         let days = asked
             .days
             .parse()
@@ -83,7 +89,7 @@ impl View {
             .filter(|days| CHOICES.contains(days));
         Ok(Self {
             find: asked.q.trim().to_owned(),
-            filter: FILTERS.into_iter().find(|(word, ..)| *word == asked.state),
+            filter,
             until: until.map_err(Error::misuse)?,
             days: days.unwrap_or(DAYS),
             page: asked.page.parse().unwrap_or(1).max(1),
@@ -118,6 +124,16 @@ impl View {
         let mark = if query.is_empty() { "" } else { "?" };
         format!("/teams{mark}{query}")
     }
+}
+
+fn filter(state: &str) -> Result<Filter, Problem> {
+    let known = FILTERS.into_iter().find(|(word, ..)| *word == state);
+    known.ok_or_else(|| {
+        let words = FILTERS.map(|(word, ..)| word).join(", ");
+        Error::misuse(format!("{state:?} is no state of teams"))
+            .hint(format!("ask for one of {words}"))
+            .into()
+    })
 }
 
 fn on_page<T>(all: Vec<T>, page: usize) -> Vec<T> {
