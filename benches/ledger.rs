@@ -353,7 +353,7 @@ impl Bench {
                     }
                     _ => {
                         prefill.ledger.pauses().await.expect("pauses");
-                        for run in prefill.ledger.latest_runs(20).await.expect("runs") {
+                        for run in prefill.ledger.runs(None, None, 20).await.expect("runs") {
                             prefill.ledger.progress(run.id).await.expect("progress");
                         }
                     }

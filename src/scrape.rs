@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -128,18 +127,16 @@ impl Scraper {
 }
 
 async fn look_at_warehouses(prefill: &Prefill, sheet: &Sheet) {
-    let looked = prefill.config.warehouses.keys().map(|name| async move {
-        // Opening one makes tables, and may take its time: that is for those who fill.
-        let Some(store) = prefill.opened(name) else {
-            sheet.set(&telemetry::WAREHOUSE_UP, [name], 0.0);
-            return;
-        };
-        let is_up = store.warehouse.answers(WAREHOUSE_WITHIN).await;
+    // Opening one makes tables, and may take its time: that is for those who fill.
+    let answers = prefill.answers(WAREHOUSE_WITHIN).await;
+    for name in prefill.config.warehouses.keys() {
+        let is_up = answers.get(name) == Some(&true);
         sheet.set(&telemetry::WAREHOUSE_UP, [name], f64::from(u8::from(is_up)));
-        let waiting = store.warehouse.waiting();
-        sheet.set(&telemetry::GOVERNOR_WAITING, [name], waiting as f64);
-    });
-    join_all(looked).await;
+        if let Some(store) = prefill.opened(name) {
+            let waiting = store.warehouse.waiting();
+            sheet.set(&telemetry::GOVERNOR_WAITING, [name], waiting as f64);
+        }
+    }
 }
 
 /// How the slices of a warehouse stand.

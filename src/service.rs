@@ -210,15 +210,11 @@ impl Prefill {
     /// What cannot be used; [`Class::Unreachable`] while no warehouse was opened yet.
     pub async fn is_ready(&self) -> Result<()> {
         self.ledger.now().await?;
-        let opened: Vec<&Store> = self.stores.values().filter_map(OnceCell::get).collect();
-        // At once: one that hangs takes nothing from the others. Nothing is started for a question.
-        let answers = opened
-            .iter()
-            .map(|store| store.warehouse.answers(ANSWERS_WITHIN));
-        if join_all(answers).await.contains(&true) {
+        let answers = self.answers(ANSWERS_WITHIN).await;
+        if answers.values().any(|answers| *answers) {
             return Ok(());
         }
-        let why = if opened.is_empty() {
+        let why = if answers.is_empty() {
             "no warehouse could be opened yet".to_owned()
         } else {
             format!(
@@ -227,6 +223,17 @@ impl Prefill {
             )
         };
         Err(Error::new(Class::Unreachable, why).hint("prefill health says why"))
+    }
+
+    /// Which of the warehouses that were opened answer in that time. They are asked at once, so that one that
+    /// hangs takes nothing from the others, and nothing is started for a question.
+    pub async fn answers(&self, within: Duration) -> BTreeMap<String, bool> {
+        let opened = self.stores.iter();
+        let opened = opened.filter_map(|(name, store)| Some((name, store.get()?)));
+        let asked = opened.map(|(name, store)| async move {
+            (name.clone(), store.warehouse.answers(within).await)
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     /// As [`Prefill::store`], where that was reached before; nothing is begun for it.

@@ -193,13 +193,23 @@ async fn a_change_is_noticed_by_all_and_planned_once_and_its_days_are_shared() {
         "update prefill.teams set web_analytics_pre_aggregated_tables_enabled = 1 where id >= 100",
     );
     until("all are planned", Duration::from_secs(20), || async {
-        let runs = world.prefill.ledger.latest_runs(1_000).await.expect("runs");
+        let runs = world
+            .prefill
+            .ledger
+            .runs(None, None, 1_000)
+            .await
+            .expect("runs");
         (runs.iter().filter(|run| run.team_id.0 >= 100).count() >= 30).then_some(())
     })
     .await;
     ask_again(&world, team).await;
     filled_once(&world, team, Duration::from_secs(30)).await;
-    let runs = world.prefill.ledger.latest_runs(1_000).await.expect("runs");
+    let runs = world
+        .prefill
+        .ledger
+        .runs(None, None, 1_000)
+        .await
+        .expect("runs");
     assert_eq!(runs.iter().filter(|run| run.team_id.0 >= 100).count(), 30);
     for serving in [&one, &two] {
         let log = serving.log();

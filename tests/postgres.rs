@@ -107,7 +107,7 @@ impl Deployment {
     /// How many slices a team wants, and how many runs it has had.
     async fn planned(&self, ledger: &Ledger, team: i64) -> (usize, usize) {
         let slices = ledger.slices(TeamId(team)).await.expect("slices").len();
-        let runs = ledger.latest_runs(100_000).await.expect("runs");
+        let runs = ledger.runs(None, None, 100_000).await.expect("runs");
         let runs = runs.iter().filter(|run| run.team_id == TeamId(team));
         (slices, runs.count())
     }
@@ -924,7 +924,7 @@ async fn f34_a_claim_that_is_being_made_in_the_moment_of_a_pause_or_a_cancel_doe
         let ledger = deployment.migrate().await;
         deployment.sql("update posthog_team set web_analytics_pre_aggregated_tables_enabled = true where id = 1");
         deployment.look(&ledger).await;
-        let run = ledger.latest_runs(1).await.expect("runs").remove(0).id;
+        let run = ledger.runs(None, None, 1).await.expect("runs").remove(0).id;
 
         // Claims wait with the slice that they have chosen.
         let lock = format!("hashtextextended('prefill:prefill:claim:{DEFAULT_WAREHOUSE}', 0)");

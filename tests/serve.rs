@@ -74,7 +74,12 @@ async fn all_filled(world: &World, team: TeamId, days: usize) {
 }
 
 async fn runs_of(world: &World, team: TeamId) -> usize {
-    let runs = world.prefill.ledger.latest_runs(100).await.expect("runs");
+    let runs = world
+        .prefill
+        .ledger
+        .runs(None, None, 100)
+        .await
+        .expect("runs");
     runs.iter().filter(|run| run.team_id == team).count()
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::database::{Statement, json, sql, text};
-use super::runs::uuid;
+use super::runs::{Run, run, uuid};
 use super::slices::team_ids;
 use crate::calendar::{Day, TeamId};
 use crate::error::{Error, Result};
@@ -215,6 +215,26 @@ impl Ledger {
                 })
             })
             .collect()
+    }
+
+    /// The runs that somebody paused by themselves, those that were paused last first, at most so many; and how
+    /// many there are.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn paused_runs(&self, most: u32) -> Result<(Vec<Run>, usize)> {
+        let statement = Statement::new(text!(
+            "select runs.*, count(*) over () as all_of_them from runs where paused_at is not null order by paused_at desc, id limit $1"
+        ))
+        .bind(most);
+        let rows = self
+            .database
+            .rows("list the paused runs", &statement)
+            .await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.get("all_of_them"))?;
+        let runs = rows.iter().map(run).collect::<Result<_>>()?;
+        Ok((runs, usize::try_from(count).unwrap_or(0)))
     }
 
     /// The open days of some teams that a paused task keeps, each with such a task.

@@ -175,22 +175,6 @@ impl Ledger {
         })
     }
 
-    /// The runs that somebody paused by themselves, those that were paused last first.
-    ///
-    /// # Errors
-    ///
-    /// When the ledger cannot be read.
-    pub async fn paused_runs(&self) -> Result<Vec<Run>> {
-        let statement = Statement::new(text!(
-            "select * from runs where paused_at is not null order by paused_at desc, id"
-        ));
-        let rows = self
-            .database
-            .rows("list the paused runs", &statement)
-            .await?;
-        rows.iter().map(run).collect()
-    }
-
     /// What was filled since an instant, by hours; an hour in which nothing was is left out.
     pub async fn filled_by_hour(&self, since: Timestamp) -> Result<Vec<FilledHour>> {
         let statement = Statement::new(sql!("filled_by_hour")).bind(since.as_millisecond());

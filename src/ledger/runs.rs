@@ -284,16 +284,6 @@ impl Ledger {
         let rows = self.database.rows("list the runs", &statement).await?;
         rows.iter().map(run).collect()
     }
-
-    /// The latest runs, the newest first.
-    pub async fn latest_runs(&self, most: u32) -> Result<Vec<Run>> {
-        let statement = Statement::new(text!(
-            "select * from runs order by requested_at desc, id limit $1"
-        ))
-        .bind(most);
-        let rows = self.database.rows("list the runs", &statement).await?;
-        rows.iter().map(run).collect()
-    }
 }
 
 pub(super) fn run(row: &Row) -> Result<Run> {

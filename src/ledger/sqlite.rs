@@ -192,7 +192,7 @@ pub(super) mod tests {
         let weight = 1_777_573_800 / 900 % 4093;
         let weighed = (verified.page_views_weighed, verified.sessions_weighed);
         assert_eq!(weighed, (weight, 42 * weight));
-        let run = ledger.latest_runs(1).await.expect("runs").remove(0).id;
+        let run = ledger.runs(None, None, 1).await.expect("runs").remove(0).id;
         let progress = ledger.progress(run).await.expect("progress");
         assert_eq!(progress.status(), "completed");
         assert_eq!(ledger.expire("a claim", false).await.expect("expired"), 1);

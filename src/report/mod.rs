@@ -37,7 +37,7 @@ pub use health::{Gap, Health, Mending, MissingData, NotTold};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use numbers::DayNumbers;
 pub use overview::{Freshness, Overview, Standing, overview};
-pub use tasks::{Task, TaskInFull, Tasks, statements, statements_soon, task, tasks};
+pub use tasks::{Task, TaskInFull, Tasks, page_of_tasks, statements, statements_soon, task, tasks};
 pub use validation::{DayVerdict, Validated, Validation};
 
 /// Whether a warehouse can be used.

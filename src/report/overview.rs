@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::coverage::{Coverage, TeamCoverage, list_all};
 use super::metrics::{WarehouseUse, uses};
-use super::tasks::Task;
+use super::tasks::{Task, page_of_tasks};
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
 use crate::error::Result;
@@ -39,8 +39,9 @@ pub struct Overview {
     /// The first of the paused teams.
     pub paused: Vec<TeamId>,
     pub paused_teams: usize,
-    /// The runs that somebody paused by themselves.
-    pub paused_runs: Vec<Run>,
+    /// The first of the runs that somebody paused by themselves.
+    pub paused_alone: Vec<Run>,
+    pub paused_runs: usize,
     pub warehouses: Vec<WarehouseUse>,
     /// The latest tasks.
     pub tasks: Vec<Task>,
@@ -105,20 +106,16 @@ pub struct Freshness {
 ///
 /// When the ledger fails.
 pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Result<Overview> {
-    let (teams, pauses, paused_runs, queue, under_way, failures, warehouses, latest) = tokio::try_join!(
+    let (teams, pauses, paused_runs, queue, under_way, failures, warehouses, (tasks, _)) = tokio::try_join!(
         list_all(ledger, config, now),
         ledger.pauses(),
-        ledger.paused_runs(),
+        ledger.paused_runs(MOST as u32),
         ledger.queue(),
         ledger.claims_under_way(MOST as u32),
         ledger.failed_alike(MOST as u32),
         uses(ledger, config),
-        ledger.latest_runs(MOST as u32),
+        page_of_tasks(ledger, None, None, MOST as u32),
     )?;
-    let mut tasks = Vec::with_capacity(latest.len());
-    for run in latest {
-        tasks.push(Task::of(ledger, run).await?);
-    }
     let paused: Vec<TeamId> = pauses
         .iter()
         .filter_map(|pause| match pause {
@@ -141,7 +138,8 @@ pub async fn overview(ledger: &Ledger, config: &Config, now: Timestamp) -> Resul
         everything_is_paused: pauses.contains(&Extent::Everything),
         paused_teams: paused.len(),
         paused: paused.into_iter().take(MOST).collect(),
-        paused_runs,
+        paused_runs: paused_runs.1,
+        paused_alone: paused_runs.0,
         warehouses,
         tasks,
     };

@@ -79,6 +79,29 @@ pub async fn task(ledger: &Ledger, id: Uuid) -> Result<TaskInFull> {
     })
 }
 
+/// Some tasks, the newest first: of a team or of all, at most so many, those after the run that is given. With
+/// the last of them where there are more.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn page_of_tasks(
+    ledger: &Ledger,
+    team: Option<TeamId>,
+    after: Option<&Run>,
+    most: u32,
+) -> Result<(Vec<Task>, Option<Uuid>)> {
+    let mut runs = ledger.runs(team, after, most.saturating_add(1)).await?;
+    let more = runs.len() > most as usize;
+    runs.truncate(most as usize);
+    let last = runs.last().map(|run| run.id).filter(|_| more);
+    let mut tasks = Vec::with_capacity(runs.len());
+    for run in runs {
+        tasks.push(Task::of(ledger, run).await?);
+    }
+    Ok((tasks, last))
+}
+
 /// The latest tasks, as many of them.
 ///
 /// # Errors
@@ -86,10 +109,7 @@ pub async fn task(ledger: &Ledger, id: Uuid) -> Result<TaskInFull> {
 /// When the ledger fails.
 pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks> {
     let pauses = ledger.pauses().await?;
-    let mut tasks = Vec::new();
-    for run in ledger.latest_runs(most).await? {
-        tasks.push(Task::of(ledger, run).await?);
-    }
+    let (tasks, _) = page_of_tasks(ledger, None, None, most).await?;
     Ok(Tasks {
         tasks,
         all_paused: pauses.contains(&Extent::Everything),

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+/// A look that takes longer gets no answer any more: its connection may have broken without a word.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What was seen last; nothing before the first look.
 pub type Seen<T> = watch::Receiver<Option<Arc<T>>>;
 
@@ -87,7 +90,9 @@ where
     {
         loop {
             let looked = async {
-                if let Some(seen) = look().await {
+                // One that gets no answer is no news, and the next one may.
+                let seen = tokio::time::timeout(PATIENCE, look()).await;
+                if let Some(seen) = seen.ok().flatten() {
                     feed.send_if_modified(|last| {
                         let is_news = last.as_deref() != Some(&seen);
                         if is_news {

@@ -129,18 +129,15 @@ impl Shared {
         self.overview.ask(look).await
     }
 
-    /// What is wrong, as seen within this second; by whoever has a place for that, if a look is needed.
+    /// What is wrong, as seen within this second.
     ///
     /// # Errors
     ///
-    /// When the ledger fails, or there is no place.
-    async fn health_by<P>(
-        &self,
-        place: impl Future<Output = Result<P, Problem>>,
-    ) -> Result<Arc<Health>, Problem> {
+    /// When the ledger fails, or there is no place for a look.
+    async fn health(&self) -> Result<Arc<Health>, Problem> {
         let prefill = self.prefill()?;
         let look = async {
-            let _place = place.await?;
+            let _place = self.heavy_place().await?;
             let now = prefill.ledger.now().await?;
             Ok(prefill.health(now).await?)
         };

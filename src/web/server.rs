@@ -93,14 +93,13 @@ pub async fn serve(
 
 /// What to do where what was only read takes too long.
 const LATE_READ: &str = "prefill health says which warehouse does not answer; ask for less, or raise request_timeout_ms under [http], which is how long an answer may take";
-/// As [`LATE_READ`], of what changes something, which goes on.
-const LATE_CHANGE: &str = "what was to be changed is still being changed: look before you ask again; request_timeout_ms under [http] is how long an answer may take";
+/// As [`LATE_READ`], of what may change something, which goes on.
+const LATE_CHANGE: &str = "if something was to be changed, that goes on: look before you ask again; request_timeout_ms under [http] is how long an answer may take";
 
 /// Breaks off what takes too long. A stream's time ends with its first line.
 pub async fn in_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let most = shared.config.request_timeout();
-    let reads = request.method().is_safe() || request.uri().path().ends_with("/validate");
-    let hint = match reads {
+    let hint = match request.method().is_safe() {
         true => LATE_READ,
         false => LATE_CHANGE,
     };

@@ -117,14 +117,7 @@ pub async fn list(
         None => None,
     };
     let team = asked.team_id.map(|Id(team)| team);
-    let mut runs = ledger.runs(team, after.as_ref(), limit + 1).await?;
-    let more = runs.len() > limit as usize;
-    runs.truncate(limit as usize);
-    let next = runs.last().map(|run| run.id).filter(|_| more);
-    let mut tasks = Vec::with_capacity(runs.len());
-    for run in runs {
-        tasks.push(Task::of(ledger, run).await?);
-    }
+    let (tasks, next) = report::page_of_tasks(ledger, team, after.as_ref(), limit).await?;
     Ok(Json(TaskPage { tasks, next }))
 }
 

@@ -40,7 +40,7 @@ pub async fn health(
     State(shared): State<Arc<Shared>>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result<Json<Health>, Problem> {
-    let health = shared.health_by(shared.heavy_place()).await?;
+    let health = shared.health().await?;
     Ok(Json(Health::clone(&health)))
 }
 

@@ -4,11 +4,9 @@
 //! A look that gets no answer is told as well, while it waits: what was seen before it says nothing of now.
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
 
@@ -16,8 +14,6 @@ use crate::error::Result;
 use crate::ledger::FilledHour;
 use crate::report::{Health, WarehouseHealth};
 use crate::service::Prefill;
-use crate::web::Shared;
-use crate::web::problem::Problem;
 
 /// How long a page waits for a look, before it shows the one before.
 const WAIT: Duration = Duration::from_millis(400);
@@ -26,8 +22,11 @@ const LEAST_AGE: Duration = Duration::from_secs(10);
 const REST: u32 = 20;
 /// And no later: a warehouse that hung may be back.
 const MOST_AGE: Duration = Duration::from_secs(60);
-/// A look that takes longer than this, and than twice the one before, gets no answer.
+/// A look that takes longer than this, and than twice the one before, gets no answer; and one that takes longer
+/// than [`MOST_AGE`], whatever that one took.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// And is given up after this: a connection may have broken without a word.
+const GIVEN_UP: Duration = Duration::from_secs(90);
 /// How often warehouses are asked for a sign of life, and how long they may take, as for a scrape.
 const ASKED_EVERY: Duration = Duration::from_secs(4);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -38,7 +37,7 @@ pub const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// The slower look at an installation.
 pub struct Look {
-    pub health: Result<Arc<Health>, Problem>,
+    pub health: Result<Health>,
     /// Within a [`DAY`] before the look.
     pub filled: Result<Vec<FilledHour>>,
 }
@@ -76,22 +75,23 @@ pub enum Sight {
 
 impl Beside {
     /// The last looks; newer ones are begun where they are old, and waited for, for a moment.
-    pub async fn ask(&self, shared: &Arc<Shared>, prefill: &Prefill) -> Known {
+    pub async fn ask(&self, prefill: &Prefill) -> Known {
         let look = {
-            let (shared, ledger) = (Arc::clone(shared), prefill.ledger.clone());
+            let prefill = prefill.clone();
             async move {
                 let since = Timestamp::now() - DAY;
-                let (health, filled) = tokio::join!(
-                    shared.health_by(ready(Ok(()))),
-                    ledger.filled_by_hour(since)
-                );
+                let (health, filled) =
+                    tokio::join!(health(&prefill), prefill.ledger.filled_by_hour(since));
                 Look { health, filled }
             }
         };
+        let answers = {
+            let prefill = prefill.clone();
+            async move { prefill.answers(ANSWERS_WITHIN).await }
+        };
         let (tables, warehouses) = tokio::join!(
             self.tables.ask(age_of, look),
-            self.warehouses
-                .ask(|_| ASKED_EVERY, who_answers(prefill.clone()))
+            self.warehouses.ask(|_| ASKED_EVERY, answers)
         );
         let answers = warehouses
             .last
@@ -119,7 +119,7 @@ impl Known {
 
     /// What was seen last, where that could be told.
     pub fn health(&self) -> Option<&Health> {
-        self.look.as_deref()?.what.health.as_deref().ok()
+        self.look.as_deref()?.what.health.as_ref().ok()
     }
 
     pub fn of_warehouse(&self, name: &str) -> Option<&WarehouseHealth> {
@@ -133,17 +133,10 @@ fn age_of(took: Duration) -> Duration {
     took.saturating_mul(REST).clamp(LEAST_AGE, MOST_AGE)
 }
 
-async fn who_answers(prefill: Prefill) -> Answers {
-    let mut asked = Vec::new();
-    for name in prefill.config.warehouses.keys() {
-        if let Some(store) = prefill.opened(name) {
-            asked.push(async move {
-                let answers = store.warehouse.answers(ANSWERS_WITHIN).await;
-                (name.clone(), answers)
-            });
-        }
-    }
-    join_all(asked).await.into_iter().collect()
+/// Without a place among those of requests: it is one look for all who see the page.
+async fn health(prefill: &Prefill) -> Result<Health> {
+    let now = prefill.ledger.now().await?;
+    prefill.health(now).await
 }
 
 /// What was seen, and when.
@@ -216,7 +209,10 @@ impl<T: Send + Sync + 'static> Looks<T> {
                 // Given back also when the look panics.
                 let _turn = turn;
                 let (at, begun) = (Timestamp::now(), Instant::now());
-                let what = look.await;
+                // As with one that panics: it is not the last, and the next one may be answered.
+                let Ok(what) = tokio::time::timeout(GIVEN_UP, look).await else {
+                    return;
+                };
                 let seen = Seen {
                     what,
                     at,

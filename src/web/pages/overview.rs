@@ -35,10 +35,7 @@ pub(super) async fn page(
     Extension(beside): Extension<Arc<Beside>>,
     Query(asked): Query<Asked>,
 ) -> Page {
-    let (overview, known) = tokio::join!(
-        asker.shared.overview(),
-        beside.ask(&asker.shared, &asker.prefill)
-    );
+    let (overview, known) = tokio::join!(asker.shared.overview(), beside.ask(&asker.prefill));
     let overview = overview?;
     let look = known.look.as_deref();
     let viewer = asker.viewer;
@@ -64,7 +61,7 @@ pub(super) async fn page(
                 section #runs aria-labelledby="runs-title" data-live {
                     h2 #runs-title { "Latest runs" }
                     (runs::table(&overview.tasks, overview.now))
-                    @if !overview.tasks.is_empty() { p.more { a href="/runs" { "All latest runs" } } }
+                    @if !overview.tasks.is_empty() { p.more { a href="/runs" { "All runs" } } }
                 }
                 section #pauses aria-labelledby="pauses-title" data-live { (pauses(viewer, &overview)) }
             }
@@ -115,9 +112,9 @@ fn attention(viewer: Viewer, overview: &Overview, known: &Known) -> Vec<Markup> 
         items.push(item(
             "The health of the tables cannot be told",
             &html! {
-                p.error-text { (text(&error.detail)) }
+                p.error-text { (text(&error.chain())) }
             },
-            &html! { @if let Some(next) = &error.hint { (hint(next)) } },
+            &html! { @if let Some(next) = error.next_step() { (hint(next)) } },
         ));
     }
     for name in known.silent() {
@@ -529,7 +526,7 @@ fn pauses(viewer: Viewer, overview: &Overview) -> Markup {
         @if overview.everything_is_paused {
             p { strong { "Everything is paused." } " Nothing is filled before " (command("prefill resume --all")) }
             @if viewer.may_change() { (act("/all/resume", "Resume everything", &[])) }
-        } @else if overview.paused_teams == 0 && overview.paused_runs.is_empty() {
+        } @else if overview.paused_teams == 0 && overview.paused_runs == 0 {
             p.quiet { "No team is paused, and no run." }
         }
         @if overview.paused_teams > 0 {
@@ -545,9 +542,9 @@ fn pauses(viewer: Viewer, overview: &Overview) -> Markup {
                 p { a href="/teams?state=paused" { "All " (number(overview.paused_teams)) " of them" } }
             }
         }
-        @if !overview.paused_runs.is_empty() {
+        @if overview.paused_runs > 0 {
             ul.plain {
-                @for run in overview.paused_runs.iter().take(MOST) {
+                @for run in &overview.paused_alone {
                     li {
                         a href={ "/runs/" (run.id) } { "A run" } " of " (team_link(run.team_id, "")) ", " (runs::range(run)) ", is paused: "
                         (command(&format!("prefill resume {}", Extent::Task(run.id)))) " "
@@ -555,8 +552,8 @@ fn pauses(viewer: Viewer, overview: &Overview) -> Markup {
                     }
                 }
             }
-            @if overview.paused_runs.len() > MOST {
-                p { "And " (number(overview.paused_runs.len() - MOST)) " more: " a href="/runs" { "all runs" } }
+            @if overview.paused_runs > overview.paused_alone.len() {
+                p { "And " (number(overview.paused_runs - overview.paused_alone.len())) " more: " a href="/runs" { "all runs" } }
             }
         }
         @if viewer.may_change() && !overview.everything_is_paused {

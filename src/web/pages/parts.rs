@@ -228,8 +228,8 @@ pub fn flash(code: Option<&str>) -> Markup {
     }
 }
 
-/// Of a run that asked for days which are filled, or that the time zone does not have.
-pub const NOTHING_TO_DO: &str = "nothing to do: all its days were filled";
+/// Of a run that asked for days which are all filled, or that the time zone does not have.
+pub const NOTHING_TO_DO: &str = "nothing to do";
 
 /// How far a run is: a bar, and the same in words.
 pub fn progress(progress: &Progress) -> Markup {

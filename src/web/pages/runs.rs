@@ -26,7 +26,7 @@ pub fn table(tasks: &[Task], now: Timestamp) -> Markup {
         } @else {
             div.scrolls role="region" tabindex="0" aria-label="Runs" {
                 table {
-                    caption.unseen { "The latest runs, the newest first" }
+                    caption.unseen { "Runs, the newest first" }
                     thead { tr { th scope="col" { "Asked" } th scope="col" { "Team" } th scope="col" { "Status" } th scope="col" { "Filled" } th scope="col" { "Days" } th scope="col" { "Reason" } } }
                     tbody {
                         @for Task { status, task: run, progress } in tasks {
@@ -69,14 +69,7 @@ pub(super) async fn list(asker: Asker, Query(from): Query<From>) -> Page {
         "" => None,
         id => Some(ledger.run(run_id(id)?).await?),
     };
-    let mut runs = ledger.runs(None, after.as_ref(), ON_A_PAGE + 1).await?;
-    let more = runs.len() > ON_A_PAGE as usize;
-    runs.truncate(ON_A_PAGE as usize);
-    let last = runs.last().map(|run| run.id).filter(|_| more);
-    let mut tasks = Vec::with_capacity(runs.len());
-    for run in runs {
-        tasks.push(Task::of(ledger, run).await?);
-    }
+    let (tasks, last) = report::page_of_tasks(ledger, None, after.as_ref(), ON_A_PAGE).await?;
     let content = html! {
         h1 { "Runs" }
         p.lead { "What was asked for, by a team's setting or by somebody, the newest first." }
@@ -109,7 +102,7 @@ pub(super) struct Asked {
 pub fn run_id(id: &str) -> Result<Uuid, Problem> {
     id.parse().map_err(|_| {
         Error::missing(format!("{id:?} is no id of a run"))
-            .hint("/runs lists the latest ones")
+            .hint("/runs lists them")
             .into()
     })
 }
