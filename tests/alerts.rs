@@ -601,20 +601,33 @@ async fn the_oldest_messages_are_dropped_and_only_who_has_the_turn_writes() {
         tell("one", &posts(3, 6)).await,
         Some(vec![("hook".to_owned(), 2)])
     );
-    let first = ledger.take_post("hook", lease).await.expect("asked");
+    let first = ledger.take_post("hook", lease, lease).await.expect("asked");
     let first = first.expect("a message");
     assert_eq!((first.body.as_str(), first.tries), ("3", 1));
-    let next = ledger.take_post("hook", lease).await.expect("asked");
+    let next = ledger.take_post("hook", lease, lease).await.expect("asked");
     assert!(next.is_none(), "the next one waits for the first");
-    let none = ledger.take_post("slack", lease).await.expect("asked");
+    let none = ledger
+        .take_post("slack", lease, lease)
+        .await
+        .expect("asked");
     assert!(none.is_none());
     let wait = Duration::ZERO;
     ledger.put_back_post(&first, wait).await.expect("put back");
-    let again = ledger.take_post("hook", lease).await.expect("asked");
+    let again = ledger.take_post("hook", lease, lease).await.expect("asked");
     let again = again.expect("a message");
     assert_eq!((again.body.as_str(), again.tries), ("3", 2));
+    // Who was slow and says how it ended when somebody else is at it changes nothing.
+    ledger.end_post(&first).await.expect("asked");
+    ledger.put_back_post(&first, wait).await.expect("asked");
+    let none = ledger.take_post("hook", lease, lease).await.expect("asked");
+    assert!(none.is_none(), "{none:?}");
+    // A clock that was a year ahead keeps nothing waiting.
+    let year = Duration::from_secs(31_536_000);
+    ledger.put_back_post(&again, year).await.expect("put back");
+    let again = ledger.take_post("hook", lease, lease).await.expect("asked");
+    let again = again.expect("a message");
     ledger.end_post(&again).await.expect("ended");
-    let next = ledger.take_post("hook", lease).await.expect("asked");
+    let next = ledger.take_post("hook", lease, lease).await.expect("asked");
     assert_eq!(next.expect("a message").body, "4");
     ledger.end_turn("alerts", "one").await.expect("ended");
     assert!(

@@ -36,6 +36,7 @@ use roll::Roll;
 pub use capture::{Batch, COMPLETED, FAILED, STARTED, TEST};
 pub use decide::{Decision, Finding, Kind, Rules, Seen, decide};
 pub use message::{Event, Message, Told};
+use receivers::MOST_WAIT;
 pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
 
 /// What became of a message, of [`telemetry::MESSAGE_OUTCOMES`].
@@ -50,6 +51,9 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEW: Duration = Duration::from_secs(5);
 /// A look that takes longer says that nobody can tell how the teams are.
 const TIME_OF_LOOK: Duration = Duration::from_secs(30);
+/// Nothing takes longer than this: two looks, and what the ledger is asked beside them, or a message that a
+/// receiver takes its time for.
+const MOST_TIME: Duration = Duration::from_secs(150);
 /// How soon a message that another process wrote down, or that is due again, is noticed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a loop rests after an error of the ledger.
@@ -236,7 +240,7 @@ impl Look {
             return Ok(every.min(RENEW));
         }
         let look = async {
-            self.look().await?;
+            in_time("looking at teams and backfills", self.look()).await?;
             tokio::time::sleep(every).await;
             Ok(Duration::ZERO)
         };
@@ -247,8 +251,8 @@ impl Look {
     }
 
     async fn take_turn(&self) -> Result<bool> {
-        let ledger = &self.prefill.ledger;
-        ledger.take_turn(TURN, &self.owner, LEASE).await
+        let turn = self.prefill.ledger.take_turn(TURN, &self.owner, LEASE);
+        in_time("taking the turn", turn).await
     }
 
     /// Keeps the turn until somebody else has it.
@@ -392,6 +396,19 @@ impl Look {
     }
 }
 
+/// What comes to an end within [`MOST_TIME`]. A ledger whose connection broke without a word would be waited for
+/// without end.
+async fn in_time<T>(doing: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let done = tokio::time::timeout(MOST_TIME, work).await;
+    done.unwrap_or_else(|_| {
+        let seconds = MOST_TIME.as_secs();
+        Err(Error::new(
+            Class::Later,
+            format!("{doing} took more than {seconds} s"),
+        ))
+    })
+}
+
 fn body(message: &impl Serialize) -> Result<String> {
     serde_json::to_string(message).map_err(|error| {
         Error::new(Class::Never, "failed to write a message as JSON").caused_by(error)
@@ -412,7 +429,7 @@ impl Sending {
         let mut said = String::new();
         while !stop.is_cancelled() {
             let notified = self.wake.notified();
-            let rest = match self.send_one(&stop).await {
+            let rest = match in_time("sending a message", self.send_one(&stop)).await {
                 Ok(true) => continue,
                 Ok(false) => {
                     said.clear();
@@ -444,7 +461,7 @@ impl Sending {
         let (name, ledger) = (self.receiver.name.as_str(), &self.ledger);
         // Somebody who does not say in time how it ended has died.
         let lease = self.config.timeout() * 2 + REST;
-        let Some(post) = ledger.take_post(name, lease).await? else {
+        let Some(post) = ledger.take_post(name, lease, MOST_WAIT).await? else {
             return Ok(false);
         };
         if post.age >= MOST_AGE {

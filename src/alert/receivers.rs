@@ -32,7 +32,7 @@ pub const SIGNATURE_HEADER: &str = "prefill-signature";
 /// The most bytes of an answer that are read.
 const MOST_OF_ANSWER: usize = 4_096;
 /// The longest wait that a receiver may ask for.
-const MOST_WAIT: Duration = Duration::from_secs(3_600);
+pub(super) const MOST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// How a receiver answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

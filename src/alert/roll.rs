@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::receivers::Takes;
-use super::{DROPPED, LAST_WORDS, MOST_AGE, REST};
+use super::{DROPPED, LAST_WORDS, MOST_AGE, REST, in_time};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::telemetry::ALERT_MESSAGES;
@@ -41,7 +41,7 @@ impl Roll {
         let (mut said, mut missed) = (String::new(), BTreeSet::new());
         while !stop.is_cancelled() {
             let called = tokio::select! {
-                called = self.call(&mut missed) => called,
+                called = in_time("looking which receivers there are", self.call(&mut missed)) => called,
                 () = stop.cancelled() => break,
             };
             let rest = match called {

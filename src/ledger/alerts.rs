@@ -1,8 +1,8 @@
 //! What people are told of: what is wrong and since when, what was told, and the messages that wait to be
 //! sent. So a restart repeats nothing, and of several processes one decides and one sends.
 //!
-//! A message is made in the transaction that remembers that it was: it is sent at least once, and twice
-//! only when a process dies between the receiver's answer and the note of it.
+//! A message is made in the transaction that remembers that it was: it is sent at least once, and again
+//! when a process dies between the receiver's answer and the note of it, or the ledger is away for that long.
 //!
 //! Processes may be configured differently, for a moment or by mistake. So each says which receivers it has,
 //! and whoever decides writes for all of them.
@@ -228,8 +228,13 @@ impl Ledger {
     }
 
     /// Takes the oldest message of a receiver, to send it within `lease`; `None` where there is none, it
-    /// is not due, or somebody is sending it.
-    pub async fn take_post(&self, receiver: &str, lease: Duration) -> Result<Option<Post>> {
+    /// is not due, or somebody is sending it. None waits longer than `most_wait`.
+    pub async fn take_post(
+        &self,
+        receiver: &str,
+        lease: Duration,
+        most_wait: Duration,
+    ) -> Result<Option<Post>> {
         const DOING: &str = "look for a message to send";
         // Mostly there is none, and nothing has to be written.
         let waits = Statement::new(text!(
@@ -246,7 +251,8 @@ impl Ledger {
         }
         let take = Statement::new(sql!("take_post"))
             .bind(receiver)
-            .bind(milliseconds(lease));
+            .bind(milliseconds(lease))
+            .bind(milliseconds(most_wait));
         let rows = self.database.returned(DOING, &take).await?;
         rows.first()
             .map(|row| {
@@ -260,20 +266,23 @@ impl Ledger {
             .transpose()
     }
 
-    /// Leaves a message that could not be sent for later.
+    /// Leaves a message that could not be sent for later, unless somebody else is at it by now.
     pub async fn put_back_post(&self, post: &Post, wait: Duration) -> Result<()> {
         let statement = Statement::new(text!(
-            "update outbox set taken_until = null, not_before = {now} + $2 where id = $1"
+            "update outbox set taken_until = null, not_before = {now} + $2 where id = $1 and tries = $3"
         ))
         .bind(post.id)
-        .bind(milliseconds(wait));
+        .bind(milliseconds(wait))
+        .bind(post.tries);
         let put = self.database.execute("put a message back", &statement);
         put.await.map(drop)
     }
 
-    /// Forgets a message that was sent, or that its receiver refuses.
+    /// Forgets a message that was sent, or that its receiver refuses, unless somebody else is at it by now.
     pub async fn end_post(&self, post: &Post) -> Result<()> {
-        let statement = Statement::new(text!("delete from outbox where id = $1")).bind(post.id);
+        let statement = Statement::new(text!("delete from outbox where id = $1 and tries = $2"))
+            .bind(post.id)
+            .bind(post.tries);
         let end = self.database.execute("forget a message", &statement);
         end.await.map(drop)
     }
