@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled};
 use crate::governor::LOOK_EVERY;
-use crate::ledger::{Claim, Claimed, Ledger, Outcome, Receipt, Width};
+use crate::ledger::{Claim, Claimed, Ledger, NOT_KEPT, Outcome, Receipt, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
 use crate::telemetry;
@@ -498,11 +498,8 @@ impl Worker {
                 counts: false,
                 ..outcome
             },
-            // Nothing is wrong with the day.
             Class::Lost => Outcome {
                 wait: self.backoff(slice.attempts),
-                error: None,
-                class: None,
                 ..outcome
             },
             Class::Unreachable => Outcome {
@@ -532,7 +529,7 @@ impl Worker {
                 error = outcome.error.as_deref().unwrap_or_default(),
                 "failed to fill team {}, {}", slice.team_id, slice.day
             );
-        } else if error.class() == Class::Lost && !stop.is_cancelled() {
+        } else if outcome.error.is_some() && error.chain() == NOT_KEPT {
             info!(
                 team_id = slice.team_id.0, day = %slice.day, outcome = "lost",
                 "stopped filling team {}, {}: somebody paused or cancelled it, or another worker has it",

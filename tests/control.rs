@@ -150,8 +150,8 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
     );
     let (_, paused) = queued(&world).await;
     assert_eq!(paused, 2, "the days of that task");
-    let paused = ledger.paused_runs().await.expect("read");
-    assert_eq!(paused.iter().map(|run| run.id).collect::<Vec<_>>(), [late]);
+    let paused = ledger.paused_runs(1).await.expect("read");
+    assert_eq!((paused.0[0].id, paused.1), (late, 1));
     ledger.resume(Extent::Task(late)).await.expect("resumed");
     work(&world).await;
     assert_eq!(status(&world, late).await, "completed");
@@ -314,6 +314,11 @@ async fn f34_a_fill_that_runs_stops_when_it_is_cancelled_or_paused_and_leaves_no
             Step::Failed
         );
         assert_eq!(views(&world).await, "");
+        let slices = world.prefill.ledger.slices(team).await.expect("slices");
+        let stopped = slices
+            .into_values()
+            .find(|slice| slice.day.to_string() == "2026-05-04");
+        assert_eq!(stopped.expect("it").error, None, "nothing went wrong");
         assert_eq!(
             status(&world, run).await,
             if pausing { "paused" } else { "cancelled" }

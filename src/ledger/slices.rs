@@ -17,6 +17,9 @@ use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 use crate::telemetry;
 
+/// What [`Ledger::renew`] says of a claim that somebody stopped, or another worker has: nothing went wrong.
+pub const NOT_KEPT: &str = "the claim was lost or cancelled";
+
 /// How far a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -484,7 +487,7 @@ impl Ledger {
         // A batch stops as a whole when one of its slices is to stop; the others are done again.
         let open = self.open_slices(claim).await?;
         if renewed < open.max(1) {
-            return Err(Error::new(Class::Lost, "the claim was lost or cancelled"));
+            return Err(Error::new(Class::Lost, NOT_KEPT));
         }
         Ok(())
     }

@@ -13,8 +13,9 @@ set state = case
     end,
     not_before = case when again = 1 or cancel = 1 then 0 else {now} + $3 end,
     attempts = case when ($6 and cancel = 0) or attempts = 0 then attempts else attempts - 1 end,
-    error = $4,
-    error_class = $8,
+    -- nothing is wrong with what somebody stopped
+    error = case when cancel = 1 then null else $4 end,
+    error_class = case when cancel = 1 then null else $8 end,
     waiting = $7,
     reason = case when again = 1 then 'asked for while it ran' else reason end,
     again = 0,
