@@ -435,7 +435,8 @@ impl Prefill {
     pub async fn cleanup(&self, target: &Target, stop: &CancellationToken) -> Result<Cleanup> {
         let (team, days) = (target.team.id, target.days);
         // Before anything is turned off: a warehouse that is down is told first.
-        self.count_cleanup(target).await?;
+        let store = self.store_of(&target.team).await?;
+        store.warehouse.must_answer().await?;
         self.ledger.set_enabled(team, false).await?;
         self.ledger.keep(team, true).await?;
         let owner = Uuid::new_v4().to_string();

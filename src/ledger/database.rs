@@ -311,9 +311,10 @@ impl Database {
                 ..
             } => {
                 let connection = pool.acquire().await.map_err(|error| failed(doing, error))?;
+                let looks = connection.server_version_num() >= Some(LOOKS_WHO_IS_THERE);
                 let answering = Answering {
                     connection: Some(connection),
-                    is_left_if_dropped: !writes,
+                    is_left_if_dropped: !writes && looks,
                 };
                 let rows = answering.rows(statement.postgres(false)).await;
                 rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
@@ -353,7 +354,11 @@ impl Database {
     }
 }
 
-/// A connection of Postgres while a statement of it is under way. Where nobody waits for what is read any
+/// The first version of Postgres that looks, while a statement runs, whether its client is still there. Of one
+/// before it every statement goes to its end, and its connection is one of those that may be.
+const LOOKS_WHO_IS_THERE: u32 = 140_000;
+
+/// A connection of Postgres, without a pooler, while a statement of it is under way. Where nobody waits for what is read any
 /// more, it is closed, and the server ends the statement (see [`super::postgres::LEFT_MS`]); kept, it would be
 /// of use to nobody before the answer comes.
 struct Answering {

@@ -398,6 +398,18 @@ impl Warehouse {
         matches!(timeout(within, self.ping()).await, Ok(Ok(())))
     }
 
+    /// Fails where the simplest question is not answered. The embedded engine is started for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Statement::run`].
+    pub async fn must_answer(&self) -> Result<()> {
+        self.does_not_hang().await?;
+        self.statement("select 1", LOOK)
+            .run("reach the warehouse")
+            .await
+    }
+
     /// Fails where nothing at all comes back for seconds, not even a refusal: the warehouse hangs, or the way to
     /// it does. One that refuses is another matter, and may be started again by whoever asks.
     ///
@@ -660,8 +672,13 @@ impl<'w> Statement<'w> {
                 answer = timeout(limit, send(query)) => Some(answer),
                 () = self.warehouse.falls_silent() => None,
             };
-            if let (Some(Ok(_)), Some(asking)) = (&answer, &mut asking) {
-                asking.is_over = true;
+            if let Some(asking) = &mut asking {
+                // Of one whose connection broke, or that a proxy answered for, nobody knows.
+                asking.is_over = match &answer {
+                    Some(Ok(Ok(_))) => true,
+                    Some(Ok(Err(error))) => codes::code_in(&error.to_string()).is_some(),
+                    Some(Err(_)) | None => false,
+                };
             }
             drop(asking);
             let error = match answer {
