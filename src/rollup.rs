@@ -189,6 +189,7 @@ impl Tables {
         with_names(
             &self.with_parts(statement),
             &[
+                ("not_begun_before", &parts::NOT_BEGUN_BEFORE),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
@@ -226,12 +227,12 @@ impl Tables {
             );
         }
         let person = |own: &str| format!("if(o.overridden = 1, o.person_id, {own})");
-        let sessions_of = |source: &str, attributes: &str, has_clear_ends: &str| {
+        let sessions_of = |source: &str, has_clear_ends: &str| {
             with_names(
                 parts::SESSIONS,
                 &[
                     ("source", &source),
-                    ("attributes", &attributes),
+                    ("attributes", &parts::ATTRIBUTES),
                     ("sender_of_session", &parts::SENDER_OF_SESSION),
                     ("has_clear_ends", &has_clear_ends),
                 ],
@@ -243,21 +244,18 @@ impl Tables {
                 ("collected", &parts::ATTRIBUTED_SESSIONS),
                 (
                     "counted_sessions",
-                    &sessions_of(
-                        "{source_alone}",
-                        parts::ATTRIBUTES_NOT_KNOWN,
-                        parts::HAS_CLEAR_ENDS,
-                    ),
+                    &sessions_of("{source_alone}", parts::HAS_CLEAR_ENDS),
                 ),
                 (
                     "inexact_sessions",
-                    &sessions_of(parts::SOURCE_OF_INEXACT, parts::ATTRIBUTES, "true"),
+                    &sessions_of(parts::SOURCE_OF_INEXACT, "true"),
                 ),
                 ("person_of_session", &person("s.person")),
                 ("persons_of_sessions", &parts::PERSONS),
                 ("is_whole", &"s.is_whole"),
                 ("raw_sessions_of_the_day", &parts::RAW_SESSIONS_OF_THE_DAY),
                 ("uuid_of_session", &parts::UUID_OF_SESSION),
+                ("v7_of_session", &parts::V7_OF_SESSION),
                 ("source_alone", &source("{person_id}", "{distinct_id}", "")),
                 (
                     "raw_source",
@@ -287,6 +285,7 @@ impl Tables {
 /// What statements are made of: the places `{source}`, `{collected}` and so on.
 mod parts {
     pub const SOURCE: &str = include_str!("rollup/sql/source.sql");
+    pub const NOT_BEGUN_BEFORE: &str = include_str!("rollup/sql/not_begun_before.sql");
     pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
     pub const JOINED: &str = include_str!("rollup/sql/joined.sql");
@@ -297,10 +296,10 @@ mod parts {
     pub const RAW_SESSIONS_OF_THE_DAY: &str =
         include_str!("rollup/sql/raw_sessions_of_the_day.sql");
     pub const ATTRIBUTES: &str = include_str!("rollup/sql/attributes.sql");
-    pub const ATTRIBUTES_NOT_KNOWN: &str = include_str!("rollup/sql/attributes_not_known.sql");
     pub const SENDER_OF_SESSION: &str = include_str!("rollup/sql/sender_of_session.sql");
     pub const HAS_CLEAR_ENDS: &str = include_str!("rollup/sql/has_clear_ends.sql");
     pub const SOURCE_OF_INEXACT: &str = include_str!("rollup/sql/source_of_inexact.sql");
+    pub const V7_OF_SESSION: &str = include_str!("rollup/sql/v7_of_session.sql");
     pub const UUID_OF_SESSION: &str = include_str!("rollup/sql/uuid_of_session.sql");
 }
 

@@ -2,17 +2,21 @@
 -- that raw_sessions has of them: reading those from the events would be reading all properties. What
 -- raw_sessions does not have, or cannot tell the ends of, is not whole yet.
 (
+    with
+        {joined} as joined
     select
         own.team_id as team_id,
         own.session_id as session_id,
         own.started_at as started_at,
         own.ended_at as ended_at,
+        own.first_event as first_event,
         own.first_view as first_view,
         own.person as person,
         own.sender as sender,
         own.interactions as interactions,
         own.page_views as page_views,
         own.has_clear_ends and known.there = 1 as is_whole,
+        joined(
         [
             known.entry_pathname,
             known.referring_domain,
@@ -24,18 +28,15 @@
             known.region_name,
             if(known.gclid != '', '1', ''),
             if(known.gad_source = '1', '1', ''),
-            if(known.fbclid != '', '1', ''),
-            own.first_event[1],
-            own.first_event[2],
-            own.first_event[3]
-        ] as first_event,
+            if(known.fbclid != '', '1', '')
+        ]) as entry,
         known.end_pathname as end_pathname
     from {counted_sessions} as own
     left any join
     (
         select
             team_id,
-            {uuid_of_session} as session_id,
+            session_id_v7,
             1 as there,
             path(ifNull(argMinMerge(entry_url), '')) as entry_pathname,
             path(ifNull(argMaxMerge(end_url), '')) as end_pathname,
@@ -52,7 +53,7 @@
         from {raw_sessions}
         where {raw_sessions_of_the_day}
             and cityHash64({uuid_of_session}) in {ids_of_the_day}
-            and cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32}
+            and ({pieces:UInt32} = 1 or cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32})
         group by team_id, session_id_v7
-    ) as known on known.team_id = own.team_id and known.session_id = own.session_id
+    ) as known on known.team_id = own.team_id and known.session_id_v7 = {v7_of_session}
 )

@@ -11,8 +11,5 @@
     if(gclid != '', '1', ''),
     -- '1' is a click on a search ad; gad_source has other values for other placements
     if(gad_source = '1', '1', ''),
-    if(fbclid != '', '1', ''),
-    country_code,
-    city_name,
-    region_code
+    if(fbclid != '', '1', '')
 ]

@@ -1,28 +1,23 @@
--- One row a session of a batch: what both rollups are written from. It lives as long as the fill.
+-- One row a session of a batch: what both rollups are written from. It lives as long as the fill, too
+-- short for compressing it to pay (a tenth of what collecting costs).
 create table {sessions}
 (
-    team_id UInt64,
-    session_id String,
-    person_id UUID,
+    team_id UInt64 codec(NONE),
+    session_id String codec(NONE),
+    person_id UUID codec(NONE),
     -- what both rollups have of the first event, see joined.sql: path, referring domain, the utm_ ones, name
     -- of the region, and whether there are gclid, gad_source of a search ad, and fbclid
-    entry String,
-    end_pathname String,
-    host String,
-    device_type String,
-    browser String,
-    os String,
-    viewport_width Int64,
-    viewport_height Int64,
-    country_code String,
-    city_name String,
-    region_code String,
-    bounced UInt8,
-    duration_seconds Int64,
+    entry String codec(NONE),
+    end_pathname String codec(NONE),
+    -- of the first event, and of the first page view: as one of page_views
+    first_event String codec(NONE),
+    first_view String codec(NONE),
+    bounced UInt8 codec(NONE),
+    duration_seconds Int64 codec(NONE),
     -- of each, see joined.sql: host, device, browser, system, width, height, path, country, city, region code
-    page_views Array(String),
+    page_views Array(String) codec(NONE),
     -- what is not yet is there once more when it is
-    is_whole Bool
+    is_whole Bool codec(NONE)
 )
 engine = MergeTree
 order by tuple()

@@ -8,6 +8,7 @@ from
     where toUInt32(toDate(at)) in {dates:Array(UInt32)}
     group by team_id, session_id
     having countIf(event = '$pageview' or event = '$screen') > 0
+        and {not_begun_before}
 ) as sessions
 asof join
 (

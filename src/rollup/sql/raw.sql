@@ -27,6 +27,7 @@ from
     having min(at) >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and min(at) < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
         and session_page_views > 0
+        and {not_begun_before}
 )
 group by team_id
 -- as in collect_sessions.sql

@@ -1,23 +1,22 @@
 -- The sessions that start within [from, until), from their events alone.
 (
     with
-        {joined} as joined,
-        {parted} as parted
+        {joined} as joined
     select
         team_id,
         session_id,
         min(at) as started_at,
         max(at) as ended_at,
         -- of two events at the same instant the one with the smaller uuid, as a number, is first
-        parted(argMin(attributes, moment)) as first_event,
+        argMin(attributes, moment) as entry,
+        argMin(page_view, moment) as first_event,
+        argMinIf(page_view, moment, is_page_view) as first_view,
         argMax(pathname, moment) as end_pathname,
         argMaxIf(person_id, moment, is_page_view) as person,
         {sender_of_session} as sender,
         {has_clear_ends} as has_clear_ends,
         countIf(is_page_view or event = '$autocapture') as interactions,
-        groupArrayIf(page_view, is_page_view) as page_views,
-        groupArrayIf(moment, is_page_view) as moments,
-        parted(page_views[indexOf(moments, arrayMin(moments))]) as first_view
+        groupArrayIf(page_view, is_page_view) as page_views
     from
     (
         select
@@ -47,4 +46,5 @@
     having started_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and started_at < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
         and notEmpty(page_views)
+        and {not_begun_before}
 )

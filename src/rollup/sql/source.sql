@@ -1,7 +1,6 @@
--- The events of the sessions that start within a day, under the names of the contract. A session lasts
--- at most 24 hours, so one that starts within the day ends within a day after it, and one that only
--- reaches into the day has started within a day before it. Of those two days only the ids are read, and
--- more of the few events that belong to a session of the day.
+-- The events of the sessions that start within a day, or only reach into it, under the names of the
+-- contract. A session lasts at most 24 hours, so one that starts within the day ends within a day after
+-- it: of that day only the ids are read, and more of the few events that belong to a session of the day.
 (
     select
         {uuid} as uuid,
@@ -40,14 +39,4 @@
         -- no session, as text or as a UUID
         and toString({session_id}) not in ('', '00000000-0000-0000-0000-000000000000')
         and ({timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC') or cityHash64({session_id}) in {ids_of_the_day})
-        and ({team_id}, {session_id}) not in
-        (
-            select {team_id}, {session_id}
-            from {events} as e
-            where {team_id} in {teams:Array(Int64)}
-                and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
-                and {timestamp} < fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
-                and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
-                and cityHash64({session_id}) in {ids_of_the_day}
-        )
 )

@@ -33,31 +33,31 @@ insert into {bounces}
 )
 with
     {parted} as parted,
-    parted(entry) as first_event
+    parted(entry) as first
 select
     {bucket:DateTime('UTC')} as period_bucket,
     team_id,
     host,
     device_type,
-    first_event[1] as entry_pathname,
+    first[1] as entry_pathname,
     end_pathname,
     browser,
     os,
-    viewport_width,
-    viewport_height,
-    first_event[2] as referring_domain,
-    first_event[3] as utm_source,
-    first_event[4] as utm_medium,
-    first_event[5] as utm_campaign,
-    first_event[6] as utm_term,
-    first_event[7] as utm_content,
+    toInt64(width) as viewport_width,
+    toInt64(height) as viewport_height,
+    first[2] as referring_domain,
+    first[3] as utm_source,
+    first[4] as utm_medium,
+    first[5] as utm_campaign,
+    first[6] as utm_term,
+    first[7] as utm_content,
     country_code,
     city_name,
     region_code,
-    first_event[8] as region_name,
-    first_event[9] = '1' as has_gclid,
-    first_event[10] = '1' as has_gad_source_paid_search,
-    first_event[11] = '1' as has_fbclid,
+    first[8] as region_name,
+    first[9] = '1' as has_gclid,
+    first[10] = '1' as has_gad_source_paid_search,
+    first[11] = '1' as has_fbclid,
     persons_uniq_state,
     sessions_uniq_state,
     pageviews_count_state,
@@ -66,19 +66,22 @@ select
     total_session_count_state
 from
 (
+    with
+        parted(first_view) as view,
+        parted(first_event) as event
     select
         team_id,
         entry,
         end_pathname,
-        host,
-        device_type,
-        browser,
-        os,
-        viewport_width,
-        viewport_height,
-        country_code,
-        city_name,
-        region_code,
+        view[1] as host,
+        view[2] as device_type,
+        view[3] as browser,
+        view[4] as os,
+        view[5] as width,
+        view[6] as height,
+        event[8] as country_code,
+        event[9] as city_name,
+        event[10] as region_code,
         {persons_state} as persons_uniq_state,
         {sessions_state} as sessions_uniq_state,
         {page_views_state} as pageviews_count_state,
@@ -89,6 +92,6 @@ from
     -- as in write_stats.sql
     where is_whole
         and ({pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
-            team_id, entry, end_pathname, host, browser, os, viewport_width, city_name) % {pieces:UInt32})
+            team_id, entry, end_pathname, host, browser, os, width, city_name) % {pieces:UInt32})
     {grouping}
 )

@@ -1,0 +1,12 @@
+-- Not those that only reach into the day: a session lasts at most 24 hours, so they have started within a
+-- day before it. It is asked of sessions, not of each event: what an aggregate is part of stays here.
+(team_id, if(count() > 0, session_id, '')) not in
+(
+    select toInt64({team_id}), ifNull(toString({session_id}), '')
+    from {events} as e
+    where {team_id} in {teams:Array(Int64)}
+        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
+        and {timestamp} < fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
+        and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
+        and cityHash64({session_id}) in {ids_of_the_day}
+)
