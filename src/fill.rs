@@ -364,6 +364,7 @@ impl Fill<'_> {
             .param("from_us", batch.bounds.from.as_microsecond())
             .param("until_us", batch.bounds.until.as_microsecond())
             .param("as_of_us", batch.as_of_us)
+            .large()
             .run("copy what is said of persons")
             .await
     }
@@ -380,6 +381,7 @@ impl Fill<'_> {
                 .param("as_of_us", batch.as_of_us)
                 .param("pieces", batch.pieces)
                 .param("piece", piece)
+                .large()
                 .run("collect the sessions")
                 .await?;
         }
@@ -523,6 +525,7 @@ impl Fill<'_> {
         let rows = self
             .warehouse
             .statement(&text, &batch.comment)
+            .large()
             .rows::<Sample>("look at how many rows grouping makes")
             .await?;
         Ok(rows
@@ -552,6 +555,7 @@ impl Fill<'_> {
                 .param("bucket", batch.bounds.from.as_second())
                 .param("pieces", batch.pieces)
                 .param("piece", piece)
+                .large()
                 .run(doing)
                 .await
         };

@@ -1,4 +1,4 @@
-//! How much of a warehouse's time prefill's own statements may take while others use it.
+//! How much of a warehouse's time, and of its memory, prefill's own statements may take.
 //!
 //! A statement that fills takes what there is, so beside it the queries of dashboards take twice as
 //! long, and no priority keeps it from that: memory and disks have none. So its time is limited: while
@@ -12,12 +12,15 @@
 //! rests would meet every query, and a few bursts with long rests meet few.
 //!
 //! Decides and waits; what is under way on the warehouse it is told by whoever looks.
+//!
+//! Memory is no share: each statement has its limit, and those that may come near it are counted out.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -82,7 +85,9 @@ pub struct Governor {
     state: Mutex<State>,
     /// Who waits is let go in the order in which they came.
     turn: tokio::sync::Mutex<()>,
-    /// How many wait for their turn.
+    /// A permit for each large statement that there is memory for.
+    room: Option<Semaphore>,
+    /// How many wait for their turn, or for memory.
     waiting: AtomicUsize,
     /// When it was looked last; one looks for all.
     looked: tokio::sync::Mutex<Option<Instant>>,
@@ -174,10 +179,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Governor {
-    /// With a budget above 0 and up to 1; at 1 nobody ever waits, and nobody looks.
-    pub fn new(budget: f64) -> Self {
+    /// With a budget above 0 and up to 1; at 1 nobody ever waits, and nobody looks. For `large` large
+    /// statements there is memory at the same time; nothing where that is not limited.
+    pub fn new(budget: f64, large: Option<u64>) -> Self {
+        let permits = |large: u64| usize::try_from(large).unwrap_or(usize::MAX);
         Self {
             budget,
+            room: large.map(|large| Semaphore::new(permits(large).min(Semaphore::MAX_PERMITS))),
             state: Mutex::new(State::new(budget, Instant::now())),
             turn: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -242,7 +250,15 @@ impl Governor {
         *looked = Some(Instant::now());
     }
 
-    /// How many statements wait for their turn right now.
+    /// Waits until there is memory for one more large statement; it is taken until the permit is dropped.
+    pub async fn room(&self) -> Option<SemaphorePermit<'_>> {
+        let room = self.room.as_ref()?;
+        let _waiting = Waiting::new(&self.waiting);
+        // It is never closed.
+        room.acquire().await.ok()
+    }
+
+    /// How many statements wait for their turn, or for memory, right now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

@@ -247,6 +247,7 @@ pub async fn raw(
         .param("from_us", scope.bounds.from.as_microsecond())
         .param("until_us", scope.bounds.until.as_microsecond())
         .param("as_of_us", scope.as_of_us)
+        .large()
         .rows::<Raw>("count the raw events")
         .await?;
     Ok(rows
@@ -276,6 +277,7 @@ pub async fn verdicts(
             .param("teams", scope.ids())
             .param("from_s", scope.bounds.from.as_second())
             .param("until_s", scope.bounds.until.as_second())
+            .large()
     };
     let of_stats = from_table(sql::FROM_STATS)
         .rows::<Stats>("read the stats rollup")

@@ -572,6 +572,10 @@ fn a_configuration_that_is_wrong_is_refused_by_name() {
             "[service]\nlease_ms = 1",
             "service.lease_ms = 1 is out of range: 1000 to 3600000",
         ),
+        (
+            "[warehouse]\nmax_memory_usage_total = 1",
+            "max_memory_usage_total = 1 is less than max_memory_usage = 4294967296, that of one statement: none could begin",
+        ),
         ("[warehouse]\ndatabase = \"a`b\"", "a`b"),
         ("[source]\ncolumns = { host = \"x`y\" }", "x`y"),
         (

@@ -5,7 +5,9 @@ mod support;
 use std::time::Duration;
 
 use prefill::calendar::TeamId;
+use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::ledger::State;
+use prefill::warehouse::Warehouse;
 use serde_json::Value;
 use support::World;
 use tokio::task::JoinHandle;
@@ -155,4 +157,37 @@ async fn with_a_budget_of_1_a_fill_waits_for_nobody() {
         (&told["busy"], &told["used_last_minute"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_statements_wait_until_there_is_memory_for_them_and_others_do_not() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse.max_memory_usage_total = Some(2 * warehouse.max_memory_usage - 1);
+    let world = World::with(config).await;
+    let sleeps = |warehouse: &Warehouse| {
+        let warehouse = warehouse.clone();
+        async move {
+            let statement = warehouse.statement("select sleep(1)", "prefill:test");
+            statement.large().run("sleep").await.expect("slept");
+        }
+    };
+    let warehouse = &world.store.warehouse;
+    let begun = Instant::now();
+    let small = async {
+        let ask = warehouse.statement("select 1", "prefill:test");
+        ask.run("ask").await.expect("an answer");
+        begun.elapsed()
+    };
+    let background = warehouse.in_background();
+    let ((), (), answered) = tokio::join!(sleeps(warehouse), sleeps(&background), small);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "one by one");
+    assert!(answered < Duration::from_secs(1), "{answered:?}");
+
+    let team = world.team(7, "UTC").await;
+    bring_events(&world, team, 3, 1_000).await;
+    let turned_on = world.prefill.ledger.set_enabled(team, true).await;
+    turned_on.expect("enabled");
+    let status = world.fill(team, "2026-05-01", "2026-05-03", false).await;
+    assert_eq!(status, "completed");
 }

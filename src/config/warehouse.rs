@@ -63,6 +63,10 @@ pub struct Warehouse {
     pub max_threads: u32,
     /// Memory of one statement, in bytes. Range: 67108864 and more.
     pub max_memory_usage: u64,
+    /// Memory of all statements of this process together that fill or verify, in bytes: who would go
+    /// beyond it waits. Not set: that of twice `workers` of them. Range: max_memory_usage and more.
+    /// Example: `8589934592`.
+    pub max_memory_usage_total: Option<u64>,
     /// Time of one statement, in seconds. Range: 1 to 604800.
     pub max_execution_time: u64,
     /// The share of the time that statements of fills may be under way while others use the warehouse; at
@@ -100,6 +104,7 @@ impl Default for Warehouse {
             workers: None,
             max_threads: 2,
             max_memory_usage: 4 << 30,
+            max_memory_usage_total: None,
             max_execution_time: 600,
             budget: 0.1,
             source: Source::default(),
@@ -177,6 +182,15 @@ impl Warehouse {
             64 << 20,
             u64::MAX,
         )?;
+        if let Some(total) = self.max_memory_usage_total
+            && total < self.max_memory_usage
+        {
+            return Err(Error::misuse(format!(
+                "max_memory_usage_total = {total} is less than max_memory_usage = {}, that of one statement: none could begin",
+                self.max_memory_usage
+            ))
+            .hint("raise the first, or lower the second"));
+        }
         in_range("max_execution_time", self.max_execution_time, 1, 604_800)?;
         if self.budget > 0.0 && self.budget <= 1.0 {
             return Ok(());

@@ -65,7 +65,7 @@ catalogue! {
     Gauge Number GOVERNOR_BUSY = "prefill_governor_busy" ["warehouse"]
         "Whether others were seen to use the warehouse within the last seconds; missing where nobody looked.";
     Gauge Number GOVERNOR_WAITING = "prefill_governor_waiting" ["warehouse"]
-        "Statements of this process that wait for their turn.";
+        "Statements of this process that wait for their turn, or for memory.";
     Counter Seconds GOVERNOR_WAITED = "prefill_governor_waited_seconds_total" ["warehouse"]
         "How long fills of all processes have waited for others since the ledger was made.";
 

@@ -146,7 +146,12 @@ impl Warehouse {
             access,
             config: config.clone(),
             http,
-            governor: Arc::new(Governor::new(config.budget)),
+            governor: Arc::new(Governor::new(
+                config.budget,
+                config
+                    .max_memory_usage_total
+                    .map(|total| total / config.max_memory_usage),
+            )),
             niceness: None,
             in_background: false,
             read_bytes: Arc::default(),
@@ -234,7 +239,7 @@ impl Warehouse {
         }))
     }
 
-    /// How many statements of this process wait for their turn right now.
+    /// How many statements of this process wait for their turn, or for memory, right now.
     pub fn waiting(&self) -> usize {
         self.governor.waiting()
     }
@@ -311,6 +316,7 @@ impl Warehouse {
             comment: comment.to_owned(),
             params: Vec::new(),
             repeatable: false,
+            is_large: false,
         }
     }
 
@@ -557,6 +563,7 @@ pub struct Statement<'w> {
     comment: String,
     params: Vec<Bind<'w>>,
     repeatable: bool,
+    is_large: bool,
 }
 
 impl<'w> Statement<'w> {
@@ -571,6 +578,13 @@ impl<'w> Statement<'w> {
     /// started in the dead one's place.
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    /// It takes memory with the number of events: it begins once all of these together stay within
+    /// `max_memory_usage_total`.
+    pub fn large(mut self) -> Self {
+        self.is_large = true;
         self
     }
 
@@ -660,6 +674,10 @@ impl<'w> Statement<'w> {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
         let governor = &self.warehouse.governor;
+        let _room = match self.is_large {
+            true => governor.room().await,
+            false => None,
+        };
         let _under_way = self.warehouse.in_background.then(|| governor.begin());
         loop {
             trace!(doing, comment = self.comment, "asking the warehouse");
