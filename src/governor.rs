@@ -13,7 +13,8 @@
 //!
 //! Decides and waits; what is under way on the warehouse it is told by whoever looks.
 //!
-//! Memory is no share: each statement has its limit, and those that may come near it are counted out.
+//! Memory is no share: each statement has its limit, and for those that may come near it there is room
+//! for so many. Who waits for it has had his turn: the time that such statements take is paid back later.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,8 +88,10 @@ pub struct Governor {
     turn: tokio::sync::Mutex<()>,
     /// A permit for each large statement that there is memory for.
     room: Option<Semaphore>,
-    /// How many wait for their turn, or for memory.
+    /// How many wait for their turn.
     waiting: AtomicUsize,
+    /// How many wait for memory.
+    waiting_for_memory: AtomicUsize,
     /// When it was looked last; one looks for all.
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -162,7 +165,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Somebody who waits for a turn, until it is dropped.
+/// Somebody who waits, until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -189,6 +192,7 @@ impl Governor {
             state: Mutex::new(State::new(budget, Instant::now())),
             turn: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
+            waiting_for_memory: AtomicUsize::new(0),
             looked: tokio::sync::Mutex::default(),
         }
     }
@@ -253,12 +257,17 @@ impl Governor {
     /// Waits until there is memory for one more large statement; it is taken until the permit is dropped.
     pub async fn room(&self) -> Option<SemaphorePermit<'_>> {
         let room = self.room.as_ref()?;
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Waiting::new(&self.waiting_for_memory);
         // It is never closed.
         room.acquire().await.ok()
     }
 
-    /// How many statements wait for their turn, or for memory, right now.
+    /// How many statements wait for memory right now.
+    pub fn waiting_for_memory(&self) -> usize {
+        self.waiting_for_memory.load(Ordering::Relaxed)
+    }
+
+    /// How many statements wait for their turn right now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

@@ -186,10 +186,18 @@ impl Tables {
 
     /// A statement with the parts that it is made of, by the kind of the source.
     fn with_source(&self, statement: &str) -> String {
+        let not_begun_before =
+            |session: &str| with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)]);
         with_names(
             &self.with_parts(statement),
             &[
-                ("not_begun_before", &parts::NOT_BEGUN_BEFORE),
+                // Asked of sessions, which are fewer: what an aggregate is part of stays there.
+                (
+                    "not_begun_before",
+                    &not_begun_before("if(count() > 0, session_id, '')"),
+                ),
+                // Asked of events.
+                ("not_of_one_begun_before", &not_begun_before("session_id")),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
@@ -227,12 +235,12 @@ impl Tables {
             );
         }
         let person = |own: &str| format!("if(o.overridden = 1, o.person_id, {own})");
-        let sessions_of = |source: &str, has_clear_ends: &str| {
+        let sessions_of = |source: &str, attributes: &str, has_clear_ends: &str| {
             with_names(
                 parts::SESSIONS,
                 &[
                     ("source", &source),
-                    ("attributes", &parts::ATTRIBUTES),
+                    ("attributes", &attributes),
                     ("sender_of_session", &parts::SENDER_OF_SESSION),
                     ("has_clear_ends", &has_clear_ends),
                 ],
@@ -244,11 +252,12 @@ impl Tables {
                 ("collected", &parts::ATTRIBUTED_SESSIONS),
                 (
                     "counted_sessions",
-                    &sessions_of("{source_alone}", parts::HAS_CLEAR_ENDS),
+                    // The attributes are known of raw_sessions.
+                    &sessions_of("{source_alone}", "['']", parts::HAS_CLEAR_ENDS),
                 ),
                 (
                     "inexact_sessions",
-                    &sessions_of(parts::SOURCE_OF_INEXACT, "true"),
+                    &sessions_of(parts::SOURCE_OF_INEXACT, parts::ATTRIBUTES, "true"),
                 ),
                 ("person_of_session", &person("s.person")),
                 ("persons_of_sessions", &parts::PERSONS),

@@ -135,6 +135,8 @@ async fn look_at_warehouses(prefill: &Prefill, sheet: &Sheet) {
         if let Some(store) = prefill.opened(name) {
             let waiting = store.warehouse.waiting();
             sheet.set(&telemetry::GOVERNOR_WAITING, [name], waiting as f64);
+            let waiting = store.warehouse.waiting_for_memory();
+            sheet.set(&telemetry::MEMORY_WAITING, [name], waiting as f64);
         }
     }
 }

@@ -723,6 +723,36 @@ async fn f29_a_day_for_which_memory_is_short_is_filled_in_pieces_and_the_next_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f29_of_an_id_that_is_used_forever_memory_need_not_hold_the_page_views_of_each_day() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    warehouse.max_memory_usage = 110_000_000;
+    let (world, team) = four_days(config).await;
+    for (day, views) in [(2, 10), (3, 300_000)] {
+        world
+            .query(&format!(
+                "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+                 select generateUUIDv4(), '$pageview', 7, generateUUIDv4(), 'undefined', \
+                 toDateTime64('2026-05-0{day} 12:00:00', 6, 'UTC') + number / 10, concat('/', toString(number), repeat('x', 300)) \
+                 from numbers({views}) settings max_memory_usage = 4000000000"
+            ))
+            .await;
+    }
+    let run = ask(&world, team, "2026-05-03", "2026-05-04", false).await;
+    work(&world).await;
+    let failures = world.prefill.ledger.failures(run).await.expect("read");
+    assert_eq!(status(&world, run).await, "completed", "{failures:?}");
+    let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, team).await;
+    let width = width.expect("read").expect("memory was short");
+    assert!((2..=8).contains(&width.pieces), "{width:?}");
+    assert_eq!(
+        views(&world).await,
+        "2026-05-03 1",
+        "it began the day before"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f29_what_is_too_much_at_the_least_width_fails_at_once_and_says_which_limit_to_raise() {
     let (mut world, team) = four_days(Config::default()).await;
     world

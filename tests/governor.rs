@@ -166,7 +166,7 @@ async fn large_statements_wait_until_there_is_memory_for_them_and_others_do_not(
     warehouse.max_memory_usage_total = Some(2 * warehouse.max_memory_usage - 1);
     let world = World::with(config).await;
     let sleeps = |warehouse: &Warehouse| {
-        let warehouse = warehouse.clone();
+        let warehouse = warehouse.in_background();
         async move {
             let statement = warehouse.statement("select sleep(1)", "prefill:test");
             statement.large().run("sleep").await.expect("slept");
@@ -179,8 +179,7 @@ async fn large_statements_wait_until_there_is_memory_for_them_and_others_do_not(
         ask.run("ask").await.expect("an answer");
         begun.elapsed()
     };
-    let background = warehouse.in_background();
-    let ((), (), answered) = tokio::join!(sleeps(warehouse), sleeps(&background), small);
+    let ((), (), answered) = tokio::join!(sleeps(warehouse), sleeps(warehouse), small);
     assert!(begun.elapsed() >= Duration::from_secs(2), "one by one");
     assert!(answered < Duration::from_secs(1), "{answered:?}");
 

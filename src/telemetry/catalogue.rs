@@ -65,7 +65,9 @@ catalogue! {
     Gauge Number GOVERNOR_BUSY = "prefill_governor_busy" ["warehouse"]
         "Whether others were seen to use the warehouse within the last seconds; missing where nobody looked.";
     Gauge Number GOVERNOR_WAITING = "prefill_governor_waiting" ["warehouse"]
-        "Statements of this process that wait for their turn, or for memory.";
+        "Statements of this process that wait for their turn.";
+    Gauge Number MEMORY_WAITING = "prefill_memory_waiting" ["warehouse"]
+        "Statements of this process that wait for memory, by max_memory_usage_total.";
     Counter Seconds GOVERNOR_WAITED = "prefill_governor_waited_seconds_total" ["warehouse"]
         "How long fills of all processes have waited for others since the ledger was made.";
 

@@ -50,6 +50,7 @@ pub const CODES: &[(u32, &str, Class)] = &[
     (1001, "STD_EXCEPTION", Class::Later),
     (1002, "UNKNOWN_EXCEPTION", Class::Later),
     // Too much at once: do less at a time.
+    (128, "TOO_LARGE_ARRAY_SIZE", Class::Narrower),
     (158, "TOO_MANY_ROWS", Class::Narrower),
     (159, "TIMEOUT_EXCEEDED", Class::Narrower),
     (160, "TOO_SLOW", Class::Narrower),
@@ -108,6 +109,9 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
         (243, _) => "free some space on the warehouse's disks",
         (201, _) => "raise the user's quota, or wait for its next interval",
         (159, _) => "raise max_execution_time under [warehouse]",
+        (128, _) => {
+            "a session id has more page views within two days than an array holds: mend what sends it, or delete its events"
+        }
         (173 | 241, _) => "raise max_memory_usage under [warehouse], or lower max_threads",
         (_, Class::Narrower) => {
             "raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings]"

@@ -239,9 +239,14 @@ impl Warehouse {
         }))
     }
 
-    /// How many statements of this process wait for their turn, or for memory, right now.
+    /// How many statements of this process wait for their turn right now.
     pub fn waiting(&self) -> usize {
         self.governor.waiting()
+    }
+
+    /// How many statements of this process wait for memory right now.
+    pub fn waiting_for_memory(&self) -> usize {
+        self.governor.waiting_for_memory()
     }
 
     /// How many bytes statements have read since this was asked last, as the warehouse counts them; of
@@ -581,8 +586,8 @@ impl<'w> Statement<'w> {
         self
     }
 
-    /// It takes memory with the number of events: it begins once all of these together stay within
-    /// `max_memory_usage_total`.
+    /// It takes memory with the number of events: in the background it begins once all of these
+    /// together stay within `max_memory_usage_total`. Whoever waits for an answer does not wait for that.
     pub fn large(mut self) -> Self {
         self.is_large = true;
         self
@@ -674,7 +679,7 @@ impl<'w> Statement<'w> {
         let limit = self.warehouse.limit();
         let mut tries = if self.repeatable { 2 } else { 1 };
         let governor = &self.warehouse.governor;
-        let _room = match self.is_large {
+        let _room = match self.is_large && self.warehouse.in_background {
             true => governor.room().await,
             false => None,
         };

@@ -8,9 +8,9 @@ from {overrides}
 where team_id in {teams:Array(Int64)}
     and _timestamp <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
     -- by their hashes, which are looked up quicker; what has the hash of another by chance is no matter
-    and cityHash64(distinct_id) in
+    and cityHash64(toString(distinct_id)) in
     (
-        select cityHash64({distinct_id})
+        select cityHash64(toString({distinct_id}))
         from {events} as e
         where {team_id} in {teams:Array(Int64)}
             and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')

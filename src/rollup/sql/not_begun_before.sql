@@ -1,6 +1,6 @@
 -- Not those that only reach into the day: a session lasts at most 24 hours, so they have started within a
--- day before it. It is asked of sessions, not of each event: what an aggregate is part of stays here.
-(team_id, if(count() > 0, session_id, '')) not in
+-- day before it.
+(team_id, {session}) not in
 (
     select toInt64({team_id}), ifNull(toString({session_id}), '')
     from {events} as e
