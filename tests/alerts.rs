@@ -606,6 +606,9 @@ async fn the_oldest_messages_are_dropped_and_only_who_has_the_turn_writes() {
     assert_eq!((first.body.as_str(), first.tries), ("3", 1));
     let next = ledger.take_post("hook", lease, lease).await.expect("asked");
     assert!(next.is_none(), "the next one waits for the first");
+    let hasty = ledger.take_post("hook", lease / 10, lease).await;
+    let none = hasty.expect("asked");
+    assert!(none.is_none(), "also of who would take less time: {none:?}");
     let none = ledger
         .take_post("slack", lease, lease)
         .await

@@ -31,12 +31,12 @@ use crate::ledger::{Ledger, RunToCapture, Telling};
 use crate::service::Prefill;
 use crate::telemetry::{self, ALERT_MESSAGES};
 use crate::worker;
+use receivers::MOST_WAIT;
 use roll::Roll;
 
 pub use capture::{Batch, COMPLETED, FAILED, STARTED, TEST};
 pub use decide::{Decision, Finding, Kind, Rules, Seen, decide};
 pub use message::{Event, Message, Told};
-use receivers::MOST_WAIT;
 pub use receivers::{Answer, Receiver, SIGNATURE_HEADER, Takes, receivers};
 
 /// What became of a message, of [`telemetry::MESSAGE_OUTCOMES`].
