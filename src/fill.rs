@@ -560,7 +560,7 @@ impl Fill<'_> {
                 .await
         };
         for piece in 0..batch.pieces {
-            // One turn for both: readers should not have to wait for the second table, but for memory.
+            // One turn for both, so that readers need not wait for the second table; it may still wait for memory.
             self.turn().await?;
             try_join(
                 write(sql::WRITE_STATS, piece, "write the stats rollup"),

@@ -255,6 +255,7 @@ impl Governor {
     }
 
     /// Waits until there is memory for one more large statement; it is taken until the permit is dropped.
+    /// The claim that it is for goes on being renewed meanwhile, and a fill that loses it is dropped here.
     pub async fn room(&self) -> Option<SemaphorePermit<'_>> {
         let room = self.room.as_ref()?;
         let _waiting = Waiting::new(&self.waiting_for_memory);

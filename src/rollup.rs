@@ -191,12 +191,13 @@ impl Tables {
         with_names(
             &self.with_parts(statement),
             &[
-                // Asked of sessions, which are fewer: what an aggregate is part of stays there.
+                // Asked of sessions, which are fewer: with an aggregate in it ClickHouse does not move it before
+                // the grouping, where it would be asked of each event.
                 (
                     "not_begun_before",
                     &not_begun_before("if(count() > 0, session_id, '')"),
                 ),
-                // Asked of events.
+                // Asked of each event.
                 ("not_of_one_begun_before", &not_begun_before("session_id")),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
                 ("joined", &parts::JOINED),

@@ -491,11 +491,19 @@ impl Worker {
             counts: true,
             waiting_for_events: false,
         };
+        let not_kept = error.class() == Class::Lost && error.chain() == NOT_KEPT;
         let outcome = match error.class() {
             Class::Lost if stop.is_cancelled() => Outcome {
                 error: None,
                 class: None,
                 counts: false,
+                ..outcome
+            },
+            // Nor is anything wrong with the others of its batch.
+            Class::Lost if not_kept => Outcome {
+                wait: self.backoff(slice.attempts),
+                error: None,
+                class: None,
                 ..outcome
             },
             Class::Lost => Outcome {
@@ -529,7 +537,7 @@ impl Worker {
                 error = outcome.error.as_deref().unwrap_or_default(),
                 "failed to fill team {}, {}", slice.team_id, slice.day
             );
-        } else if outcome.error.is_some() && error.chain() == NOT_KEPT {
+        } else if not_kept && !stop.is_cancelled() {
             info!(
                 team_id = slice.team_id.0, day = %slice.day, outcome = "lost",
                 "stopped filling team {}, {}: somebody paused or cancelled it, or another worker has it",

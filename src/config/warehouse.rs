@@ -64,7 +64,7 @@ pub struct Warehouse {
     /// Memory of one statement, in bytes. Range: 67108864 and more.
     pub max_memory_usage: u64,
     /// Memory of all statements of this process together that fill, or verify what was filled, in bytes:
-    /// who would go beyond it waits. Not set: two for each of `workers`. Range: max_memory_usage and more.
+    /// who would go beyond it waits. Not set: each has its own limit only. Range: max_memory_usage and more.
     /// Example: `8589934592`.
     pub max_memory_usage_total: Option<u64>,
     /// Time of one statement, in seconds. Range: 1 to 604800.

@@ -17,19 +17,19 @@
         own.page_views as page_views,
         own.has_clear_ends and known.there = 1 as is_whole,
         joined(
-        [
-            known.entry_pathname,
-            known.referring_domain,
-            known.utm_source,
-            known.utm_medium,
-            known.utm_campaign,
-            known.utm_term,
-            known.utm_content,
-            known.region_name,
-            if(known.gclid != '', '1', ''),
-            if(known.gad_source = '1', '1', ''),
-            if(known.fbclid != '', '1', '')
-        ]) as entry,
+            [
+                known.entry_pathname,
+                known.referring_domain,
+                known.utm_source,
+                known.utm_medium,
+                known.utm_campaign,
+                known.utm_term,
+                known.utm_content,
+                known.region_name,
+                if(known.gclid != '', '1', ''),
+                if(known.gad_source = '1', '1', ''),
+                if(known.fbclid != '', '1', '')
+            ]) as entry,
         known.end_pathname as end_pathname
     from {counted_sessions} as own
     left any join

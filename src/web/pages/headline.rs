@@ -146,7 +146,6 @@ fn time_of_day(at: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::ledger::Queue;
     use crate::report::{Coverage, Freshness};
