@@ -38,6 +38,11 @@ const FEW_PAGE_VIEWS: u64 = 20_000;
 /// what writing does; readers notice the rows that they have to merge.
 const WORTH_GROUPING: i64 = 2;
 
+/// More page views than these are written into one rollup after the other, and in smaller blocks: of a
+/// block ClickHouse holds some four times in memory until it is a part. Smaller ones cost CPU time.
+const MANY_PAGE_VIEWS: u64 = 2_000_000;
+const SMALLER_BLOCK: u64 = 128 << 20;
+
 /// So many events, or those of one team, are read for at once.
 const MOST_EVENTS: u64 = 1_000_000;
 
@@ -382,6 +387,7 @@ impl Fill<'_> {
                 .param("pieces", batch.pieces)
                 .param("piece", piece)
                 .large()
+                .setting("min_insert_block_size_bytes", SMALLER_BLOCK)
                 .run("collect the sessions")
                 .await?;
         }
@@ -533,7 +539,8 @@ impl Fill<'_> {
             .is_none_or(|sample| sample.rows >= WORTH_GROUPING * sample.keys))
     }
 
-    /// Writes the batch's sessions into both rollups, or copies of them, at the same time.
+    /// Writes the batch's sessions into both rollups, or copies of them: at the same time, where they
+    /// are not that many that this would only take more memory.
     async fn insert(
         &self,
         batch: &Batch,
@@ -547,26 +554,35 @@ impl Fill<'_> {
             ("bounces", bounces),
         ];
         let grouped = self.is_worth_grouping(batch, scratch).await?;
+        let is_big = batch.page_views > MANY_PAGE_VIEWS;
         let write = async |statement, piece, doing| {
             let text = self.tables.render_write(statement, grouped, &names);
             // Teams that were taken out of the batch have no sessions in the table.
-            self.warehouse
+            let statement = self
+                .warehouse
                 .statement(&text, &batch.comment)
                 .param("bucket", batch.bounds.from.as_second())
                 .param("pieces", batch.pieces)
                 .param("piece", piece)
-                .large()
-                .run(doing)
-                .await
+                .large();
+            let statement = if is_big {
+                statement.setting("min_insert_block_size_bytes", SMALLER_BLOCK)
+            } else {
+                statement
+            };
+            statement.run(doing).await
         };
         for piece in 0..batch.pieces {
             // One turn for both, so that readers need not wait for the second table; it may still wait for memory.
             self.turn().await?;
-            try_join(
-                write(sql::WRITE_STATS, piece, "write the stats rollup"),
-                write(sql::WRITE_BOUNCES, piece, "write the bounces rollup"),
-            )
-            .await?;
+            let stats = write(sql::WRITE_STATS, piece, "write the stats rollup");
+            let bounces = write(sql::WRITE_BOUNCES, piece, "write the bounces rollup");
+            if is_big {
+                stats.await?;
+                bounces.await?;
+            } else {
+                try_join(stats, bounces).await?;
+            }
         }
         Ok(())
     }

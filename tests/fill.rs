@@ -281,3 +281,39 @@ fn traffic(team: TeamId, other: TeamId) -> Vec<Event> {
     }
     events
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_page_views_are_written_into_one_rollup_after_the_other() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE).expect("one");
+    // Who looks here is somebody else, for whom fills would wait.
+    warehouse.budget = 1.0;
+    let world = World::with(config).await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+             select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 400000)), toString(number % 700000), \
+             toDateTime64('2026-05-01 01:00:00', 6, 'UTC') + number % 80000, toString(number) from numbers(2000001)",
+        )
+        .await;
+    let (most, stop) = (AtomicUsize::new(0), CancellationToken::new());
+    let look = async {
+        while !stop.is_cancelled() {
+            let writing = "select count() from system.processes where query ilike 'insert into%web_pre_aggregated_%'";
+            let writing = world
+                .query(&format!("{writing} and is_initial_query"))
+                .await;
+            most.fetch_max(writing.parse().expect("a number"), Ordering::SeqCst);
+        }
+    };
+    let fill = async {
+        let filled = world.fill(team, "2026-05-01", "2026-05-02", false).await;
+        stop.cancel();
+        filled
+    };
+    let ((), filled) = tokio::join!(look, fill);
+    assert_eq!(filled, "completed");
+    assert_eq!(most.load(Ordering::SeqCst), 1, "at the same time");
+}

@@ -139,9 +139,15 @@ async fn a_server_is_filled_with_every_compression_and_its_settings() {
     for compression in [Compression::Lz4, Compression::Zstd, Compression::None] {
         let mut warehouse = server(&world, None);
         warehouse.compression = compression;
-        warehouse
-            .settings
-            .insert("max_block_size".to_owned(), toml::Value::Integer(1_000));
+        // The second is one that prefill sets where nobody else does.
+        let settings = [
+            ("max_block_size", 1_000),
+            ("max_bytes_before_external_group_by", 2_000_000_000),
+        ];
+        for (name, value) in settings {
+            let value = toml::Value::Integer(value);
+            warehouse.settings.insert(name.to_owned(), value);
+        }
         let prefill = installation(&dir, &[("default", warehouse)]).await;
         let team = match prefill.ledger.find_team(TeamId(7)).await.expect("asked") {
             Some(team) => team.id,
@@ -150,11 +156,12 @@ async fn a_server_is_filled_with_every_compression_and_its_settings() {
         assert_eq!(fill(&prefill, team, true).await, "completed");
         assert_eq!(world.query(VIEWS).await, "3", "{compression:?}");
         let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
-        let size = store
-            .warehouse
-            .statement("select getSetting('max_block_size')", "test")
-            .bytes("TSV", "ask");
-        assert_eq!(size.await.expect("an answer"), b"1000\n");
+        for (name, value) in settings {
+            let question = format!("select getSetting('{name}')");
+            let told = store.warehouse.statement(&question, "test");
+            let told = told.bytes("TSV", "ask").await.expect("an answer");
+            assert_eq!(told, format!("{value}\n").as_bytes());
+        }
     }
 }
 

@@ -523,6 +523,10 @@ mod tests {
             ("[warehouse]\ncompression = \"brotli\"", "brotli"),
             ("[warehouse.settings]\na = [1]", "settings.a"),
             (
+                "[warehouse.settings]\nmax_threads = 8",
+                "settings.max_threads would have no effect",
+            ),
+            (
                 "[warehouse]\npassword_file = \"/nowhere/at/all\"",
                 "/nowhere/at/all",
             ),

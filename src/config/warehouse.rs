@@ -15,6 +15,16 @@ use crate::error::{Class, Context, Error, Result};
 /// The warehouse of a configuration that names none.
 pub const DEFAULT_WAREHOUSE: &str = "default";
 
+/// ClickHouse's settings that each statement has from prefill: the limits have keys of their own.
+const OF_EACH_STATEMENT: [&str; 6] = [
+    "max_threads",
+    "max_memory_usage",
+    "max_execution_time",
+    "log_comment",
+    "query_id",
+    "wait_end_of_query",
+];
+
 /// Where the tables are, and what a statement may use: what all warehouses share.
 #[derive(Clone, Debug, Deserialize, Serialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +179,19 @@ impl Warehouse {
                 "settings.{name} is of type {kind}, which no setting is"
             ))
             .hint("a setting of ClickHouse is a number, a text or true and false"));
+        }
+        if let Some(name) = OF_EACH_STATEMENT
+            .iter()
+            .find(|name| self.settings.contains_key(**name))
+        {
+            return Err(Error::misuse(format!(
+                "settings.{name} would have no effect: prefill sets it for each statement"
+            ))
+            .hint(if name.starts_with("max_") {
+                format!("write {name} under [warehouse] instead")
+            } else {
+                "leave it out".to_owned()
+            }));
         }
         in_range("connect_timeout_ms", self.connect_timeout_ms, 1, 600_000)?;
         in_range("silence_ms", self.silence_ms, 1_000, 3_600_000)?;

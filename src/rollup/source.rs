@@ -88,6 +88,8 @@ const POSTHOG_PROPERTIES: &[(&str, &str)] = &[
 const MATERIALIZED: &str = "column_materializer::";
 /// The column that holds all properties, unless the configuration names another.
 const PROPERTIES: &str = "properties";
+/// Beside the columns of the contract: which session an event is of, as a number.
+const SESSION_HASH: &str = "session_hash";
 /// When Kafka had the event: what is known of rows from before PostHog had `inserted_at`.
 const KAFKA_TIME: &str = "_timestamp";
 
@@ -188,8 +190,15 @@ impl Source {
                 self.expressions.insert(column, format!("e.{name}"));
                 self.columns.insert(column, name);
             }
-            return Ok(());
+        } else {
+            self.look_at_posthog(there)?;
         }
+        let hash = hashed(&self.expressions["session_id"]);
+        self.expressions.entry(SESSION_HASH).or_insert(hash);
+        Ok(())
+    }
+
+    fn look_at_posthog(&mut self, there: &[Column]) -> Result<()> {
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
             self.expressions.insert(column, format!("e.{name}"));
@@ -204,6 +213,9 @@ impl Source {
                 Some((name, is_json)) => {
                     self.expressions
                         .insert(column, typed(column, &text(&name, is_json)));
+                    if column == "session_id" && is_json {
+                        self.expressions.insert(SESSION_HASH, hashed_json(&name));
+                    }
                     self.columns.insert(column, name);
                 }
                 None => from_json.push((column, property)),
@@ -322,16 +334,38 @@ fn contract() -> impl Iterator<Item = &'static str> {
 }
 
 /// The text in a column, which may be JSON text without its outer quotes: then a quote in it is
-/// `\"`, and no value may be the word `null`.
+/// `\"`, and no value may be the word `null`. Nearly every text stands for itself and has one look.
 fn text(name: &Name, is_json: bool) -> String {
-    let plain = format!("ifNull(toString(e.{name}), '')");
     if !is_json {
-        return plain;
+        return format!("ifNull(toString(e.{name}), '')");
     }
+    let (stored, decoded) = (stored(name), decoded(name));
     format!(
-        "multiIf({plain} = 'null', '', position({plain}, '\\\\') = 0, {plain}, \
-         JSONExtractString(concat('\"', {plain}, '\"')))"
+        "if(isNull(e.{name}) or {stored} = 'null' or position({stored}, '\\\\') > 0, \
+         if(isNull(e.{name}) or {stored} = 'null', '', {decoded}), {stored})"
     )
+}
+
+/// A hash of the text in a column of JSON text: the same for the same text. What is no text has one, too.
+fn hashed_json(name: &Name) -> String {
+    let (stored, decoded) = (stored(name), decoded(name));
+    hashed(&format!(
+        "if(position({stored}, '\\\\') > 0, {decoded}, {stored})"
+    ))
+}
+
+fn hashed(text: &str) -> String {
+    format!("cityHash64({text})")
+}
+
+/// What lies in a column; anything where that is null.
+fn stored(name: &Name) -> String {
+    format!("assumeNotNull(toString(e.{name}))")
+}
+
+/// The text that JSON text without its outer quotes stands for.
+fn decoded(name: &Name) -> String {
+    format!("JSONExtractString(concat('\"', {}, '\"'))", stored(name))
 }
 
 /// The value of a column of the contract whose text is `text`: what is no whole number is 0.

@@ -21,3 +21,5 @@ create table {sessions}
 )
 engine = MergeTree
 order by tuple()
+-- it is read once, so its parts are never worth merging
+settings max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1

@@ -38,5 +38,5 @@
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
         -- no session, as text or as a UUID
         and toString({session_id}) not in ('', '00000000-0000-0000-0000-000000000000')
-        and ({timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC') or cityHash64({session_id}) in {ids_of_the_day})
+        and ({timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC') or {session_hash} in {ids_of_the_day})
 )
