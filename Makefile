@@ -51,9 +51,9 @@ kill: engine ## serve, engine and Postgres killed at random moments for SECONDS,
 	tests/kill_everything --seconds $(SECONDS) --ledger sqlite
 	tests/kill_everything --seconds $(SECONDS) --ledger postgres
 
-# PREFILL_BENCH_EVENTS, PREFILL_BENCH_RUNS and PREFILL_BENCH_TEAMS make it larger: see benches/fill.rs.
+# PREFILL_BENCH_EVENTS, PREFILL_BENCH_RUNS, PREFILL_BENCH_TEAMS and PREFILL_BENCH_DAYS make it larger: see benches/fill.rs.
 REPORT ?= docs/performance.md
-export PREFILL_BENCH_EVENTS PREFILL_BENCH_RUNS PREFILL_BENCH_TEAMS
+export PREFILL_BENCH_EVENTS PREFILL_BENCH_RUNS PREFILL_BENCH_TEAMS PREFILL_BENCH_DAYS
 bench: engine ## what filling costs, beside the obvious way and the least that is possible; writes REPORT
 	PREFILL_BENCH_REPORT=$(abspath $(REPORT)) $(CARGO) bench --locked --bench fill
 

@@ -6,7 +6,8 @@
 //! and the median is shown.
 //!
 //! `PREFILL_BENCH_EVENTS` is the number of events of a day (default 100,000), `PREFILL_BENCH_RUNS` how often
-//! each is measured (3), `PREFILL_BENCH_TEAMS` the number of small teams (1,000).
+//! each is measured (3), `PREFILL_BENCH_TEAMS` the number of small teams (1,000), `PREFILL_BENCH_DAYS` how
+//! many days of them are filled (2).
 //! `cargo bench --bench fill -- fill` does that part only; the others are `posthog`, `teams`, `size`,
 //! `beside` and `first-day`.
 
@@ -658,7 +659,7 @@ async fn questions(
 }
 
 /// Many small teams beside one that has as many events.
-async fn teams(bench: &Bench, report: &mut Report, teams: u64) {
+async fn teams(bench: &Bench, report: &mut Report, teams: u64, days: i64) {
     let each = 1_000;
     let many = Site {
         first_team: 1_000,
@@ -667,7 +668,6 @@ async fn teams(bench: &Bench, report: &mut Report, teams: u64) {
         plain: false,
     };
     let one = Site::one(100, each * teams, false);
-    let days = 2;
     for site in [many, one] {
         bench.generate(site, FIRST, days).await;
         bench.teams(site).await;
@@ -709,7 +709,7 @@ async fn size(bench: &Bench, report: &mut Report, events: u64) {
     report.line("");
     report.line(
         "A day of one team. Memory is the most that the engine's process held, less what it held before. A \
-         statement goes on on disk from half of `max_memory_usage` on.",
+         statement groups on disk from 512 MiB on, or from half of `max_memory_usage`.",
     );
     report.table(&[
         "events",
@@ -892,6 +892,7 @@ async fn main() {
     let events = number("PREFILL_BENCH_EVENTS", 100_000);
     let runs = number("PREFILL_BENCH_RUNS", 3);
     let small_teams = number("PREFILL_BENCH_TEAMS", 1_000);
+    let days = number("PREFILL_BENCH_DAYS", 2);
     let bench = Bench::new().await;
     let mut report = Report::default();
     report.line("# How much filling costs");
@@ -905,7 +906,7 @@ async fn main() {
         env!("CARGO_PKG_VERSION")
     ));
     report.line(format!(
-        "- `make bench PREFILL_BENCH_EVENTS={events} PREFILL_BENCH_RUNS={runs} PREFILL_BENCH_TEAMS={small_teams}`, on {}",
+        "- `make bench PREFILL_BENCH_EVENTS={events} PREFILL_BENCH_RUNS={runs} PREFILL_BENCH_TEAMS={small_teams} PREFILL_BENCH_DAYS={days}`, on {}",
         jiff::Timestamp::now().strftime("%F")
     ));
     if wants("fill") {
@@ -915,7 +916,8 @@ async fn main() {
         fill(&Bench::on_posthog().await, &mut report, events, runs).await;
     }
     if wants("teams") {
-        teams(&bench, &mut report, small_teams).await;
+        let days = i64::try_from(days).expect("small");
+        teams(&bench, &mut report, small_teams, days).await;
     }
     if wants("size") {
         size(&bench, &mut report, events).await;

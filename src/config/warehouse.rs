@@ -61,7 +61,8 @@ pub struct Warehouse {
     /// How long a server may give no sign of life before a statement is given up, in milliseconds.
     /// A statement that is at work has `max_execution_time`. Range: 1000 to 3600000.
     pub silence_ms: u64,
-    /// Settings of ClickHouse for every statement: numbers, texts, true and false.
+    /// Settings of ClickHouse for every statement, over what prefill would set: numbers, texts, true and
+    /// false. The limits below have keys of their own.
     /// Example: `{ max_bytes_before_external_group_by = 2000000000 }`.
     pub settings: BTreeMap<String, toml::Value>,
     /// The database of both rollups.
@@ -71,7 +72,8 @@ pub struct Warehouse {
     pub workers: Option<u32>,
     /// Threads of one statement. Range: 1 to 1024.
     pub max_threads: u32,
-    /// Memory of one statement, in bytes. Range: 67108864 and more.
+    /// Memory of one statement, in bytes; what it groups and sorts goes on on disk from half of that on, or
+    /// from 536870912. Range: 67108864 and more.
     pub max_memory_usage: u64,
     /// Memory of all statements of this process together that fill, or verify what was filled, in bytes:
     /// who would go beyond it waits. Not set: each has its own limit only. Range: max_memory_usage and more.

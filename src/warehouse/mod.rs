@@ -604,7 +604,7 @@ impl<'w> Statement<'w> {
     }
 
     /// Sets one of ClickHouse's settings, unless `[warehouse.settings]` does.
-    pub fn setting(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn setting(mut self, name: &'static str, value: u64) -> Self {
         self.settings.push((name, value.to_string()));
         self
     }
