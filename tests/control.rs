@@ -343,6 +343,62 @@ async fn f34_a_fill_that_runs_stops_when_it_is_cancelled_or_paused_and_leaves_no
     assert_eq!(views(&world).await, "2026-05-04 1200001");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn f34_who_shares_a_fill_with_a_team_that_is_paused_is_filled_next_and_has_no_error() {
+    let (world, team) = four_days(Config::default()).await;
+    let paused = world.team(8, "UTC").await;
+    world.enable(paused).await;
+    work(&world).await;
+    // Together they are a portion.
+    world
+        .query(
+            "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+             select generateUUIDv4(), '$pageview', if(number % 3 = 0, 8, 7), reinterpretAsUUID(sipHash128(number % 100000)), toString(number % 300000), \
+             toDateTime64('2026-05-04 01:00:00', 6, 'UTC') + number % 300000 / 10 + intDiv(number, 300000) * 7, concat('/', toString(number)) \
+             from numbers(900000)",
+        )
+        .await;
+    let mut runs = Vec::new();
+    for team in [team, paused] {
+        runs.push(ask(&world, team, "2026-05-04", UNTIL, false).await);
+    }
+    let (worker, stop) = (world.worker(), CancellationToken::new());
+    let step = tokio::spawn(async move { worker.step(&stop).await });
+    until("both are filled", Duration::from_secs(30), || async {
+        for team in [team, paused] {
+            if days(&world, team).await.get("2026-05-04") != Some(&State::Running) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    let ledger = &world.prefill.ledger;
+    ledger.pause(Extent::Team(paused)).await.expect("paused");
+    let step = tokio::time::timeout(Duration::from_secs(10), step).await;
+    assert_eq!(
+        step.expect("soon").expect("no panic").expect("stepped"),
+        Step::Failed
+    );
+    assert_eq!(views(&world).await, "", "no half");
+    for team in [team, paused] {
+        let mut slices = ledger.slices(team).await.expect("slices").into_values();
+        let stopped = slices.find(|slice| slice.day.to_string() == "2026-05-04");
+        assert_eq!(stopped.expect("it").error, None, "team {team}");
+    }
+    until("its wait is over", Duration::from_secs(30), || async {
+        work(&world).await;
+        (status(&world, runs[0]).await == "completed").then_some(())
+    })
+    .await;
+    assert_eq!(views(&world).await, "2026-05-04 600001");
+    assert_eq!(status(&world, runs[1]).await, "paused");
+    ledger.resume(Extent::Team(paused)).await.expect("resumed");
+    work(&world).await;
+    assert_eq!(status(&world, runs[1]).await, "completed");
+    assert_eq!(views(&world).await, "2026-05-04 900001");
+}
+
 /// Claims all that can be claimed at once.
 async fn claims(world: &World) -> Vec<Claim> {
     let mut claims = Vec::new();
