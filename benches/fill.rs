@@ -709,7 +709,7 @@ async fn size(bench: &Bench, report: &mut Report, events: u64) {
     report.line("");
     report.line(
         "A day of one team. Memory is the most that the engine's process held, less what it held before. A \
-         statement groups on disk from 512 MiB on, or from half of `max_memory_usage`.",
+         statement groups on disk once it takes 512 MiB, or half of `max_memory_usage` where that is less.",
     );
     report.table(&[
         "events",

@@ -579,6 +579,7 @@ impl Fill<'_> {
             let bounces = write(sql::WRITE_BOUNCES, piece, "write the bounces rollup");
             if is_big {
                 stats.await?;
+                self.alive().await?;
                 bounces.await?;
             } else {
                 try_join(stats, bounces).await?;

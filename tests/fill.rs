@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prefill::calendar::TeamId;
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
@@ -306,6 +306,7 @@ async fn many_page_views_are_written_into_one_rollup_after_the_other() {
                 .query(&format!("{writing} and is_initial_query"))
                 .await;
             most.fetch_max(writing.parse().expect("a number"), Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let fill = async {

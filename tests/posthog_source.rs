@@ -535,6 +535,33 @@ async fn sessions_that_raw_sessions_does_not_have_keep_their_attributes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_id_is_written_with_escapes_goes_on_after_midnight() {
+    let world = posthog(|_| {}).await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let (quoted, plain) = ("of \"quotes\" and \\", "null");
+    // In JSON an id may be written in several ways.
+    let of = |session, person| page_view(team, person, session, "2026-05-01T23:50:00Z", "/");
+    ingest(&world, &[of(quoted, 1), of(plain, 2)]).await;
+    world
+        .query(
+            "insert into events (uuid, event, properties, timestamp, team_id, distinct_id, person_id) \
+             select generateUUIDv4(), event, replaceAll(properties, 'of ', '\\\\u006ff '), timestamp + interval 20 minute, \
+             team_id, distinct_id, person_id from events",
+        )
+        .await;
+    let written =
+        "select uniqExact(`$session_id`), countIf(position(`$session_id`, '\\\\') > 0) from events";
+    assert_eq!(world.query(written).await, "2\t2", "as JSON");
+    let filled = world.fill(team, "2026-05-01", "2026-05-03", false).await;
+    assert_eq!(filled, "completed");
+    let found = "select toDate(period_bucket), sumMerge(total_session_count_state), sumMerge(pageviews_count_state) \
+                 from web_pre_aggregated_bounces where team_id = 7 group by 1 order by 1";
+    // The word null is no id where JSON lies without its quotes.
+    assert_eq!(world.query(found).await, "2026-05-01\t1\t2");
+}
+
 /// Page views of one session each, that raw_sessions has.
 fn views_of(team: TeamId, person: u128, id: &str, whens: &[&str]) -> Vec<Event> {
     let view = |when: &&str| {

@@ -156,7 +156,8 @@ async fn a_server_is_filled_with_every_compression_and_its_settings() {
         assert_eq!(fill(&prefill, team, true).await, "completed");
         assert_eq!(world.query(VIEWS).await, "3", "{compression:?}");
         let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
-        for (name, value) in settings {
+        let others = [("max_bytes_before_external_sort", 512 << 20)];
+        for (name, value) in settings.into_iter().chain(others) {
             let question = format!("select getSetting('{name}')");
             let told = store.warehouse.statement(&question, "test");
             let told = told.bytes("TSV", "ask").await.expect("an answer");

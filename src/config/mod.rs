@@ -524,7 +524,7 @@ mod tests {
             ("[warehouse.settings]\na = [1]", "settings.a"),
             (
                 "[warehouse.settings]\nmax_threads = 8",
-                "settings.max_threads would have no effect",
+                "settings.max_threads is prefill's own to set",
             ),
             (
                 "[warehouse]\npassword_file = \"/nowhere/at/all\"",

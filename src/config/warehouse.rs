@@ -15,14 +15,17 @@ use crate::error::{Class, Context, Error, Result};
 /// The warehouse of a configuration that names none.
 pub const DEFAULT_WAREHOUSE: &str = "default";
 
-/// ClickHouse's settings that each statement has from prefill: the limits have keys of their own.
-const OF_EACH_STATEMENT: [&str; 6] = [
+/// ClickHouse's settings that are prefill's own to set: the limits have keys of their own, and without the
+/// others a fill would not be found, or its rows would not be there when it was told so.
+const OWN_SETTINGS: [&str; 8] = [
     "max_threads",
     "max_memory_usage",
     "max_execution_time",
     "log_comment",
     "query_id",
     "wait_end_of_query",
+    "async_insert",
+    "insert_deduplicate",
 ];
 
 /// Where the tables are, and what a statement may use: what all warehouses share.
@@ -63,7 +66,7 @@ pub struct Warehouse {
     pub silence_ms: u64,
     /// Settings of ClickHouse for every statement, over what prefill would set: numbers, texts, true and
     /// false. The limits below have keys of their own.
-    /// Example: `{ max_bytes_before_external_group_by = 2000000000 }`.
+    /// Example: `{ max_insert_threads = 1 }`.
     pub settings: BTreeMap<String, toml::Value>,
     /// The database of both rollups.
     pub database: String,
@@ -72,8 +75,8 @@ pub struct Warehouse {
     pub workers: Option<u32>,
     /// Threads of one statement. Range: 1 to 1024.
     pub max_threads: u32,
-    /// Memory of one statement, in bytes; what it groups and sorts goes on on disk from half of that on, or
-    /// from 536870912. Range: 67108864 and more.
+    /// Memory of one statement, in bytes. It groups and sorts on disk once it takes half of that; on any
+    /// source but PostHog's from 536870912 on (an eighth, where that is more). Range: 67108864 and more.
     pub max_memory_usage: u64,
     /// Memory of all statements of this process together that fill, or verify what was filled, in bytes:
     /// who would go beyond it waits. Not set: each has its own limit only. Range: max_memory_usage and more.
@@ -182,18 +185,19 @@ impl Warehouse {
             ))
             .hint("a setting of ClickHouse is a number, a text or true and false"));
         }
-        if let Some(name) = OF_EACH_STATEMENT
+        if let Some(name) = OWN_SETTINGS
             .iter()
             .find(|name| self.settings.contains_key(**name))
         {
-            return Err(Error::misuse(format!(
-                "settings.{name} would have no effect: prefill sets it for each statement"
-            ))
-            .hint(if name.starts_with("max_") {
-                format!("write {name} under [warehouse] instead")
-            } else {
-                "leave it out".to_owned()
-            }));
+            return Err(
+                Error::misuse(format!("settings.{name} is prefill's own to set")).hint(
+                    if name.starts_with("max_") {
+                        format!("make {name} a key of the warehouse itself, one level up")
+                    } else {
+                        "leave it out".to_owned()
+                    },
+                ),
+            );
         }
         in_range("connect_timeout_ms", self.connect_timeout_ms, 1, 600_000)?;
         in_range("silence_ms", self.silence_ms, 1_000, 3_600_000)?;

@@ -101,7 +101,7 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
             "set user and password under [warehouse], or PREFILL_WAREHOUSE_USER and PREFILL_WAREHOUSE_PASSWORD"
         }
         (164 | 452 | 472, _) => {
-            "prefill sets limits for each statement: its user's profile must allow max_threads, max_memory_usage, max_execution_time and log_comment to be changed (readonly = 0 or 2)"
+            "prefill sets limits for each statement: its user's profile must allow max_threads, max_memory_usage, max_execution_time, log_comment and what the error names to be changed (readonly = 0 or 2)"
         }
         (291 | 497, _) => {
             "grant the user what prefill needs; prefill migrate names what is missing"

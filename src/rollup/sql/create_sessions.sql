@@ -21,5 +21,6 @@ create table {sessions}
 )
 engine = MergeTree
 order by tuple()
--- it is read once, so its parts are never worth merging
-settings max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1
+-- it is read once, so its parts, of which each piece leaves some, are never worth merging
+settings max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1,
+    parts_to_delay_insert = 100000, parts_to_throw_insert = 100000
