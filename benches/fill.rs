@@ -865,6 +865,10 @@ async fn first_day(bench: &Bench, report: &mut Report, events: u64) {
             events.to_string(),
             format!("{:.2}", begun.elapsed().as_secs_f64()),
         ]);
+        // Who generates the next site meanwhile is somebody else on the warehouse, for whom fills wait.
+        while ledger.queue().await.expect("read").slices > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     serve.kill().expect("it ends");
     serve.wait().expect("it ended");

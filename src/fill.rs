@@ -38,9 +38,10 @@ const FEW_PAGE_VIEWS: u64 = 20_000;
 /// what writing does; readers notice the rows that they have to merge.
 const WORTH_GROUPING: i64 = 2;
 
-/// More page views than these are written into one rollup after the other, and in smaller blocks: of a
-/// block ClickHouse holds some four times in memory until it is a part. Smaller ones cost CPU time.
+/// More page views than these are written into one rollup after the other, and in smaller blocks.
 const MANY_PAGE_VIEWS: u64 = 2_000_000;
+/// The bytes of a block that is a part when it is written, of which ClickHouse holds some four times as many
+/// until then. Its own 256 MiB take less CPU time where there is less to write than that.
 const SMALLER_BLOCK: u64 = 128 << 20;
 
 /// So many events, or those of one team, are read for at once.

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled};
 use crate::governor::LOOK_EVERY;
-use crate::ledger::{Claim, Claimed, Ledger, NOT_KEPT, Outcome, Receipt, Width};
+use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width};
 use crate::rollup::SCRATCH_PREFIX;
 use crate::schema::Store;
 use crate::telemetry;
@@ -491,7 +491,7 @@ impl Worker {
             counts: true,
             waiting_for_events: false,
         };
-        let not_kept = error.class() == Class::Lost && error.chain() == NOT_KEPT;
+        let not_kept = NotKept::caused(error);
         let outcome = match error.class() {
             Class::Lost if stop.is_cancelled() => Outcome {
                 error: None,

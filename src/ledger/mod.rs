@@ -37,7 +37,7 @@ pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};
 pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
 pub use slices::{
-    Claim, Claimed, Holder, NOT_KEPT, Outcome, Planned, Reason, Receipt, Slice, State, Wanted,
+    Claim, Claimed, Holder, NotKept, Outcome, Planned, Reason, Receipt, Slice, State, Wanted,
     partition_of,
 };
 pub use standing::Unfinished;

@@ -17,8 +17,24 @@ use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
 use crate::telemetry;
 
-/// What [`Ledger::renew`] says of a claim that somebody stopped, or another worker has: nothing went wrong.
-pub const NOT_KEPT: &str = "the claim was lost or cancelled";
+/// Why [`Ledger::renew`] fails where somebody stopped the claim, or another worker has it: nothing went wrong.
+#[derive(Debug)]
+pub struct NotKept;
+
+impl NotKept {
+    /// Whether that is the cause of an error.
+    pub fn caused(error: &Error) -> bool {
+        std::error::Error::source(error).is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it was lost or cancelled")
+    }
+}
+
+impl std::error::Error for NotKept {}
 
 /// How far a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -487,7 +503,7 @@ impl Ledger {
         // A batch stops as a whole when one of its slices is to stop; the others are done again.
         let open = self.open_slices(claim).await?;
         if renewed < open.max(1) {
-            return Err(Error::new(Class::Lost, NOT_KEPT));
+            return Err(Error::new(Class::Lost, "failed to keep the claim").caused_by(NotKept));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use tracing::trace;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::config::{self, SourceKind};
+use crate::config;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{Class, Error, Result};
 use crate::governor::{Governor, Seen, Use};
@@ -40,10 +40,6 @@ const HANGS_AFTER: Duration = Duration::from_secs(4);
 const UNANSWERED: u32 = 3;
 /// The comment of what is asked about statements themselves, which is over before it could be killed.
 const LOOK: &str = "prefill:look";
-/// A statement groups and sorts on disk once it takes this, or an eighth of what it may take where that is
-/// more: more in memory is not quicker, measured with ten million events.
-const IN_MEMORY: u64 = 512 << 20;
-
 /// The settings that let threads of others go first, the newer name before the older. They are without
 /// effect where the server may not set priorities (it has not CAP_SYS_NICE).
 const NICENESS: [&str; 2] = ["os_threads_nice_value_query", "os_thread_priority"];
@@ -318,13 +314,7 @@ impl Warehouse {
         text: &str,
         comment: &str,
     ) -> Statement<'w> {
-        let most = self.config.max_memory_usage;
-        let to_disk = match self.config.source.kind {
-            SourceKind::Events => (most / 2).min(IN_MEMORY.max(most / 8)),
-            // The tables that are joined count as well, and beyond this each block goes to disk by itself:
-            // three times the CPU.
-            SourceKind::PostHog => most / 2,
-        };
+        let to_disk = self.config.to_disk();
         Statement {
             warehouse: self,
             database,
