@@ -628,6 +628,41 @@ fn privileges_that_are_missing_are_named_all_at_once_before_anything_is_made() {
     assert_eq!(said["hint"], hint);
 }
 
+/// Who waits has looked for the schema before (for its privileges), and Postgres keeps that answer; as it
+/// would keep all that was there before the wait, where that is the database's default.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_for_another_migration_sees_what_it_made() {
+    let deployment = Deployment::new();
+    let database = deployment.sql("select quote_ident(current_database())");
+    deployment.sql(&format!(
+        "alter database {database} set default_transaction_isolation = 'serializable'"
+    ));
+    let mut other = deployment.connect().await;
+    let lock = "begin isolation level read committed; select pg_advisory_xact_lock(hashtextextended('prefill:prefill:migrate', 0))";
+    sqlx::raw_sql(lock)
+        .execute(&mut other)
+        .await
+        .expect("locked");
+    let (dir, config) = (deployment.dir.path().to_owned(), deployment.config.clone());
+    let migrating = tokio::spawn(async move { Ledger::migrate(&dir, &config).await });
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted \
+                 and database = (select oid from pg_database where datname = current_database())";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while deployment.sql(waits) != "1" {
+        assert!(Instant::now() < deadline, "it waits for the other");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sqlx::raw_sql("create schema prefill; commit")
+        .execute(&mut other)
+        .await
+        .expect("made");
+    let (ledger, _) = migrating.await.expect("no panic").expect("migrated");
+    ledger
+        .slices(TeamId(1))
+        .await
+        .expect("its tables are there");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_migrate_at_once_and_an_older_or_a_newer_version_is_told_from_this_one() {
     let deployment = Deployment::new();

@@ -393,8 +393,9 @@ fn only(doing: &str, rows: Vec<Row>) -> Result<Row> {
 /// The beginning of a transaction that sees prefill's tables, whatever connection it is given.
 fn begin_in(schema: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
-        "begin; set local search_path to \"{schema}\", pg_temp; \
+        "begin isolation level {}; set local search_path to \"{schema}\", pg_temp; \
          set local idle_in_transaction_session_timeout = {}",
+        super::postgres::ISOLATION,
         super::postgres::FROZEN_MS
     ))
 }

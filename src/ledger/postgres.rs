@@ -46,6 +46,10 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// What a statement sees, whatever the database's default is: who waited for a lock has to see what the
+/// one before it wrote.
+pub(super) const ISOLATION: &str = "read committed";
+
 /// How long a transaction may wait for a process that does not go on with it, in milliseconds. One that is
 /// frozen in the middle of a claim has its locks, and nobody else claims before the server ends that.
 pub(super) const FROZEN_MS: u32 = 5_000;
@@ -84,6 +88,7 @@ impl Access {
             // Understood by the server only: a pooler refuses it, or drops it.
             let own = options.clone().options([
                 ("search_path", format!("\"{}\",pg_temp", config.schema)),
+                ("default_transaction_isolation", ISOLATION.to_owned()),
                 ("prefill.own", "1".to_owned()),
                 ("idle_in_transaction_session_timeout", FROZEN_MS.to_string()),
             ]);
@@ -292,35 +297,30 @@ async fn try_migrate(database: &Database, schema: &str, until: i64) -> Result<()
     transaction
         .lock(DOING, &format!("{schema}:migrate"))
         .await?;
+    // Not by to_regnamespace: a connection may still have its answer of before the wait.
     let there = Statement::new(text!(
-        "select case when to_regnamespace(quote_ident($1)) is null then 0 else 1 end as there"
+        "select 1 as there from pg_namespace where nspname = $1"
     ));
     let there = transaction.rows(DOING, &there.bind(schema)).await?;
-    if !there
-        .iter()
-        .any(|row| row.get::<bool>("there").unwrap_or(false))
-    {
+    if there.is_empty() {
         transaction
             .script(DOING, format!("create schema \"{schema}\""))
             .await?;
     }
     let applied = Statement::new(text!(
-        "select case when to_regclass('migrations') is null then 0 else 1 end as there"
+        "select 1 as there from pg_class where relnamespace = (select oid from pg_namespace where nspname = $1) and relname = 'migrations'"
     ));
-    let applied = transaction.rows(DOING, &applied).await?;
-    let applied = if applied
-        .iter()
-        .any(|row| row.get::<bool>("there").unwrap_or(false))
-    {
+    let applied = transaction.rows(DOING, &applied.bind(schema)).await?;
+    let applied = if applied.is_empty() {
+        let table = "create table migrations (version bigint primary key, name text not null, digest text not null, applied_at timestamptz not null default now())";
+        transaction.script(DOING, table.to_owned()).await?;
+        0
+    } else {
         let newest = Statement::new(text!(
             "select coalesce(max(version), 0) as newest from migrations"
         ));
         let rows = transaction.rows(DOING, &newest).await?;
         rows.first().map_or(Ok(0), |row| row.get::<i64>("newest"))?
-    } else {
-        let table = "create table migrations (version bigint primary key, name text not null, digest text not null, applied_at timestamptz not null default now())";
-        transaction.script(DOING, table.to_owned()).await?;
-        0
     };
     for (version, name, sql) in MIGRATIONS {
         if *version <= applied || *version > until {
