@@ -94,6 +94,8 @@ struct SessionsOf {
     team_id: u64,
     sessions: u64,
     page_views: u64,
+    /// Sessions of which not all is known yet.
+    inexact: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -131,6 +133,8 @@ pub struct Scratch {
     overrides: Option<Name>,
     /// The warehouse's tables, but for the copy of the overrides.
     tables: Tables,
+    /// Whether the copies of the rollups may be there.
+    has_copies: AtomicBool,
 }
 
 impl Scratch {
@@ -143,6 +147,7 @@ impl Scratch {
             bounces: own("bounces")?,
             overrides: None,
             tables: tables.clone(),
+            has_copies: AtomicBool::new(false),
         };
         if tables.source.kind == SourceKind::PostHog {
             let overrides = own("overrides")?;
@@ -271,16 +276,17 @@ impl Fill<'_> {
         if let Some(copy) = &scratch.overrides {
             self.copy_overrides(&batch, copy).await?;
         }
-        let collect = scratch
-            .tables
-            .render(sql::COLLECT_SESSIONS, &[("sessions", &scratch.sessions)]);
+        let (tables, names) = (&scratch.tables, [("sessions", &scratch.sessions)]);
+        let collect = tables.render_in_pieces(sql::COLLECT_SESSIONS, batch.pieces, &names);
         self.collect(&batch, &collect).await?;
-        if let Some(collect) = scratch.tables.render_collect_inexact(&scratch.sessions)
-            && self.has_inexact(&batch, scratch).await?
+        let mut found = self.count_sessions(&batch, scratch).await?;
+        if let Some(collect) = tables.render_collect_inexact(&scratch.sessions, batch.pieces)
+            && found.iter().any(|team| team.inexact > 0)
         {
             self.collect(&batch, &collect).await?;
+            found = self.count_sessions(&batch, scratch).await?;
         }
-        let mut done = self.take_out_incomplete(&mut batch, scratch).await?;
+        let mut done = self.take_out_incomplete(&mut batch, &found).await?;
         if batch.slices.is_empty() {
             return Ok(done);
         }
@@ -395,39 +401,24 @@ impl Fill<'_> {
         Ok(())
     }
 
-    /// Whether there are sessions of which not all is known yet.
-    async fn has_inexact(&self, batch: &Batch, scratch: &Scratch) -> Result<bool> {
-        let text = with_names(
-            "select toInt64(count()) as value from {sessions} where not is_whole",
-            &[("sessions", &scratch.sessions)],
-        );
-        let inexact = self
-            .warehouse
+    async fn count_sessions(&self, batch: &Batch, scratch: &Scratch) -> Result<Vec<SessionsOf>> {
+        let text = with_names(sql::COUNT_SESSIONS, &[("sessions", &scratch.sessions)]);
+        self.warehouse
             .statement(&text, &batch.comment)
-            .rows::<Number>("count the sessions of which not all is known")
-            .await?;
-        Ok(inexact.first().is_some_and(|inexact| inexact.value > 0))
+            .rows("count the sessions")
+            .await
     }
 
     /// Takes the teams without a session out of the batch, unless that is known to be all.
     async fn take_out_incomplete(
         &self,
         batch: &mut Batch,
-        scratch: &Scratch,
+        found: &[SessionsOf],
     ) -> Result<Vec<(Claimed, Filled)>> {
-        let text = with_names(
-            "select team_id, count() as sessions, sum(length(page_views)) as page_views from {sessions} where is_whole group by team_id",
-            &[("sessions", &scratch.sessions)],
-        );
-        let rows = self
-            .warehouse
-            .statement(&text, &batch.comment)
-            .rows::<SessionsOf>("count the sessions")
-            .await?;
-        batch.page_views = rows.iter().map(|row| row.page_views).sum();
-        let found: BTreeMap<u64, u64> = rows
-            .into_iter()
-            .map(|row| (row.team_id, row.sessions))
+        batch.page_views = found.iter().map(|team| team.page_views).sum();
+        let found: BTreeMap<u64, u64> = found
+            .iter()
+            .map(|team| (team.team_id, team.sessions))
             .collect();
         let has_sessions = |slice: &Claimed| {
             u64::try_from(slice.team_id.0)
@@ -557,7 +548,9 @@ impl Fill<'_> {
         let grouped = self.is_worth_grouping(batch, scratch).await?;
         let is_big = batch.page_views > MANY_PAGE_VIEWS;
         let write = async |statement, piece, doing| {
-            let text = self.tables.render_write(statement, grouped, &names);
+            let text = self
+                .tables
+                .render_write(statement, grouped, batch.pieces, &names);
             // Teams that were taken out of the batch have no sessions in the table.
             let statement = self
                 .warehouse
@@ -603,6 +596,7 @@ impl Fill<'_> {
         ];
         let mut versions = Vec::new();
         let create = self.create_copy(batch).await?;
+        scratch.has_copies.store(true, Ordering::SeqCst);
         for (_, table, copy) in rollups {
             versions.push(self.version(batch, table).await?);
             for statement in [
@@ -720,8 +714,15 @@ impl Fill<'_> {
     }
 
     async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {
-        let tables = [&scratch.sessions, &scratch.stats, &scratch.bounces];
-        for table in tables.into_iter().chain(&scratch.overrides) {
+        let copies = [&scratch.stats, &scratch.bounces];
+        let copies = copies
+            .into_iter()
+            .filter(|_| scratch.has_copies.load(Ordering::SeqCst));
+        for table in [&scratch.sessions]
+            .into_iter()
+            .chain(copies)
+            .chain(&scratch.overrides)
+        {
             let text = with_names("drop table if exists {table} sync", &[("table", table)]);
             self.warehouse
                 .statement(&text, &self.claim.comment())
@@ -752,8 +753,9 @@ impl Fill<'_> {
                 .await?;
             }
         }
-        self.drop_scratch(&Scratch::new(self.tables, self.claim, self.portion)?)
-            .await
+        let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
+        scratch.has_copies.store(true, Ordering::SeqCst);
+        self.drop_scratch(&scratch).await
     }
 }
 

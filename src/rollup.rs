@@ -116,7 +116,12 @@ impl Tables {
     /// A statement of ours with the names of this warehouse in it; `more` are names of tables that
     /// live as long as a fill.
     pub fn render(&self, statement: &str, more: &[(&str, &Name)]) -> String {
-        let mut text = self.with_source(statement);
+        self.render_in_pieces(statement, 1, more)
+    }
+
+    /// A statement of which so many pieces are made where memory is not enough for all at once.
+    pub fn render_in_pieces(&self, statement: &str, pieces: i64, more: &[(&str, &Name)]) -> String {
+        let mut text = self.with_source(statement, pieces);
         for (column, expression) in &self.source.expressions {
             text = with_names(&text, &[(column, expression)]);
         }
@@ -139,7 +144,13 @@ impl Tables {
 
     /// A statement that writes a rollup from the sessions table. Grouped, it makes one row of what has
     /// the same key; otherwise each session and page view is a row, and readers merge more of them.
-    pub fn render_write(&self, statement: &str, grouped: bool, more: &[(&str, &Name)]) -> String {
+    pub fn render_write(
+        &self,
+        statement: &str,
+        grouped: bool,
+        pieces: i64,
+        more: &[(&str, &Name)],
+    ) -> String {
         let of_page_views = statement.contains("array join");
         let page_views = if of_page_views {
             "1"
@@ -168,12 +179,13 @@ impl Tables {
         }
         // By everything that is no state.
         let grouping = if grouped { "group by all" } else { "" };
-        self.render(&with_names(&text, &[("grouping", &grouping)]), more)
+        let text = with_names(&text, &[("grouping", &grouping)]);
+        self.render_in_pieces(&text, pieces, more)
     }
 
     /// The statement that collects the sessions of which [`sql::COLLECT_SESSIONS`] could not know all, by
     /// reading all properties of their events; nothing where that always knows all.
-    pub fn render_collect_inexact(&self, sessions: &Name) -> Option<String> {
+    pub fn render_collect_inexact(&self, sessions: &Name, pieces: i64) -> Option<String> {
         if self.source.kind == SourceKind::Events {
             return None;
         }
@@ -181,15 +193,15 @@ impl Tables {
             sql::COLLECT_SESSIONS,
             &[("collected", &"{inexact_sessions}"), ("is_whole", &"true")],
         );
-        Some(self.render(&text, &[("sessions", sessions)]))
+        Some(self.render_in_pieces(&text, pieces, &[("sessions", sessions)]))
     }
 
     /// A statement with the parts that it is made of, by the kind of the source.
-    fn with_source(&self, statement: &str) -> String {
+    fn with_source(&self, statement: &str, pieces: i64) -> String {
         let not_begun_before =
             |session: &str| with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)]);
         with_names(
-            &self.with_parts(statement),
+            &in_pieces(&self.with_parts(statement), pieces),
             &[
                 // Asked of sessions, which are fewer: with an aggregate in it ClickHouse does not move it before
                 // the grouping, where it would be asked of each event.
@@ -200,6 +212,7 @@ impl Tables {
                 // Asked of each event.
                 ("not_of_one_begun_before", &not_begun_before("session_id")),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
+                ("uuid_of_session", &parts::UUID_OF_SESSION),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
             ],
@@ -207,18 +220,23 @@ impl Tables {
     }
 
     fn with_parts(&self, statement: &str) -> String {
-        let source = |person: &str, sender: &str, persons: &str| {
+        // With no more columns than are asked for: to say what nobody asks for takes time, too.
+        let source = |columns: &[&str], person: &str, sender: &str, persons: &str| {
+            let columns: String = columns.iter().map(|more| format!(",\n{more}")).collect();
             with_names(
                 parts::SOURCE,
                 &[
+                    ("columns", &columns),
                     ("person", &person),
                     ("sender", &sender),
                     ("persons", &persons),
                 ],
             )
         };
+        let of_page_views = &[parts::COLUMNS_OF_PAGE_VIEWS];
+        let all = &[parts::COLUMNS_OF_PAGE_VIEWS, parts::COLUMNS_OF_SESSIONS];
         if self.source.kind == SourceKind::Events {
-            let alone = source("{person_id}", "''", "");
+            let alone = source(&[], "{person_id}", "''", "");
             return with_names(
                 statement,
                 &[
@@ -229,7 +247,7 @@ impl Tables {
                     ("sender_of_session", &"''"),
                     ("has_clear_ends", &"true"),
                     ("attributes", &parts::ATTRIBUTES),
-                    ("source", &alone),
+                    ("source", &source(all, "{person_id}", "''", "")),
                     ("source_alone", &alone),
                     ("raw_source", &alone),
                 ],
@@ -254,7 +272,7 @@ impl Tables {
                 (
                     "counted_sessions",
                     // The attributes are known of raw_sessions.
-                    &sessions_of("{source_alone}", "['']", parts::HAS_CLEAR_ENDS),
+                    &sessions_of("{counted_source}", "['']", parts::HAS_CLEAR_ENDS),
                 ),
                 (
                     "inexact_sessions",
@@ -264,12 +282,19 @@ impl Tables {
                 ("persons_of_sessions", &parts::PERSONS),
                 ("is_whole", &"s.is_whole"),
                 ("raw_sessions_of_the_day", &parts::RAW_SESSIONS_OF_THE_DAY),
-                ("uuid_of_session", &parts::UUID_OF_SESSION),
                 ("v7_of_session", &parts::V7_OF_SESSION),
-                ("source_alone", &source("{person_id}", "{distinct_id}", "")),
+                (
+                    "counted_source",
+                    &source(of_page_views, "{person_id}", "{distinct_id}", ""),
+                ),
+                (
+                    "whole_source",
+                    &source(all, "{person_id}", "{distinct_id}", ""),
+                ),
+                ("source_alone", &source(&[], "{person_id}", "''", "")),
                 (
                     "raw_source",
-                    &source(&person("{person_id}"), "''", parts::RAW_PERSONS),
+                    &source(&[], &person("{person_id}"), "''", parts::RAW_PERSONS),
                 ),
             ],
         )
@@ -292,9 +317,32 @@ impl Tables {
     }
 }
 
+/// A statement with what tells its pieces apart; of one piece that is everything.
+fn in_pieces(statement: &str, pieces: i64) -> String {
+    let is_in = |part: &'static str| if pieces == 1 { "true" } else { part };
+    with_names(
+        statement,
+        &[
+            ("is_in_piece", &is_in(parts::IS_IN_PIECE)),
+            ("is_in_piece_of_known", &is_in(parts::IS_IN_PIECE_OF_KNOWN)),
+            ("is_in_piece_of_stats", &is_in(parts::IS_IN_PIECE_OF_STATS)),
+            (
+                "is_in_piece_of_bounces",
+                &is_in(parts::IS_IN_PIECE_OF_BOUNCES),
+            ),
+        ],
+    )
+}
+
 /// What statements are made of: the places `{source}`, `{collected}` and so on.
 mod parts {
     pub const SOURCE: &str = include_str!("rollup/sql/source.sql");
+    pub const COLUMNS_OF_PAGE_VIEWS: &str = include_str!("rollup/sql/columns_of_page_views.sql");
+    pub const COLUMNS_OF_SESSIONS: &str = include_str!("rollup/sql/columns_of_sessions.sql");
+    pub const IS_IN_PIECE: &str = include_str!("rollup/sql/is_in_piece.sql");
+    pub const IS_IN_PIECE_OF_KNOWN: &str = include_str!("rollup/sql/is_in_piece_of_known.sql");
+    pub const IS_IN_PIECE_OF_STATS: &str = include_str!("rollup/sql/is_in_piece_of_stats.sql");
+    pub const IS_IN_PIECE_OF_BOUNCES: &str = include_str!("rollup/sql/is_in_piece_of_bounces.sql");
     pub const NOT_BEGUN_BEFORE: &str = include_str!("rollup/sql/not_begun_before.sql");
     pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
@@ -319,6 +367,7 @@ pub mod sql {
     pub const CREATE_BOUNCES: &str = include_str!("rollup/sql/create_bounces.sql");
     pub const CREATE_SESSIONS: &str = include_str!("rollup/sql/create_sessions.sql");
     pub const COLLECT_SESSIONS: &str = include_str!("rollup/sql/collect_sessions.sql");
+    pub const COUNT_SESSIONS: &str = include_str!("rollup/sql/count_sessions.sql");
     pub const COPY_OVERRIDES: &str = include_str!("rollup/sql/copy_overrides.sql");
     pub const WRITE_STATS: &str = include_str!("rollup/sql/write_stats.sql");
     pub const WRITE_BOUNCES: &str = include_str!("rollup/sql/write_bounces.sql");

@@ -183,25 +183,31 @@ impl Source {
     pub(super) fn look_at(&mut self, there: &[Column]) -> Result<()> {
         self.columns.clear();
         self.expressions.clear();
-        if self.kind == SourceKind::Events {
-            for column in contract() {
-                let name = self.column(column)?;
-                // Qualified, so that an alias of the same name does not hide the column.
-                self.expressions.insert(column, format!("e.{name}"));
-                self.columns.insert(column, name);
-            }
-        } else {
-            self.look_at_posthog(there)?;
+        match self.kind {
+            SourceKind::Events => self.look_at_events(there),
+            SourceKind::PostHog => self.look_at_posthog(there),
         }
-        let hash = hashed(&self.expressions["session_id"]);
-        self.expressions.entry(SESSION_HASH).or_insert(hash);
+    }
+
+    fn look_at_events(&mut self, there: &[Column]) -> Result<()> {
+        for column in contract() {
+            let name = self.column(column)?;
+            if column == "session_id" {
+                self.expressions
+                    .insert(SESSION_HASH, hashed(&format!("e.{name}")));
+            }
+            let read = read(column, &name, kind(&name, there));
+            self.expressions.insert(column, read);
+            self.columns.insert(column, name);
+        }
         Ok(())
     }
 
     fn look_at_posthog(&mut self, there: &[Column]) -> Result<()> {
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
-            self.expressions.insert(column, format!("e.{name}"));
+            let read = read(column, &name, kind(&name, there));
+            self.expressions.insert(column, read);
             self.columns.insert(column, name);
         }
         let arrival = self.arrival(there)?;
@@ -211,10 +217,16 @@ impl Source {
             let materialized = self.materialized(column, property, there)?;
             match materialized {
                 Some((name, is_json)) => {
-                    self.expressions
-                        .insert(column, typed(column, &text(&name, is_json)));
+                    let kind = kind(&name, there);
+                    let text = if is_json {
+                        json_text(&name, kind)
+                    } else {
+                        text(&name, kind)
+                    };
+                    self.expressions.insert(column, typed(column, &text));
                     if column == "session_id" && is_json {
-                        self.expressions.insert(SESSION_HASH, hashed_json(&name));
+                        self.expressions
+                            .insert(SESSION_HASH, hashed_json(&name, kind));
                     }
                     self.columns.insert(column, name);
                 }
@@ -239,6 +251,8 @@ impl Source {
             }
             self.columns.insert(PROPERTIES, properties);
         }
+        let hash = hashed(&self.expressions["session_id"]);
+        self.expressions.entry(SESSION_HASH).or_insert(hash);
         Ok(())
     }
 
@@ -333,22 +347,51 @@ fn contract() -> impl Iterator<Item = &'static str> {
     READ_COLUMNS.iter().chain(WRITTEN_COLUMNS).copied()
 }
 
-/// The text in a column, which may be JSON text without its outer quotes: then a quote in it is
-/// `\"`, and no value may be the word `null`. Nearly every text stands for itself and has one look.
-fn text(name: &Name, is_json: bool) -> String {
-    if !is_json {
-        return format!("ifNull(toString(e.{name}), '')");
+/// The type of a column; nothing where it is not known. What is of the very type that is wanted is read
+/// without a word more, because a statement's words are what most of a small day's time goes to.
+fn kind<'a>(name: &Name, there: &'a [Column]) -> &'a str {
+    let found = there.iter().find(|column| column.name == name.parts().1);
+    found.map_or("", |column| &column.kind)
+}
+
+/// A column of the contract as it is read from the column `name`. Qualified, so that an alias of the same
+/// name does not hide that.
+fn read(column: &str, name: &Name, kind: &str) -> String {
+    match column {
+        "viewport_width" | "viewport_height" if kind != "Int64" => {
+            format!("toInt64(ifNull(e.{name}, 0))")
+        }
+        "viewport_width" | "viewport_height" => format!("e.{name}"),
+        "event" => text(name, kind),
+        _ if POSTHOG_PROPERTIES.iter().any(|(text, _)| *text == column) => text(name, kind),
+        _ => format!("e.{name}"),
     }
-    let (stored, decoded) = (stored(name), decoded(name));
+}
+
+/// The text in a column.
+fn text(name: &Name, kind: &str) -> String {
+    match kind {
+        "String" | "LowCardinality(String)" => format!("e.{name}"),
+        _ => format!("ifNull(toString(e.{name}), '')"),
+    }
+}
+
+/// The text in a column of JSON text without its outer quotes: there a quote is `\"`, and no value may be
+/// the word `null`. Nearly every text stands for itself and has one look.
+fn json_text(name: &Name, kind: &str) -> String {
+    let (stored, decoded) = (stored(name, kind), decoded(name, kind));
+    let is_none = match kind {
+        "String" => format!("{stored} = 'null'"),
+        _ => format!("isNull(e.{name}) or {stored} = 'null'"),
+    };
     format!(
-        "if(isNull(e.{name}) or {stored} = 'null' or position({stored}, '\\\\') > 0, \
-         if(isNull(e.{name}) or {stored} = 'null', '', {decoded}), {stored})"
+        "if({is_none} or position({stored}, '\\\\') > 0, if({is_none}, '', {decoded}), {stored})"
     )
 }
 
 /// A hash of the text in a column of JSON text: the same for the same text. What is no text has one, too.
-fn hashed_json(name: &Name) -> String {
-    let (stored, decoded) = (stored(name), decoded(name));
+fn hashed_json(name: &Name, kind: &str) -> String {
+    let (stored, decoded) = (stored(name, kind), decoded(name, kind));
     hashed(&format!(
         "if(position({stored}, '\\\\') > 0, {decoded}, {stored})"
     ))
@@ -359,13 +402,20 @@ fn hashed(text: &str) -> String {
 }
 
 /// What lies in a column; anything where that is null.
-fn stored(name: &Name) -> String {
-    format!("assumeNotNull(toString(e.{name}))")
+fn stored(name: &Name, kind: &str) -> String {
+    match kind {
+        "String" => format!("e.{name}"),
+        "Nullable(String)" => format!("assumeNotNull(e.{name})"),
+        _ => format!("assumeNotNull(toString(e.{name}))"),
+    }
 }
 
 /// The text that JSON text without its outer quotes stands for.
-fn decoded(name: &Name) -> String {
-    format!("JSONExtractString(concat('\"', {}, '\"'))", stored(name))
+fn decoded(name: &Name, kind: &str) -> String {
+    format!(
+        "JSONExtractString(concat('\"', {}, '\"'))",
+        stored(name, kind)
+    )
 }
 
 /// The value of a column of the contract whose text is `text`: what is no whole number is 0.

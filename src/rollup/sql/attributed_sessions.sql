@@ -53,7 +53,7 @@
         from {raw_sessions}
         where {raw_sessions_of_the_day}
             and cityHash64({uuid_of_session}) in {ids_of_the_day}
-            and ({pieces:UInt32} = 1 or cityHash64({uuid_of_session}) % {pieces:UInt32} = {piece:UInt32})
+            and {is_in_piece_of_known}
         group by team_id, session_id_v7
     ) as known on known.team_id = own.team_id and known.session_id_v7 = {v7_of_session}
 )

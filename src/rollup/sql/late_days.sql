@@ -9,12 +9,12 @@ where {team_id} in {teams:Array(Int64)}
     -- a session lasts at most 24 hours, so the rest of it is that near
     and {timestamp} >= (select min({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) - interval 1 day
     and {timestamp} <= (select max({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) + interval 1 day
-    and ({team_id}, toString({session_id})) in
+    and ({team_id}, {session_id}) in
 (
-    select {team_id}, toString({session_id})
+    select {team_id}, {session_id}
     from {events} as e
     where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
         and {team_id} in {teams:Array(Int64)}
-        and toString({session_id}) not in ('', '00000000-0000-0000-0000-000000000000')
+        and {session_id} not in ('', '00000000-0000-0000-0000-000000000000')
 )
-group by {team_id}, toString({session_id})
+group by {team_id}, {session_id}

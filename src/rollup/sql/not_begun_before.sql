@@ -2,7 +2,7 @@
 -- day before it.
 (team_id, {session}) not in
 (
-    select toInt64({team_id}), ifNull(toString({session_id}), '')
+    select toInt64({team_id}), {session_id}
     from {events} as e
     where {team_id} in {teams:Array(Int64)}
         and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')

@@ -40,11 +40,7 @@
             ]) as page_view
         from {source}
     )
-    -- taken in pieces where memory was not enough for all
-    where {pieces:UInt32} = 1
-        or cityHash64(session_id) % {pieces:UInt32} = {piece:UInt32}
-            -- and without the events of an id that is used forever, which may be more than memory holds
-            and {not_of_one_begun_before}
+    where {is_in_piece}
     group by team_id, session_id
     having started_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and started_at < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')

@@ -89,9 +89,6 @@ from
         {duration_state} as total_session_duration_state,
         {session_count_state} as total_session_count_state
     from {sessions}
-    -- as in write_stats.sql
-    where is_whole
-        and ({pieces:UInt32} = 1 or {piece:UInt32} = cityHash64(
-            team_id, entry, end_pathname, host, browser, os, width, city_name) % {pieces:UInt32})
+    where is_whole and {is_in_piece_of_bounces}
     {grouping}
 )

@@ -73,9 +73,6 @@ from
         {page_views_state} as pageviews_count_state
     from {sessions}
     array join page_views as page_view
-    -- taken in pieces where memory was not enough for all: rows of one key are in one piece
-    where is_whole
-        and ({pieces:UInt32} = 1
-            or {piece:UInt32} = cityHash64(team_id, entry, end_pathname, page_view) % {pieces:UInt32})
+    where is_whole and {is_in_piece_of_stats}
     {grouping}
 )
