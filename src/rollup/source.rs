@@ -482,6 +482,56 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_the_very_type_is_read_as_it_is_and_any_other_is_made_of_it() {
+        let of_kind = |name: &str, kind: &str, comment: &str| Column {
+            kind: kind.to_owned(),
+            ..column(name, comment)
+        };
+        let mut source = Source::new(&Warehouse::default()).expect("a source");
+        assert_eq!(
+            source.expressions["host"], "ifNull(toString(e.`host`), '')",
+            "nothing is known of it yet"
+        );
+        let there = [
+            of_kind("event", "LowCardinality(String)", ""),
+            of_kind("session_id", "UUID", ""),
+            of_kind("host", "String", ""),
+            of_kind("os", "Nullable(String)", ""),
+            of_kind("viewport_width", "Int64", ""),
+            of_kind("viewport_height", "Nullable(UInt16)", ""),
+        ];
+        source.look_at(&there).expect("looked");
+        for (column, read) in [
+            ("event", "e.`event`"),
+            ("session_id", "ifNull(toString(e.`session_id`), '')"),
+            ("session_hash", "cityHash64(e.`session_id`)"),
+            ("host", "e.`host`"),
+            ("os", "ifNull(toString(e.`os`), '')"),
+            ("viewport_width", "e.`viewport_width`"),
+            ("viewport_height", "toInt64(ifNull(e.`viewport_height`, 0))"),
+            ("person_id", "e.`person_id`"),
+        ] {
+            assert_eq!(source.expressions[column], read, "{column}");
+        }
+
+        let mut source = posthog(|_| {});
+        let there = [
+            of_kind("$session_id", "String", "column_materializer::$session_id"),
+            of_kind(
+                "mat_$host",
+                "Nullable(String)",
+                "column_materializer::$host",
+            ),
+            of_kind("mat_$os", "String", ""),
+        ];
+        source.look_at(&there).expect("looked");
+        let is_none = "isNull(e.`mat_$host`) or assumeNotNull(e.`mat_$host`) = 'null'";
+        assert!(source.expressions["host"].starts_with(&format!("if({is_none} or position(")));
+        assert!(source.expressions["session_id"].starts_with("if(e.`$session_id` = 'null' or"));
+        assert_eq!(source.expressions["os"], "e.`mat_$os`");
+    }
+
+    #[test]
     fn a_column_that_the_configuration_names_has_to_be_there() {
         let mut source = posthog(|source| {
             for (column, theirs) in [("host", "site"), ("properties", "json")] {
