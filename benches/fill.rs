@@ -239,8 +239,15 @@ impl Bench {
         )
     }
 
+    /// Runs a statement that is not prefill's: when it goes on on disk is ClickHouse's own choice.
     async fn run(&self, text: &str, params: &[(&str, i64)]) {
-        let statement = self.world.store.warehouse.statement(text, "bench");
+        let statement = self
+            .world
+            .store
+            .warehouse
+            .statement(text, "bench")
+            .setting("max_bytes_before_external_group_by", 0)
+            .setting("max_bytes_before_external_sort", 0);
         let statement = params.iter().fold(statement, |statement, (name, value)| {
             statement.param(name, *value)
         });
