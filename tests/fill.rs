@@ -44,6 +44,32 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
     );
 }
 
+/// How a column is read was decided by its type when the warehouse was opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_becomes_nullable_is_never_read_as_another() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    world
+        .insert(&[page_view(team, 1, "s1", "2026-05-01T10:00:00Z", "/")])
+        .await;
+    world
+        .query("alter table events modify column city_name Nullable(String)")
+        .await;
+    world
+        .query("alter table events update city_name = null where true settings mutations_sync = 1")
+        .await;
+    let status = world.fill(team, "2026-05-01", "2026-05-02", false).await;
+    assert_eq!(status, "failed", "it is told");
+    assert_eq!(
+        world
+            .query("select count() from web_pre_aggregated_stats")
+            .await
+            .trim(),
+        "0"
+    );
+}
+
 /// The page views of the stats rollup, a row a team and a day; what is counted by value is in it too.
 const STATS_ANSWER: &str = "\
     select toDate(period_bucket), team_id, sum(views), count(), max(views), \

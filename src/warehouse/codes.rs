@@ -112,6 +112,9 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
         (128, _) => {
             "a session id has more page views within two days than an array holds: mend what sends it, or delete its events"
         }
+        (349, _) => {
+            "a column of the events holds null where it could not before: restart prefill, which looks at the columns when it starts"
+        }
         (173 | 241, _) => "raise max_memory_usage under [warehouse], or lower max_threads",
         (_, Class::Narrower) => {
             "raise the limit that it names, in the profile of the warehouse's user or under [warehouse.settings]"

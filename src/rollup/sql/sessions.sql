@@ -24,9 +24,10 @@
             event in ('$pageview', '$screen') as is_page_view,
             -- one number is compared much quicker than a tuple
             bitShiftLeft(toInt256(toUnixTimestamp64Micro(at)), 128) + toUInt128(uuid) as moment,
-            joined({attributes}) as attributes,
-            joined(
-            [
+            -- of a column that has become nullable since it was looked at a null would be left out, and what
+            -- comes after it be taken for it: so it is an error
+            joined(cast({attributes} as Array(String))) as attributes,
+            joined(cast([
                 host,
                 device_type,
                 browser,
@@ -37,7 +38,7 @@
                 country_code,
                 city_name,
                 region_code
-            ]) as page_view
+            ] as Array(String))) as page_view
         from {source}
     )
     where {is_in_piece}
