@@ -6,8 +6,10 @@
 //! aside, and takes the old one's place in one step. So a fill that is done twice, at any point, leaves
 //! the rows of one. Each statement that writes is preceded by a look at the claim. Writes no ledger.
 
+mod deletion;
+mod portions;
+
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,21 +18,22 @@ use futures_util::future::try_join;
 use serde::Deserialize;
 use tracing::warn;
 
+pub use deletion::delete_rows;
+pub use portions::portions;
+
 use crate::calendar::{Bounds, TeamId};
 use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
 use crate::rollup::{BOUNCES, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
+use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
-use crate::warehouse::{Statement, Warehouse, codes};
+use deletion::delete;
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
 const SOURCE_LAG: Duration = Duration::from_hours(24);
-
-/// How often a deletion under way is looked at; two looks without a step decide.
-const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
 
 /// So few page views are grouped without a look at whether that makes fewer rows of them.
 const FEW_PAGE_VIEWS: u64 = 20_000;
@@ -43,9 +46,6 @@ const MANY_PAGE_VIEWS: u64 = 2_000_000;
 /// The bytes of a block that is a part when it is written, of which ClickHouse holds some four times as many
 /// until then. Its own 256 MiB take less CPU time where there is less to write than that.
 const SMALLER_BLOCK: u64 = 128 << 20;
-
-/// So many events, or those of one team, are read for at once.
-const MOST_EVENTS: u64 = 1_000_000;
 
 /// How often a partition that somebody else writes to is begun again before the try is given up.
 const RESTARTS: usize = 5;
@@ -81,14 +81,6 @@ struct Number {
     value: i64,
 }
 
-/// What a table's deletions wait for.
-#[derive(Row, Deserialize)]
-struct Mutations {
-    parts: i64,
-    reason: String,
-    is_full: u8,
-}
-
 #[derive(Row, Deserialize)]
 struct SessionsOf {
     team_id: u64,
@@ -96,12 +88,6 @@ struct SessionsOf {
     page_views: u64,
     /// Sessions of which not all is known yet.
     inexact: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct EventsOf {
-    team_id: i64,
-    events: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -184,58 +170,6 @@ impl Batch {
             comment: &self.comment,
         }
     }
-}
-
-/// The slices of a claim, in the portions that are filled one after the other, the small teams first: a
-/// team with many events is alone, and the others do not wait for it.
-///
-/// # Errors
-///
-/// As the warehouse's errors are classed.
-pub async fn portions(
-    warehouse: &Warehouse,
-    tables: &Tables,
-    claim: &Claim,
-) -> Result<Vec<Vec<Claimed>>> {
-    let [first, _, ..] = claim.slices.as_slice() else {
-        return Ok(vec![claim.slices.clone()]);
-    };
-    let ids: Vec<i64> = claim.slices.iter().map(|slice| slice.team_id.0).collect();
-    let comment = claim.comment();
-    let rows = warehouse
-        .statement(&tables.render(sql::WEIGH, &[]), &comment)
-        .param("teams", ids)
-        .param("from_us", first.bounds.from.as_microsecond())
-        .param("until_us", first.bounds.until.as_microsecond())
-        .rows::<EventsOf>("see how many events each team has")
-        .await?;
-    let events: BTreeMap<i64, u64> = rows
-        .into_iter()
-        .map(|row| (row.team_id, row.events))
-        .collect();
-    let weight = |slice: &Claimed| events.get(&slice.team_id.0).copied().unwrap_or_default();
-    Ok(shared(claim.slices.clone(), weight))
-}
-
-/// Slices in portions of at most [`MOST_EVENTS`] by their weights, or of one.
-fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
-    slices.sort_by_key(|slice| (weight(slice), slice.team_id));
-    let mut portions: Vec<Vec<Claimed>> = Vec::new();
-    let mut room = 0;
-    for slice in slices {
-        let needed = weight(&slice);
-        match portions.last_mut() {
-            Some(portion) if needed <= room => {
-                room -= needed;
-                portion.push(slice);
-            }
-            _ => {
-                room = MOST_EVENTS.saturating_sub(needed);
-                portions.push(vec![slice]);
-            }
-        }
-    }
-    portions
 }
 
 impl Fill<'_> {
@@ -759,103 +693,6 @@ impl Fill<'_> {
     }
 }
 
-/// Deletes the rows of teams whose bucket is within `bounds`, which may span many days.
-///
-/// # Errors
-///
-/// As the warehouse's errors are classed.
-pub async fn delete_rows(
-    warehouse: &Warehouse,
-    table: &Name,
-    teams: &[TeamId],
-    bounds: Bounds,
-    comment: &str,
-) -> Result<()> {
-    let names: [(&str, &(dyn Display + Sync)); 1] = [("table", table)];
-    let partitions: Vec<Number> = warehouse
-        .statement(&with_names(sql::PARTITIONS, &names), comment)
-        .param("teams", unsigned(teams))
-        .param("from_s", bounds.from.as_second())
-        .param("until_s", bounds.until.as_second())
-        .rows("look for the rows to delete")
-        .await?;
-    // Each for itself: a deletion that names no partition is written down in all of them.
-    for partition in partitions {
-        let names: [(&str, &(dyn Display + Sync)); 2] =
-            [("table", table), ("partition", &partition.value)];
-        let text = with_names(sql::DELETE_WITHIN, &names);
-        let statement = warehouse
-            .statement(&text, comment)
-            .param("teams", unsigned(teams))
-            .param("from_s", bounds.from.as_second())
-            .param("until_s", bounds.until.as_second());
-        delete(warehouse, table, statement, "delete rows").await?;
-    }
-    Ok(())
-}
-
-/// Runs a deletion to its end. ClickHouse does it in the background and tries again without an end and
-/// without a word, so somebody has to look whether it can be done at all.
-async fn delete(
-    warehouse: &Warehouse,
-    table: &Name,
-    statement: Statement<'_>,
-    doing: &str,
-) -> Result<()> {
-    tokio::select! {
-        deleted = statement.run(doing) => deleted,
-        stuck = gets_stuck(warehouse, table, doing) => {
-            let (database, name) = table.parts();
-            warehouse
-                .statement(sql::KILL_MUTATIONS, "prefill:kill")
-                .param("database", database)
-                .param("table", name)
-                .run("take back a deletion that cannot be done")
-                .await?;
-            Err(stuck)
-        }
-    }
-}
-
-/// Ends when a table's deletion cannot be done, with the reason.
-async fn gets_stuck(warehouse: &Warehouse, table: &Name, doing: &str) -> Error {
-    let (database, name) = table.parts();
-    let mut before: Option<Mutations> = None;
-    loop {
-        tokio::time::sleep(LOOK_AT_DELETIONS).await;
-        let looked = warehouse
-            .statement(sql::MUTATIONS, "prefill:look")
-            .param("database", database)
-            .param("table", name)
-            .rows::<Mutations>("look at a deletion")
-            .await;
-        let now = match looked {
-            Ok(rows) => rows.into_iter().next(),
-            // What cannot be looked at may still be done.
-            Err(error) => {
-                warn!(error = error.chain(), "cannot see how far a deletion is");
-                None
-            }
-        };
-        if let (Some(before), Some(now)) = (&before, &now)
-            && now.parts > 0
-            && now.parts == before.parts
-        {
-            let failed = format!("failed to {doing}");
-            if now.is_full == 1 && before.is_full == 1 {
-                return Error::operator(failed)
-                    .caused_by("the warehouse has not enough space on its disk")
-                    .hint("free some space on the warehouse's disks");
-            }
-            if !now.reason.is_empty() && !before.reason.is_empty() {
-                let class = codes::code_in(&now.reason).map_or(Class::Later, codes::class);
-                return Error::new(class, failed).caused_by(now.reason.clone());
-            }
-        }
-        before = now;
-    }
-}
-
 fn unsigned(teams: &[TeamId]) -> Vec<u64> {
     // A negative id matches nothing: the rollups' team_id has no sign.
     teams
@@ -879,54 +716,5 @@ fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {
         duration_seconds: raw.duration_seconds,
         checksum: raw.checksum,
         elapsed_ms,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slice(team: i64) -> Claimed {
-        Claimed {
-            team_id: TeamId(team),
-            day: "2026-05-01".parse().expect("a date"),
-            timezone: "UTC".to_owned(),
-            bounds: Bounds {
-                from: "2026-05-01T00:00:00Z".parse().expect("an instant"),
-                until: "2026-05-02T00:00:00Z".parse().expect("an instant"),
-            },
-            partition: 20_260_501,
-            fence: 1,
-            attempts: 1,
-            pieces: 1,
-            is_wider: false,
-            reason: "requested".to_owned(),
-            left_bucket: None,
-        }
-    }
-
-    /// The teams of the portions, those of `events` being 1, 2 and so on.
-    fn portions_of(events: &[u64]) -> Vec<Vec<i64>> {
-        let slices = (1..).zip(events).map(|(team, _)| slice(team)).collect();
-        let weight = |slice: &Claimed| events[usize::try_from(slice.team_id.0 - 1).expect("small")];
-        let teams = |portion: Vec<Claimed>| portion.iter().map(|slice| slice.team_id.0).collect();
-        shared(slices, weight).into_iter().map(teams).collect()
-    }
-
-    #[test]
-    fn small_teams_share_a_portion_and_come_before_a_big_one() {
-        assert_eq!(portions_of(&[]), Vec::<Vec<i64>>::new());
-        assert_eq!(portions_of(&[0, 0, 0]), [[1, 2, 3]]);
-        assert_eq!(
-            portions_of(&[MOST_EVENTS * 30, 7, 0, MOST_EVENTS - 7]),
-            [vec![3, 2, 4], vec![1]]
-        );
-        // What is more than a portion is alone, and none is empty.
-        let big = MOST_EVENTS + 1;
-        assert_eq!(portions_of(&[big, big]), [[1], [2]]);
-        assert_eq!(
-            portions_of(&[MOST_EVENTS / 2, 1, MOST_EVENTS / 2]),
-            [vec![2, 1], vec![3]]
-        );
     }
 }

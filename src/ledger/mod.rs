@@ -7,6 +7,7 @@
 //! to a warehouse, and no transaction outlives a call.
 
 mod alerts;
+mod claims;
 mod control;
 mod database;
 mod detail;
@@ -31,15 +32,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use alerts::{Captured, Known, Post, Receiver, RunToCapture, Telling};
+pub use claims::{Claim, Claimed, Holder, NotKept, Outcome};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};
 pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
-pub use slices::{
-    Claim, Claimed, Holder, NotKept, Outcome, Planned, Reason, Receipt, Slice, State, Wanted,
-    partition_of,
-};
+pub use slices::{Planned, Reason, Receipt, Slice, State, Wanted, partition_of};
 pub use standing::Unfinished;
 pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};

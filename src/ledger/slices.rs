@@ -1,4 +1,4 @@
-//! Slices: wanted, claimed under a fence, and what became of them.
+//! Slices: wanted, and how each stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,32 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Ledger;
+use super::claims::comment;
 use super::database::{Row, Statement, Transacting, Tries, json, sql, text};
 use crate::calendar::{Bounds, Day, Days, TeamId, Zone};
 use crate::error::{Class, Error, Result};
-use crate::telemetry;
-
-/// Why [`Ledger::renew`] fails where somebody stopped the claim, or another worker has it: nothing went wrong.
-#[derive(Debug)]
-pub struct NotKept;
-
-impl NotKept {
-    /// Whether that is the cause of an error.
-    pub fn caused(error: &Error) -> bool {
-        std::error::Error::source(error).is_some_and(|cause| cause.is::<Self>())
-    }
-}
-
-impl fmt::Display for NotKept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it was lost or cancelled")
-    }
-}
-
-impl std::error::Error for NotKept {}
 
 /// How far a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -173,69 +153,6 @@ impl Slice {
     pub fn has_data(&self) -> bool {
         self.filled_at.is_some() && self.left_bucket.is_none()
     }
-}
-
-/// A slice under a claim.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    pub team_id: TeamId,
-    pub day: Day,
-    pub timezone: String,
-    pub bounds: Bounds,
-    pub partition: i64,
-    pub fence: i64,
-    /// This try included.
-    pub attempts: i64,
-    /// How many pieces its sessions are taken in.
-    pub pieces: i64,
-    /// More is tried at once than what worked last.
-    pub is_wider: bool,
-    pub reason: String,
-    /// Where its rows were in the zone that the team has left.
-    pub left_bucket: Option<Timestamp>,
-}
-
-/// The right to fill some slices of the same instants, until the lease is over.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    pub id: Uuid,
-    pub slices: Vec<Claimed>,
-}
-
-impl Claim {
-    /// The handle by which the claim's statements are found on the warehouse, and killed.
-    pub fn comment(&self) -> String {
-        comment(&self.id.to_string())
-    }
-}
-
-/// A claim as others see it.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    pub claim: String,
-    /// The handle of its statements, see [`Claim::comment`].
-    pub comment: String,
-    /// The name of its worker, as [`Ledger::claim`] was given it.
-    pub owner: String,
-    pub lease_is_over: bool,
-}
-
-/// See [`Claim::comment`].
-fn comment(id: &str) -> String {
-    format!("prefill:{id}")
-}
-
-/// How a try that did not fill a slice ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    pub wait: Duration,
-    pub error: Option<String>,
-    /// Of the error, where it is one.
-    pub class: Option<Class>,
-    pub failed: bool,
-    /// Whether the try counts against the slice.
-    pub counts: bool,
-    pub waiting_for_events: bool,
 }
 
 /// A slice that is wanted. One that is there is left as it is, unless it is to be done `again`.
@@ -377,270 +294,6 @@ impl Ledger {
         transaction
             .lock_all("wait for another plan", &names.collect::<Vec<_>>())
             .await
-    }
-
-    /// Claims the newest open slice of a warehouse and those that can be filled with it; `None` when
-    /// nothing is open, or what is open has to wait.
-    pub async fn claim(
-        &self,
-        owner: &str,
-        lease: Duration,
-        most: u32,
-        warehouse: &str,
-        run: Option<Uuid>,
-    ) -> Result<Option<Claim>> {
-        let mut tries = Tries::default();
-        let claiming = Claiming {
-            id: Uuid::new_v4(),
-            owner,
-            lease,
-            most,
-            warehouse,
-            run: run.map(|run| run.to_string()),
-        };
-        let claim = async {
-            loop {
-                let rows = match self.transacts_alone() {
-                    true => self.claim_alone(&claiming).await,
-                    false => self.claim_among_others(&claiming).await,
-                };
-                match rows {
-                    Err(error) if tries.again(&error).await => {}
-                    done => break done,
-                }
-            }
-        };
-        let rows = telemetry::LEDGER_SECONDS.timed(["claim"], claim).await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
-        Ok(Some(Claim {
-            id: claiming.id,
-            slices,
-        }))
-    }
-
-    /// On SQLite one statement is all: nobody else writes meanwhile.
-    async fn claim_alone(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
-        let statement = Statement::new(sql!("claim"))
-            .bind(claiming.id.to_string())
-            .bind(claiming.owner)
-            .bind(milliseconds(claiming.lease))
-            .bind(claiming.most)
-            .bind(&claiming.run)
-            .bind(claiming.warehouse);
-        self.database.returned("claim a slice", &statement).await
-    }
-
-    /// On Postgres claims are made at the same time, and none of them sees the others before it is
-    /// committed. So each locks its partition and looks again, now at what was committed before. A
-    /// slice that deletes rows of partitions beside its own is claimed while nobody else claims. Who
-    /// comes second finds the partition taken, and goes on to the next one.
-    async fn claim_among_others(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
-        const DOING: &str = "claim a slice";
-        for _ in 0..CANDIDATES {
-            let mut transaction = self.database.begin(DOING).await?;
-            let partition_lock = self.partition_lock(claiming.warehouse);
-            let leading = Statement::new(sql!("postgres/claim_leading"))
-                .bind(&claiming.run)
-                .bind(claiming.warehouse)
-                .bind(self.claim_lock(claiming.warehouse))
-                .bind(partition_lock);
-            let rows = transaction.rows(DOING, &leading).await?;
-            let Some(leading) = rows.first() else {
-                return Ok(Vec::new());
-            };
-            let moves: bool = leading.get("moves")?;
-            let together: Option<i64> = leading.get("together")?;
-            let alone = leading.get::<i64>("attempts")? > 0 || together == Some(1);
-            let partition: i64 = leading.get("partition")?;
-            let batch = Statement::new(sql!("postgres/claim_batch"))
-                .bind(claiming.id.to_string())
-                .bind(claiming.owner)
-                .bind(milliseconds(claiming.lease))
-                .bind(claiming.most)
-                .bind(&claiming.run)
-                .bind(claiming.warehouse)
-                .bind(leading.get::<i64>("team_id")?)
-                .bind(leading.get::<String>("day")?)
-                .bind(leading.get::<i64>("bucket_s")?)
-                .bind(leading.get::<i64>("until_s")?)
-                .bind(partition)
-                .bind(alone)
-                .bind(moves)
-                .bind(together);
-            let rows = transaction.rows(DOING, &batch).await?;
-            if !rows.is_empty() {
-                transaction.commit(DOING).await?;
-                return Ok(rows);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// The lock that every claim of a warehouse shares while it is made.
-    pub(super) fn claim_lock(&self, warehouse: &str) -> String {
-        format!("{}:claim:{warehouse}", self.schema())
-    }
-
-    /// What the name of the lock of a warehouse's partitions begins with; the partition follows.
-    fn partition_lock(&self, warehouse: &str) -> String {
-        format!("{}:partition:{warehouse}:", self.schema())
-    }
-
-    /// Gives a sign of life.
-    ///
-    /// # Errors
-    ///
-    /// [`Class::Lost`] when the claim is lost or is to stop.
-    pub async fn renew(&self, claim: &Claim, lease: Duration) -> Result<()> {
-        let statement = Statement::new(sql!("renew"))
-            .bind(claim.id.to_string())
-            .bind(milliseconds(lease));
-        let renew = self.database.execute("renew a claim", &statement);
-        let renewed = telemetry::LEDGER_SECONDS.timed(["renew"], renew).await?;
-        // A batch stops as a whole when one of its slices is to stop; the others are done again.
-        let open = self.open_slices(claim).await?;
-        if renewed < open.max(1) {
-            return Err(Error::new(Class::Lost, "failed to keep the claim").caused_by(NotKept));
-        }
-        Ok(())
-    }
-
-    /// Takes time to undo what a claim did, also when it was told to stop; false when it is lost.
-    pub async fn hold_on(&self, claim: &Claim, lease: Duration) -> Result<bool> {
-        let statement = Statement::new(sql!("hold_on"))
-            .bind(claim.id.to_string())
-            .bind(milliseconds(lease));
-        let held = self
-            .database
-            .execute("hold on to a claim", &statement)
-            .await?;
-        Ok(usize::try_from(held).is_ok_and(|held| held == claim.slices.len()))
-    }
-
-    /// Every claim that holds a slice, its lease over or not.
-    pub async fn running_claims(&self) -> Result<Vec<Uuid>> {
-        let statement = Statement::new(text!(
-            "select distinct claim from slices where state = 'running'"
-        ));
-        let rows = self.database.rows("list the claims", &statement).await?;
-        rows.iter()
-            .map(|row| {
-                row.get::<String>("claim")?
-                    .parse()
-                    .map_err(|error: uuid::Error| {
-                        Error::new(Class::Never, "the ledger's id of a claim is no UUID")
-                            .caused_by(error)
-                    })
-            })
-            .collect()
-    }
-
-    async fn open_slices(&self, claim: &Claim) -> Result<u64> {
-        let statement = Statement::new(text!(
-            "select count(*) as open from slices where claim = $1"
-        ))
-        .bind(claim.id.to_string());
-        let row = self.database.row("read a claim", &statement).await?;
-        let open: i64 = row.get("open")?;
-        Ok(u64::try_from(open).unwrap_or(0))
-    }
-
-    /// Records fills; which of them were recorded. The claim of the others was lost or cancelled.
-    pub async fn record(
-        &self,
-        claim: &Claim,
-        filled: &[(Claimed, Receipt)],
-    ) -> Result<BTreeSet<(TeamId, Day)>> {
-        if filled.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let rows = filled.iter().map(|(slice, receipt)| {
-            json!([
-                slice.team_id.0,
-                slice.day.to_string(),
-                slice.fence,
-                receipt.as_of_us,
-                receipt.stats_rows,
-                receipt.bounces_rows,
-                receipt.events,
-                receipt.sessions,
-                receipt.page_views,
-                receipt.persons,
-                receipt.bounces,
-                receipt.duration_seconds,
-                receipt.checksum,
-                receipt.elapsed_ms,
-            ])
-        });
-        let statement = Statement::new(sql!("record"))
-            .bind(claim.id.to_string())
-            .bind(json(rows));
-        let record = self.database.returned("record a fill", &statement);
-        let recorded = telemetry::LEDGER_SECONDS.timed(["record"], record).await?;
-        recorded
-            .iter()
-            .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
-            .collect()
-    }
-
-    /// Ends a try that did not fill these slices. A claim that is lost has nothing to give back.
-    pub async fn give_back(
-        &self,
-        claim: &Claim,
-        slices: &[Claimed],
-        outcome: &Outcome,
-    ) -> Result<()> {
-        if slices.is_empty() {
-            return Ok(());
-        }
-        let rows = slices
-            .iter()
-            .map(|slice| json!([slice.team_id.0, slice.day.to_string(), slice.fence]));
-        let statement = Statement::new(sql!("give_back"))
-            .bind(claim.id.to_string())
-            .bind(json(rows))
-            .bind(milliseconds(outcome.wait))
-            .bind(&outcome.error)
-            .bind(outcome.failed)
-            .bind(outcome.counts)
-            .bind(i64::from(outcome.waiting_for_events))
-            .bind(outcome.class.map(Class::name));
-        let give_back = self.database.execute("give slices back", &statement);
-        telemetry::LEDGER_SECONDS
-            .timed(["give_back"], give_back)
-            .await?;
-        Ok(())
-    }
-
-    /// The claims that hold slices of a warehouse, with who holds them.
-    pub async fn holders(&self, warehouse: &str) -> Result<Vec<Holder>> {
-        let statement = Statement::new(sql!("holders")).bind(warehouse);
-        let rows = self
-            .database
-            .rows("look for expired claims", &statement)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let claim: String = row.get("claim")?;
-                Ok(Holder {
-                    comment: comment(&claim),
-                    claim,
-                    owner: row.get("owner")?,
-                    lease_is_over: row.get("is_over")?,
-                })
-            })
-            .collect()
-    }
-
-    /// Puts the slices of an expired claim back, after its statements are gone; also before the
-    /// lease is over where the worker is known to be `dead`. How many.
-    pub async fn expire(&self, claim: &str, dead: bool) -> Result<u64> {
-        let statement = Statement::new(sql!("expire")).bind(claim).bind(dead);
-        let expired = self.database.execute("expire a claim", &statement).await?;
-        Ok(expired)
     }
 
     /// The day has changed since it was filled (at `filled_at`, where that is said); false when that
@@ -851,52 +504,18 @@ impl Ledger {
     }
 }
 
-/// What somebody wants to claim.
-struct Claiming<'a> {
-    id: Uuid,
-    owner: &'a str,
-    lease: Duration,
-    most: u32,
-    warehouse: &'a str,
-    run: Option<String>,
-}
-
-/// How many slices a claim tries for, when others are always faster: then it is left to the next step.
-const CANDIDATES: usize = 16;
-
 /// Teams as a statement takes them.
 pub(super) fn team_ids(teams: &[TeamId]) -> String {
     json(teams.iter().map(|team| json!(team.0)))
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn instant_s(row: &Row, name: &str) -> Result<Timestamp> {
     Timestamp::from_second(row.get(name)?).map_err(|error| {
         Error::new(Class::Never, format!("the ledger's {name} is out of range")).caused_by(error)
-    })
-}
-
-fn claimed(row: &Row) -> Result<Claimed> {
-    Ok(Claimed {
-        team_id: TeamId(row.get("team_id")?),
-        day: row.parsed("day")?,
-        timezone: row.get("timezone")?,
-        bounds: Bounds {
-            from: instant_s(row, "bucket_s")?,
-            until: instant_s(row, "until_s")?,
-        },
-        partition: row.get("partition")?,
-        fence: row.get("fence")?,
-        attempts: row.get("attempts")?,
-        pieces: row.get("pieces")?,
-        is_wider: row.get("is_wider")?,
-        reason: row.get("reason")?,
-        left_bucket: row
-            .get::<Option<i64>>("left_bucket_s")?
-            .and_then(|at| Timestamp::from_second(at).ok()),
     })
 }
 
