@@ -9,12 +9,14 @@
 mod deletion;
 mod portions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use futures_util::future::try_join;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -25,7 +27,7 @@ use crate::calendar::{Bounds, TeamId};
 use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
-use crate::rollup::{BOUNCES, SCRATCH_PREFIX, STATS, Tables, sql};
+use crate::rollup::{BOUNCES, Cut, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
@@ -84,10 +86,13 @@ struct Number {
 #[derive(Row, Deserialize)]
 struct SessionsOf {
     team_id: u64,
+    bucket_s: i64,
     sessions: u64,
     page_views: u64,
     /// Sessions of which not all is known yet.
     inexact: u64,
+    /// Sessions that last a day or longer.
+    long: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -148,15 +153,18 @@ impl Scratch {
 struct Batch {
     slices: Vec<Claimed>,
     teams: Vec<TeamId>,
+    /// When the days begin, which follow each other, the oldest first.
+    days: Vec<Timestamp>,
+    /// From the first of them to the end of the last.
     bounds: Bounds,
+    /// Of the first.
     partition: i64,
     /// Where rows of the zone that a team has left were, in seconds since 1970, each with the team:
     /// another team of the batch may have a day that begins there.
     left: Vec<(u64, i64)>,
     as_of_us: i64,
     comment: String,
-    /// How many pieces are made of the work, one after the other.
-    pieces: i64,
+    cut: Cut,
     /// Of all sessions that were collected.
     page_views: u64,
 }
@@ -170,6 +178,10 @@ impl Batch {
             comment: &self.comment,
         }
     }
+
+    fn begins(&self) -> Vec<i64> {
+        self.days.iter().map(|day| day.as_second()).collect()
+    }
 }
 
 impl Fill<'_> {
@@ -180,8 +192,24 @@ impl Fill<'_> {
     /// [`Class::Lost`] when the claim was lost; otherwise as the warehouse's errors are classed.
     /// Then nobody knows what was written, and the next try looks.
     pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
+        if let Some(filled) = self.together(self.slices).await? {
+            return Ok(filled);
+        }
+        let mut filled = Vec::new();
+        for slice in self.slices {
+            filled.extend(
+                self.together(slice::from_ref(slice))
+                    .await?
+                    .unwrap_or_default(),
+            );
+        }
+        Ok(filled)
+    }
+
+    /// Fills slices with each other; `None` when they are days that have to be filled one by one.
+    async fn together(&self, slices: &[Claimed]) -> Result<Option<Vec<(Claimed, Filled)>>> {
         let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
-        let filled = Box::pin(self.with_scratch(&scratch)).await;
+        let filled = Box::pin(self.with_scratch(slices, &scratch)).await;
         // On an error too. A fill that is done is not done again because of what it left behind:
         // that is swept by the next worker that starts.
         for last in [false, true] {
@@ -194,10 +222,14 @@ impl Fill<'_> {
         filled
     }
 
-    async fn with_scratch(&self, scratch: &Scratch) -> Result<Vec<(Claimed, Filled)>> {
+    async fn with_scratch(
+        &self,
+        slices: &[Claimed],
+        scratch: &Scratch,
+    ) -> Result<Option<Vec<(Claimed, Filled)>>> {
         let begun = Instant::now();
-        let Some(mut batch) = self.batch().await? else {
-            return Ok(Vec::new());
+        let Some(mut batch) = self.batch(slices).await? else {
+            return Ok(Some(Vec::new()));
         };
         self.alive().await?;
         self.run_sql(
@@ -211,23 +243,31 @@ impl Fill<'_> {
             self.copy_overrides(&batch, copy).await?;
         }
         let (tables, names) = (&scratch.tables, [("sessions", &scratch.sessions)]);
-        let collect = tables.render_in_pieces(sql::COLLECT_SESSIONS, batch.pieces, &names);
+        let collect = tables.render_cut(sql::COLLECT_SESSIONS, batch.cut, &names);
         self.collect(&batch, &collect).await?;
         let mut found = self.count_sessions(&batch, scratch).await?;
-        if let Some(collect) = tables.render_collect_inexact(&scratch.sessions, batch.pieces)
-            && found.iter().any(|team| team.inexact > 0)
+        if batch.cut.has_days && found.iter().any(|day| day.long > 0) {
+            return Ok(None);
+        }
+        if let Some(collect) = tables.render_collect_inexact(&scratch.sessions, batch.cut)
+            && found.iter().any(|day| day.inexact > 0)
         {
             self.collect(&batch, &collect).await?;
             found = self.count_sessions(&batch, scratch).await?;
         }
         let mut done = self.take_out_incomplete(&mut batch, &found).await?;
         if batch.slices.is_empty() {
-            return Ok(done);
+            return Ok(Some(done));
         }
-        let verdicts = Box::pin(self.write(&batch, scratch)).await?;
+        let Some(verdicts) = Box::pin(self.write(&batch, scratch)).await? else {
+            return Ok(None);
+        };
         let elapsed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         for slice in batch.slices {
-            let verdict = verdicts.get(&slice.team_id).copied().unwrap_or_default();
+            let verdict = verdicts
+                .get(&(slice.team_id, slice.bounds.from))
+                .copied()
+                .unwrap_or_default();
             let filled = if verdict.is_clean() {
                 Filled::Done(receipt(&verdict, batch.as_of_us, elapsed_ms))
             } else {
@@ -235,14 +275,19 @@ impl Fill<'_> {
             };
             done.push((slice, filled));
         }
-        Ok(done)
+        Ok(Some(done))
     }
 
-    async fn batch(&self) -> Result<Option<Batch>> {
-        let slices = self.slices;
-        let Some(first) = slices.first() else {
+    async fn batch(&self, slices: &[Claimed]) -> Result<Option<Batch>> {
+        let begin = |slice: &&Claimed| slice.bounds.from;
+        let (Some(first), Some(last)) = (
+            slices.iter().min_by_key(begin),
+            slices.iter().max_by_key(begin),
+        ) else {
             return Ok(None);
         };
+        let teams: BTreeSet<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
+        let days: BTreeSet<Timestamp> = slices.iter().map(|slice| slice.bounds.from).collect();
         let comment = self.claim.comment();
         // Events that reach the warehouse while this runs belong to the next fill, for the check too.
         let now = self
@@ -255,8 +300,16 @@ impl Fill<'_> {
             .await?;
         let as_of_us = now.first().map_or(0, |now| now.value);
         Ok(Some(Batch {
-            teams: slices.iter().map(|slice| slice.team_id).collect(),
-            bounds: first.bounds,
+            teams: teams.into_iter().collect(),
+            bounds: Bounds {
+                from: first.bounds.from,
+                until: last.bounds.until,
+            },
+            cut: Cut {
+                has_days: days.len() > 1,
+                pieces: slices.iter().map(|slice| slice.pieces).max().unwrap_or(1),
+            },
+            days: days.into_iter().collect(),
             partition: first.partition,
             left: slices
                 .iter()
@@ -267,7 +320,6 @@ impl Fill<'_> {
                 .collect(),
             as_of_us,
             comment,
-            pieces: slices.iter().map(|slice| slice.pieces).max().unwrap_or(1),
             page_views: 0,
             slices: slices.to_vec(),
         }))
@@ -317,15 +369,16 @@ impl Fill<'_> {
 
     async fn collect(&self, batch: &Batch, text: &str) -> Result<()> {
         let ids: Vec<i64> = batch.teams.iter().map(|team| team.0).collect();
-        for piece in 0..batch.pieces {
+        for piece in 0..batch.cut.pieces {
             self.turn().await?;
             self.warehouse
                 .statement(text, &batch.comment)
                 .param("teams", ids.clone())
                 .param("from_us", batch.bounds.from.as_microsecond())
                 .param("until_us", batch.bounds.until.as_microsecond())
+                .param("begins", batch.begins())
                 .param("as_of_us", batch.as_of_us)
-                .param("pieces", batch.pieces)
+                .param("pieces", batch.cut.pieces)
                 .param("piece", piece)
                 .large()
                 .setting("min_insert_block_size_bytes", SMALLER_BLOCK)
@@ -349,32 +402,42 @@ impl Fill<'_> {
         batch: &mut Batch,
         found: &[SessionsOf],
     ) -> Result<Vec<(Claimed, Filled)>> {
-        batch.page_views = found.iter().map(|team| team.page_views).sum();
-        let found: BTreeMap<u64, u64> = found
+        batch.page_views = found.iter().map(|day| day.page_views).sum();
+        let found: BTreeSet<(u64, i64)> = found
             .iter()
-            .map(|team| (team.team_id, team.sessions))
+            .filter(|day| day.sessions > 0)
+            .map(|day| (day.team_id, day.bucket_s))
             .collect();
         let has_sessions = |slice: &Claimed| {
             u64::try_from(slice.team_id.0)
-                .is_ok_and(|team| found.get(&team).is_some_and(|sessions| *sessions > 0))
+                .is_ok_and(|team| found.contains(&(team, slice.bounds.from.as_second())))
         };
-        if batch.slices.iter().all(has_sessions) || self.source_is_complete(batch).await? {
-            return Ok(Vec::new());
+        let (mut known, without): (Vec<_>, Vec<_>) = batch.slices.drain(..).partition(has_sessions);
+        let mut incomplete = Vec::new();
+        let mut complete: BTreeMap<Timestamp, bool> = BTreeMap::new();
+        for slice in without {
+            let is_complete = match complete.get(&slice.bounds.from) {
+                Some(is_complete) => *is_complete,
+                None => self.source_is_complete(batch, slice.bounds).await?,
+            };
+            complete.insert(slice.bounds.from, is_complete);
+            if is_complete {
+                known.push(slice);
+            } else {
+                incomplete.push((slice, Filled::NoEventsYet));
+            }
         }
-        let (with, without): (Vec<_>, Vec<_>) = batch.slices.drain(..).partition(has_sessions);
-        batch.slices = with;
-        batch.teams = batch.slices.iter().map(|slice| slice.team_id).collect();
-        Ok(without
-            .into_iter()
-            .map(|slice| (slice, Filled::NoEventsYet))
-            .collect())
+        let teams: BTreeSet<TeamId> = known.iter().map(|slice| slice.team_id).collect();
+        batch.teams = teams.into_iter().collect();
+        batch.slices = known;
+        Ok(incomplete)
     }
 
     /// Whether the source has all of the day; of today, all until now.
-    async fn source_is_complete(&self, batch: &Batch) -> Result<bool> {
-        let end_us = batch.bounds.until.as_microsecond();
+    async fn source_is_complete(&self, batch: &Batch, day: Bounds) -> Result<bool> {
+        let end_us = day.until.as_microsecond();
         let complete_us = if end_us > batch.as_of_us {
-            batch.bounds.from.as_microsecond()
+            day.from.as_microsecond()
         } else {
             end_us
         };
@@ -391,23 +454,32 @@ impl Fill<'_> {
         Ok(rows.first() == Some(&1))
     }
 
-    async fn write(&self, batch: &Batch, scratch: &Scratch) -> Result<BTreeMap<TeamId, Verdict>> {
-        let existing = self.existing(batch).await?;
+    /// The verdicts by team and day; `None` when these are days that have to be written one by one.
+    async fn write(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+    ) -> Result<Option<BTreeMap<(TeamId, Timestamp), Verdict>>> {
+        let existing = existing(
+            self.warehouse,
+            self.tables,
+            &batch.scope(),
+            batch.partition,
+            &batch.left,
+        )
+        .await?;
         // Pieces are published together: until the last one readers see none.
-        if existing.there == 0 && batch.pieces == 1 {
+        if existing.there == 0 && batch.cut.pieces == 1 {
             self.alive().await?;
             self.wrote_directly.store(true, Ordering::SeqCst);
             self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
                 .await?;
             self.turn().await?;
-            return verify::verdicts(
-                self.warehouse,
-                &scratch.tables,
-                &batch.scope(),
-                &self.tables.stats,
-                &self.tables.bounces,
-            )
-            .await;
+            let (stats, bounces) = (&self.tables.stats, &self.tables.bounces);
+            return Ok(Some(self.verdicts(batch, scratch, stats, bounces).await?));
+        }
+        if batch.cut.has_days {
+            return Ok(None);
         }
         for _ in 0..RESTARTS {
             if let Some(verdicts) = self.replace(batch, scratch).await? {
@@ -417,7 +489,7 @@ impl Fill<'_> {
                     self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.bounces)
                         .await?;
                 }
-                return Ok(verdicts);
+                return Ok(Some(verdicts));
             }
         }
         Err(Error::new(
@@ -429,23 +501,15 @@ impl Fill<'_> {
         ))
     }
 
-    async fn existing(&self, batch: &Batch) -> Result<Existing> {
-        let rows = self
-            .warehouse
-            .statement(&self.tables.render(sql::EXISTING, &[]), &batch.comment)
-            .param("teams", unsigned(&batch.teams))
-            .param("from_s", batch.bounds.from.as_second())
-            .param("until_s", batch.bounds.until.as_second())
-            .param("left", &batch.left)
-            .param("partition", batch.partition)
-            .rows::<Existing>("look for rows that are there")
-            .await?;
-        rows.into_iter().next().ok_or_else(|| {
-            Error::new(
-                Class::Later,
-                "the warehouse gave no answer about rows that are there",
-            )
-        })
+    async fn verdicts(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+        stats: &Name,
+        bounces: &Name,
+    ) -> Result<BTreeMap<(TeamId, Timestamp), Verdict>> {
+        let (tables, scope) = (&scratch.tables, batch.scope());
+        verify::verdicts_of_days(self.warehouse, tables, &scope, &batch.days, stats, bounces).await
     }
 
     /// Whether rows of the same key are made one before they are written.
@@ -484,13 +548,12 @@ impl Fill<'_> {
         let write = async |statement, piece, doing| {
             let text = self
                 .tables
-                .render_write(statement, grouped, batch.pieces, &names);
+                .render_write(statement, grouped, batch.cut, &names);
             // Teams that were taken out of the batch have no sessions in the table.
             let statement = self
                 .warehouse
                 .statement(&text, &batch.comment)
-                .param("bucket", batch.bounds.from.as_second())
-                .param("pieces", batch.pieces)
+                .param("pieces", batch.cut.pieces)
                 .param("piece", piece)
                 .large();
             let statement = if is_big {
@@ -500,7 +563,7 @@ impl Fill<'_> {
             };
             statement.run(doing).await
         };
-        for piece in 0..batch.pieces {
+        for piece in 0..batch.cut.pieces {
             // One turn for both, so that readers need not wait for the second table; it may still wait for memory.
             self.turn().await?;
             let stats = write(sql::WRITE_STATS, piece, "write the stats rollup");
@@ -522,7 +585,7 @@ impl Fill<'_> {
         &self,
         batch: &Batch,
         scratch: &Scratch,
-    ) -> Result<Option<BTreeMap<TeamId, Verdict>>> {
+    ) -> Result<Option<BTreeMap<(TeamId, Timestamp), Verdict>>> {
         self.alive().await?;
         let rollups = [
             (STATS, &self.tables.stats, &scratch.stats),
@@ -556,14 +619,9 @@ impl Fill<'_> {
         self.insert(batch, scratch, &scratch.stats, &scratch.bounces)
             .await?;
         self.turn().await?;
-        let verdicts = verify::verdicts(
-            self.warehouse,
-            &scratch.tables,
-            &batch.scope(),
-            &scratch.stats,
-            &scratch.bounces,
-        )
-        .await?;
+        let verdicts = self
+            .verdicts(batch, scratch, &scratch.stats, &scratch.bounces)
+            .await?;
         if !verdicts.values().all(Verdict::is_clean) {
             return Ok(Some(verdicts));
         }
@@ -674,7 +732,7 @@ impl Fill<'_> {
     /// As the warehouse's errors are classed; then the next try finds the rows by looking.
     pub async fn undo(&self) -> Result<()> {
         if self.wrote_directly.load(Ordering::SeqCst)
-            && let Some(batch) = self.batch().await?
+            && let Some(batch) = self.batch(self.slices).await?
         {
             for table in [&self.tables.stats, &self.tables.bounces] {
                 delete_rows(
@@ -691,6 +749,31 @@ impl Fill<'_> {
         scratch.has_copies.store(true, Ordering::SeqCst);
         self.drop_scratch(&scratch).await
     }
+}
+
+/// What both tables have of the days of a scope.
+async fn existing(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    scope: &Scope<'_>,
+    partition: i64,
+    left: &[(u64, i64)],
+) -> Result<Existing> {
+    let rows = warehouse
+        .statement(&tables.render(sql::EXISTING, &[]), scope.comment)
+        .param("teams", unsigned(scope.teams))
+        .param("from_s", scope.bounds.from.as_second())
+        .param("until_s", scope.bounds.until.as_second())
+        .param("left", left)
+        .param("partition", partition)
+        .rows::<Existing>("look for rows that are there")
+        .await?;
+    rows.into_iter().next().ok_or_else(|| {
+        Error::new(
+            Class::Later,
+            "the warehouse gave no answer about rows that are there",
+        )
+    })
 }
 
 fn unsigned(teams: &[TeamId]) -> Vec<u64> {

@@ -68,6 +68,24 @@ const BOUNCES_COLUMNS: &[(&str, &str)] = &[
     ),
 ];
 
+/// How a statement's work is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Whether it is of several days that follow each other, no session of which lasts as long as a day: of
+    /// such a session each day by itself tells something else than all of them together.
+    pub has_days: bool,
+    /// How many pieces are made of the sessions, one after the other, where memory is not enough for all.
+    pub pieces: i64,
+}
+
+impl Cut {
+    /// A day, whole.
+    pub const DAY: Self = Self {
+        has_days: false,
+        pieces: 1,
+    };
+}
+
 /// A column that has to be there, and its type where that matters.
 pub type Required = (String, Option<&'static str>);
 
@@ -116,12 +134,12 @@ impl Tables {
     /// A statement of ours with the names of this warehouse in it; `more` are names of tables that
     /// live as long as a fill.
     pub fn render(&self, statement: &str, more: &[(&str, &Name)]) -> String {
-        self.render_in_pieces(statement, 1, more)
+        self.render_cut(statement, Cut::DAY, more)
     }
 
-    /// A statement of which so many pieces are made where memory is not enough for all at once.
-    pub fn render_in_pieces(&self, statement: &str, pieces: i64, more: &[(&str, &Name)]) -> String {
-        let mut text = self.with_source(statement, pieces);
+    /// As [`Tables::render`], of more than a day, or less.
+    pub fn render_cut(&self, statement: &str, cut: Cut, more: &[(&str, &Name)]) -> String {
+        let mut text = self.with_source(statement, cut);
         for (column, expression) in &self.source.expressions {
             text = with_names(&text, &[(column, expression)]);
         }
@@ -148,7 +166,7 @@ impl Tables {
         &self,
         statement: &str,
         grouped: bool,
-        pieces: i64,
+        cut: Cut,
         more: &[(&str, &Name)],
     ) -> String {
         let of_page_views = statement.contains("array join");
@@ -180,12 +198,12 @@ impl Tables {
         // By everything that is no state.
         let grouping = if grouped { "group by all" } else { "" };
         let text = with_names(&text, &[("grouping", &grouping)]);
-        self.render_in_pieces(&text, pieces, more)
+        self.render_cut(&text, cut, more)
     }
 
     /// The statement that collects the sessions of which [`sql::COLLECT_SESSIONS`] could not know all, by
     /// reading all properties of their events; nothing where that always knows all.
-    pub fn render_collect_inexact(&self, sessions: &Name, pieces: i64) -> Option<String> {
+    pub fn render_collect_inexact(&self, sessions: &Name, cut: Cut) -> Option<String> {
         if self.source.kind == SourceKind::Events {
             return None;
         }
@@ -193,16 +211,33 @@ impl Tables {
             sql::COLLECT_SESSIONS,
             &[("collected", &"{inexact_sessions}"), ("is_whole", &"true")],
         );
-        Some(self.render_in_pieces(&text, pieces, &[("sessions", sessions)]))
+        Some(self.render_cut(&text, cut, &[("sessions", sessions)]))
     }
 
     /// A statement with the parts that it is made of, by the kind of the source.
-    fn with_source(&self, statement: &str, pieces: i64) -> String {
-        let not_begun_before =
-            |session: &str| with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)]);
+    fn with_source(&self, statement: &str, cut: Cut) -> String {
+        let not_begun_before = |session: &str| {
+            if cut.has_days {
+                // The events of the day before are read with the others.
+                return "true".to_owned();
+            }
+            with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)])
+        };
+        let (look_back, is_of_the_days, or_lasts_long) = if cut.has_days {
+            (
+                " - 86400000000",
+                parts::IS_OF_THE_DAYS,
+                parts::OR_LASTS_LONG,
+            )
+        } else {
+            ("", parts::IS_OF_THE_DAY, "")
+        };
         with_names(
-            &in_pieces(&self.with_parts(statement), pieces),
+            &in_pieces(&self.with_parts(statement), cut.pieces),
             &[
+                ("look_back", &look_back),
+                ("is_of_the_days", &is_of_the_days),
+                ("or_lasts_long", &or_lasts_long),
                 // Asked of sessions, which are fewer: with an aggregate in it ClickHouse does not move it before
                 // the grouping, where it would be asked of each event.
                 (
@@ -345,6 +380,10 @@ mod parts {
     pub const IS_IN_PIECE_OF_BOUNCES: &str = include_str!("rollup/sql/is_in_piece_of_bounces.sql");
     pub const NOT_BEGUN_BEFORE: &str = include_str!("rollup/sql/not_begun_before.sql");
     pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
+    pub const IS_OF_THE_DAY: &str =
+        "{timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')";
+    pub const IS_OF_THE_DAYS: &str = include_str!("rollup/sql/is_of_the_days.sql");
+    pub const OR_LASTS_LONG: &str = include_str!("rollup/sql/or_lasts_long.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
     pub const JOINED: &str = include_str!("rollup/sql/joined.sql");
     pub const PARTED: &str = include_str!("rollup/sql/parted.sql");

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::calendar::{Bounds, TeamId};
 use crate::error::Result;
 use crate::ledger::{Receipt, Verified};
-use crate::rollup::{Tables, sql};
+use crate::rollup::{Cut, Tables, sql};
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::Name;
 
@@ -22,6 +22,7 @@ use crate::warehouse::name::Name;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Raw {
     team_id: i64,
+    begin_s: i64,
     pub sessions: u64,
     pub page_views: u64,
     pub sessions_uniq: u64,
@@ -36,6 +37,7 @@ pub struct Raw {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Stats {
     team_id: i64,
+    begin_s: i64,
     pub rows: i64,
     pub persons: u64,
     pub sessions_uniq: u64,
@@ -46,6 +48,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct Bounces {
     team_id: i64,
+    begin_s: i64,
     pub rows: i64,
     pub persons: u64,
     pub sessions_uniq: u64,
@@ -241,19 +244,35 @@ pub async fn raw(
     tables: &Tables,
     scope: &Scope<'_>,
 ) -> Result<BTreeMap<TeamId, Raw>> {
-    let rows = warehouse
-        .statement(&tables.render(sql::RAW, &[]), scope.comment)
-        .param("teams", scope.ids())
-        .param("from_us", scope.bounds.from.as_microsecond())
-        .param("until_us", scope.bounds.until.as_microsecond())
-        .param("as_of_us", scope.as_of_us)
-        .large()
-        .rows::<Raw>("count the raw events")
-        .await?;
+    let begins = [scope.bounds.from.as_second()];
+    let rows = raw_of_days(warehouse, tables, scope, &begins).await?;
     Ok(rows
         .into_iter()
         .map(|row| (TeamId(row.team_id), row))
         .collect())
+}
+
+/// What the raw events say, by team and the day, of those that begin at `begins`, in which sessions start.
+async fn raw_of_days(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    scope: &Scope<'_>,
+    begins: &[i64],
+) -> Result<Vec<Raw>> {
+    let cut = Cut {
+        has_days: begins.len() > 1,
+        ..Cut::DAY
+    };
+    warehouse
+        .statement(&tables.render_cut(sql::RAW, cut, &[]), scope.comment)
+        .param("teams", scope.ids())
+        .param("from_us", scope.bounds.from.as_microsecond())
+        .param("until_us", scope.bounds.until.as_microsecond())
+        .param("begins", begins.to_vec())
+        .param("as_of_us", scope.as_of_us)
+        .large()
+        .rows::<Raw>("count the raw events")
+        .await
 }
 
 /// The verdicts of some teams on a day, the rollups being in `stats` and `bounces` or in copies of
@@ -269,7 +288,30 @@ pub async fn verdicts(
     stats: &Name,
     bounces: &Name,
 ) -> Result<BTreeMap<TeamId, Verdict>> {
-    let raw = raw(warehouse, tables, scope).await?;
+    let days = [scope.bounds.from];
+    let verdicts = verdicts_of_days(warehouse, tables, scope, &days, stats, bounces).await?;
+    Ok(verdicts
+        .into_iter()
+        .map(|((team, _), verdict)| (team, verdict))
+        .collect())
+}
+
+/// As [`verdicts`], by team and day: the scope is of the days that begin at `days`, one after the other. No
+/// session may last as long as a day where they are several.
+///
+/// # Errors
+///
+/// When the warehouse fails.
+pub async fn verdicts_of_days(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    scope: &Scope<'_>,
+    days: &[Timestamp],
+    stats: &Name,
+    bounces: &Name,
+) -> Result<BTreeMap<(TeamId, Timestamp), Verdict>> {
+    let begins: Vec<i64> = days.iter().map(|day| day.as_second()).collect();
+    let raw = raw_of_days(warehouse, tables, scope, &begins).await?;
     let names: [(&str, &Name); 2] = [("stats", stats), ("bounces", bounces)];
     let from_table = |statement| {
         warehouse
@@ -277,6 +319,7 @@ pub async fn verdicts(
             .param("teams", scope.ids())
             .param("from_s", scope.bounds.from.as_second())
             .param("until_s", scope.bounds.until.as_second())
+            .param("begins", begins.clone())
             .large()
     };
     let of_stats = from_table(sql::FROM_STATS)
@@ -285,24 +328,25 @@ pub async fn verdicts(
     let of_bounces = from_table(sql::FROM_BOUNCES)
         .rows::<Bounces>("read the bounces rollup")
         .await?;
-    let mut verdicts: BTreeMap<TeamId, Verdict> = scope
-        .teams
-        .iter()
-        .map(|team| {
-            (
-                *team,
-                Verdict {
-                    raw: raw.get(team).copied().unwrap_or_default(),
-                    ..Verdict::default()
-                },
-            )
-        })
-        .collect();
+    let of = |team_id, begin_s| {
+        let begin = Timestamp::from_second(begin_s).unwrap_or_default();
+        (TeamId(team_id), begin)
+    };
+    let mut verdicts: BTreeMap<(TeamId, Timestamp), Verdict> = BTreeMap::new();
+    for team in scope.teams {
+        verdicts.extend(days.iter().map(|day| ((*team, *day), Verdict::default())));
+    }
+    for row in raw {
+        let day = of(row.team_id, row.begin_s);
+        verdicts.entry(day).or_default().raw = row;
+    }
     for row in of_stats {
-        verdicts.entry(TeamId(row.team_id)).or_default().stats = row;
+        let day = of(row.team_id, row.begin_s);
+        verdicts.entry(day).or_default().stats = row;
     }
     for row in of_bounces {
-        verdicts.entry(TeamId(row.team_id)).or_default().bounces = row;
+        let day = of(row.team_id, row.begin_s);
+        verdicts.entry(day).or_default().bounces = row;
     }
     Ok(verdicts)
 }

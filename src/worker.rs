@@ -2,7 +2,7 @@
 
 mod owner;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -365,16 +365,18 @@ impl Worker {
         renewed(lease, || self.ledger.renew(claim, lease)).await
     }
 
-    /// Half as many teams together from now on, and of one that is alone, half of its sessions.
+    /// Half as many teams together from now on; of one that is alone a day at a time, and of that half of
+    /// its sessions.
     async fn narrow(&self, slices: &[Claimed]) -> Result<()> {
-        let teams: Vec<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
+        let teams: BTreeSet<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
+        let teams: Vec<TeamId> = teams.into_iter().collect();
         let width = match slices {
             [alone] => Width {
                 together: 1,
                 pieces: (alone.pieces * 2).min(MOST_PIECES),
             },
-            many => Width {
-                together: i64::try_from(many.len() / 2).unwrap_or(1),
+            _ => Width {
+                together: i64::try_from(teams.len() / 2).unwrap_or(1).max(1),
                 pieces: 1,
             },
         };

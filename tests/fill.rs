@@ -327,7 +327,7 @@ async fn many_page_views_are_written_into_one_rollup_after_the_other() {
     let (most, stop) = (AtomicUsize::new(0), CancellationToken::new());
     let look = async {
         while !stop.is_cancelled() {
-            let writing = "select count() from system.processes where query ilike 'insert into%web_pre_aggregated_%'";
+            let writing = "select count() from system.processes where query ilike '%insert into%web_pre_aggregated_%' and query not like '%system.processes%'";
             let writing = world
                 .query(&format!("{writing} and is_initial_query"))
                 .await;

@@ -1,26 +1,30 @@
 //! What of a claim is filled together, by how many events it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
+use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::existing;
+use crate::calendar::{Bounds, TeamId};
 use crate::error::Result;
-use crate::ledger::{Claim, Claimed};
+use crate::ledger::{Claim, Claimed, MOST_EVENTS};
 use crate::rollup::{Tables, sql};
+use crate::verify::Scope;
 use crate::warehouse::Warehouse;
-
-/// So many events, or those of one team, are read for at once.
-const MOST_EVENTS: u64 = 1_000_000;
 
 #[derive(Row, Deserialize)]
 struct EventsOf {
     team_id: i64,
+    begin_s: i64,
     events: u64,
 }
 
-/// The slices of a claim, in the portions that are filled one after the other, the small teams first: a
-/// team with many events is alone, and the others do not wait for it.
+/// The slices of a claim, in the portions that are filled one after the other. Of teams on a day the small ones
+/// come first: a team with many events is alone, and the others do not wait for it. Of a team's days the newest
+/// come first: those that follow each other are together, unless the tables have rows of them, because only
+/// new rows can be written into several partitions at once.
 ///
 /// # Errors
 ///
@@ -33,32 +37,92 @@ pub async fn portions(
     let [first, _, ..] = claim.slices.as_slice() else {
         return Ok(vec![claim.slices.clone()]);
     };
-    let ids: Vec<i64> = claim.slices.iter().map(|slice| slice.team_id.0).collect();
+    let teams: BTreeSet<TeamId> = claim.slices.iter().map(|slice| slice.team_id).collect();
+    let days: BTreeSet<Timestamp> = claim.slices.iter().map(|slice| slice.bounds.from).collect();
+    let ends = claim.slices.iter().map(|slice| slice.bounds.until);
+    let bounds = Bounds {
+        from: days.first().copied().unwrap_or(first.bounds.from),
+        until: ends.max().unwrap_or(first.bounds.until),
+    };
     let comment = claim.comment();
     let rows = warehouse
         .statement(&tables.render(sql::WEIGH, &[]), &comment)
-        .param("teams", ids)
-        .param("from_us", first.bounds.from.as_microsecond())
-        .param("until_us", first.bounds.until.as_microsecond())
+        .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
+        .param("from_us", bounds.from.as_microsecond())
+        .param("until_us", bounds.until.as_microsecond())
+        .param(
+            "begins",
+            days.iter().map(|day| day.as_second()).collect::<Vec<_>>(),
+        )
         .rows::<EventsOf>("see how many events each team has")
         .await?;
-    let events: BTreeMap<i64, u64> = rows
+    let events: BTreeMap<(i64, i64), u64> = rows
         .into_iter()
-        .map(|row| (row.team_id, row.events))
+        .map(|row| ((row.team_id, row.begin_s), row.events))
         .collect();
-    let weight = |slice: &Claimed| events.get(&slice.team_id.0).copied().unwrap_or_default();
-    Ok(shared(claim.slices.clone(), weight))
+    let weight = |slice: &Claimed| {
+        let day = (slice.team_id.0, slice.bounds.from.as_second());
+        events.get(&day).copied().unwrap_or_default()
+    };
+    if days.len() == 1 {
+        return Ok(shared(claim.slices.clone(), weight));
+    }
+    let mut portions = Vec::new();
+    for portion in successive(claim.slices.clone(), weight) {
+        let (Some(newest), Some(oldest)) = (portion.first(), portion.last()) else {
+            continue;
+        };
+        let scope = Scope {
+            teams: &[newest.team_id],
+            bounds: Bounds {
+                from: oldest.bounds.from,
+                until: newest.bounds.until,
+            },
+            as_of_us: 0,
+            comment: &comment,
+        };
+        if portion.len() == 1
+            || existing(warehouse, tables, &scope, oldest.partition, &[])
+                .await?
+                .there
+                == 0
+        {
+            portions.push(portion);
+        } else {
+            portions.extend(portion.into_iter().map(|slice| vec![slice]));
+        }
+    }
+    Ok(portions)
 }
 
-/// Slices in portions of at most [`MOST_EVENTS`] by their weights, or of one.
+/// Slices of a day in portions of at most [`MOST_EVENTS`] by their weights, or of one.
 fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
     slices.sort_by_key(|slice| (weight(slice), slice.team_id));
+    in_portions(slices, weight, |_, _| true)
+}
+
+/// Days of a team in portions as those of [`shared`], the newest first, none with a gap.
+fn successive(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
+    slices.sort_by_key(|slice| std::cmp::Reverse(slice.bounds.from));
+    in_portions(slices, weight, |newer, older| {
+        older.bounds.until == newer.bounds.from
+    })
+}
+
+/// Slices in their order, each with the one before it as long as there is room and it `may` be.
+fn in_portions(
+    slices: Vec<Claimed>,
+    weight: impl Fn(&Claimed) -> u64,
+    may: impl Fn(&Claimed, &Claimed) -> bool,
+) -> Vec<Vec<Claimed>> {
     let mut portions: Vec<Vec<Claimed>> = Vec::new();
     let mut room = 0;
     for slice in slices {
         let needed = weight(&slice);
         match portions.last_mut() {
-            Some(portion) if needed <= room => {
+            Some(portion)
+                if needed <= room && portion.last().is_some_and(|last| may(last, &slice)) =>
+            {
                 room -= needed;
                 portion.push(slice);
             }
@@ -74,7 +138,6 @@ fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calendar::{Bounds, TeamId};
 
     fn slice(team: i64) -> Claimed {
         Claimed {
@@ -117,6 +180,42 @@ mod tests {
         assert_eq!(
             portions_of(&[MOST_EVENTS / 2, 1, MOST_EVENTS / 2]),
             [vec![2, 1], vec![3]]
+        );
+    }
+    /// The portions of a team's days of May 2026, each of so many events.
+    fn portions_of_days(days: &[(i64, u64)]) -> Vec<Vec<i64>> {
+        let first: Timestamp = "2026-05-01T00:00:00Z".parse().expect("an instant");
+        let start = |day: i64| first + jiff::SignedDuration::from_hours(24 * (day - 1));
+        let slices = days.iter().map(|(day, _)| Claimed {
+            bounds: Bounds {
+                from: start(*day),
+                until: start(day + 1),
+            },
+            ..slice(1)
+        });
+        let number =
+            |slice: &Claimed| (slice.bounds.from.as_second() - first.as_second()) / 86_400 + 1;
+        let weight = |slice: &Claimed| {
+            let day = days.iter().find(|(day, _)| *day == number(slice));
+            day.expect("a day").1
+        };
+        successive(slices.collect(), weight)
+            .iter()
+            .map(|portion| portion.iter().map(number).collect())
+            .collect()
+    }
+
+    #[test]
+    fn days_that_follow_each_other_are_together_the_newest_first_and_a_big_one_is_alone() {
+        assert_eq!(portions_of_days(&[(1, 5), (3, 5), (2, 5)]), [[3, 2, 1]]);
+        // Day 4 is somebody else's, or filled.
+        assert_eq!(
+            portions_of_days(&[(2, 5), (3, 5), (5, 5), (6, 5)]),
+            [[6, 5], [3, 2]]
+        );
+        assert_eq!(
+            portions_of_days(&[(1, 5), (2, MOST_EVENTS + 1), (3, 5), (4, MOST_EVENTS - 5)]),
+            [vec![4, 3], vec![2], vec![1]]
         );
     }
 }

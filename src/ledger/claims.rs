@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::Ledger;
@@ -54,7 +55,8 @@ pub struct Claimed {
     pub left_bucket: Option<Timestamp>,
 }
 
-/// The right to fill some slices of the same instants, until the lease is over.
+/// The right to fill some slices, until the lease is over: those of several teams for the same instants, or
+/// several days of one team.
 #[derive(Clone, Debug)]
 pub struct Claim {
     pub id: Uuid,
@@ -107,6 +109,12 @@ struct Claiming<'a> {
     run: Option<String>,
 }
 
+/// So many events are read for at once, or those of one team's day.
+pub const MOST_EVENTS: u64 = 1_000_000;
+/// The most days of a team that are filled at once: each is a partition that an insert writes to, of which
+/// ClickHouse allows a hundred.
+const MOST_DAYS: u32 = 30;
+
 /// How many slices a claim tries for, when others are always faster: then it is left to the next step.
 const CANDIDATES: usize = 16;
 
@@ -146,11 +154,74 @@ impl Ledger {
         if rows.is_empty() {
             return Ok(None);
         }
-        let slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
+        let mut slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
+        if let [alone] = slices.as_slice() {
+            match self.claim_more(&claiming, alone).await {
+                Ok(more) => slices.extend(more),
+                Err(error) => warn!(
+                    error = error.chain(),
+                    "could not claim more days of a team at once"
+                ),
+            }
+        }
         Ok(Some(Claim {
             id: claiming.id,
             slices,
         }))
+    }
+
+    /// Claims older days of a team with one that nobody shares, as many as are small together, going by the
+    /// largest day that was filled: what each statement takes is much of what such a day does. The first
+    /// day comes alone, because nothing is known yet of how large the team's days are.
+    async fn claim_more(&self, claiming: &Claiming<'_>, alone: &Claimed) -> Result<Vec<Claimed>> {
+        const DOING: &str = "claim more days";
+        if alone.attempts > 1 || alone.pieces > 1 || alone.is_wider || alone.left_bucket.is_some() {
+            return Ok(Vec::new());
+        }
+        let largest = Statement::new(text!(
+            "select max(events) as events from slices where team_id = $1 and as_of_us is not null"
+        ))
+        .bind(alone.team_id.0);
+        let largest = self.database.row(DOING, &largest).await?;
+        let Some(events) = largest.get::<Option<i64>>("events")? else {
+            return Ok(Vec::new());
+        };
+        let days = (MOST_EVENTS / u64::try_from(events).unwrap_or_default().max(1))
+            .min(u64::from(MOST_DAYS))
+            .min(u64::from(claiming.most));
+        let Some(more @ 1..) = i64::try_from(days).unwrap_or_default().checked_sub(1) else {
+            return Ok(Vec::new());
+        };
+        let mut transaction = self.database.begin(DOING).await?;
+        let partitions = if self.transacts_alone() {
+            None
+        } else {
+            let lock = Statement::new(sql!("postgres/lock_partitions"))
+                .bind(alone.team_id.0)
+                .bind(alone.day.to_string())
+                .bind(MOST_DAYS)
+                .bind(self.claim_lock(claiming.warehouse))
+                .bind(self.partition_lock(claiming.warehouse));
+            let locked = transaction.rows(DOING, &lock).await?;
+            let locked = locked.iter().map(|row| row.get::<i64>("partition"));
+            let locked = locked.collect::<Result<Vec<_>>>()?;
+            Some(json(locked.into_iter().map(|partition| json!(partition))))
+        };
+        let claim = Statement::new(sql!("claim_more"))
+            .bind(claiming.id.to_string())
+            .bind(claiming.owner)
+            .bind(milliseconds(claiming.lease))
+            .bind(more)
+            .bind(&claiming.run)
+            .bind(claiming.warehouse)
+            .bind(alone.team_id.0)
+            .bind(alone.day.to_string())
+            .bind(&alone.timezone)
+            .bind(partitions);
+        let rows = transaction.rows(DOING, &claim).await?;
+        let more = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
+        transaction.commit(DOING).await?;
+        Ok(more)
     }
 
     /// On SQLite one statement is all: nobody else writes meanwhile.
@@ -249,7 +320,8 @@ impl Ledger {
             .database
             .execute("hold on to a claim", &statement)
             .await?;
-        Ok(usize::try_from(held).is_ok_and(|held| held == claim.slices.len()))
+        // Those that are done are not held any more.
+        Ok(held >= self.open_slices(claim).await?.max(1))
     }
 
     /// Every claim that holds a slice, its lease over or not.

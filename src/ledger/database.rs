@@ -2,7 +2,8 @@
 //!
 //! A statement is one text for both wherever it can be. What they have no common words for is
 //! written in braces: `{now}` is the database's clock in milliseconds since 1970, `{rows $1}` are the
-//! elements of a JSON array (a parameter, or a column), as `value`. Two files stand side by side where
+//! elements of a JSON array (a parameter, or a column), as `value`, `{skip_locked}` leaves out the rows of
+//! `s` that another transaction of Postgres has locked, and locks the others. Two files stand side by side where
 //! that is not enough. Which database it is shows nowhere above `src/ledger`.
 
 use std::borrow::Cow;
@@ -53,17 +54,19 @@ impl Text {
                 text,
                 "cast(unixepoch('subsec') * 1000 as integer)",
                 |array| format!("json_each({array}) as each"),
+                "",
             ),
             postgres: rendered(
                 text,
                 "cast(extract(epoch from clock_timestamp()) * 1000 as bigint)",
                 |array| format!("jsonb_array_elements(cast({array} as jsonb)) as each (value)"),
+                "for update of s skip locked",
             ),
         }
     }
 }
 
-fn rendered(text: &str, now: &str, rows: impl Fn(&str) -> String) -> Arc<str> {
+fn rendered(text: &str, now: &str, rows: impl Fn(&str) -> String, skip_locked: &str) -> Arc<str> {
     let mut rendered = String::with_capacity(text.len() * 2);
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{rows ") {
@@ -75,7 +78,10 @@ fn rendered(text: &str, now: &str, rows: impl Fn(&str) -> String) -> Arc<str> {
         rest = after;
     }
     rendered.push_str(rest);
-    rendered.replace("{now}", now).into()
+    rendered
+        .replace("{now}", now)
+        .replace("{skip_locked}", skip_locked)
+        .into()
 }
 
 /// A parameter.

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use alerts::{Captured, Known, Post, Receiver, RunToCapture, Telling};
-pub use claims::{Claim, Claimed, Holder, NotKept, Outcome};
+pub use claims::{Claim, Claimed, Holder, MOST_EVENTS, NotKept, Outcome};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};

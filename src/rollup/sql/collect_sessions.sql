@@ -1,6 +1,7 @@
--- The sessions that start within [from, until), whole, with their page views.
+-- The sessions that start within [from, until), whole, with their page views, each with the day that it is of.
 insert into {sessions}
 (
+    bucket,
     team_id,
     session_id,
     person_id,
@@ -14,6 +15,7 @@ insert into {sessions}
     is_whole
 )
 select
+    toDateTime(roundDown(intDiv(toUnixTimestamp64Micro(started_at), 1000000), {begins:Array(Int64)}), 'UTC') as bucket,
     toUInt64(s.team_id),
     session_id,
     {person_of_session} as person_id,

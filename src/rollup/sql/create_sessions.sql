@@ -2,6 +2,8 @@
 -- short for compressing it to pay (a tenth of what collecting costs).
 create table {sessions}
 (
+    -- where the day begins in which it starts
+    bucket DateTime('UTC') codec(NONE),
     team_id UInt64 codec(NONE),
     session_id String codec(NONE),
     person_id UUID codec(NONE),

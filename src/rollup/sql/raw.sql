@@ -1,6 +1,7 @@
--- What the raw events say of a day, a row a team, computed apart from what fills the tables.
+-- What the raw events say of each day, a row a team, computed apart from what fills the tables.
 select
     team_id,
+    begin_s,
     count() as sessions,
     sum(session_page_views) as page_views,
     uniq(session_id) as sessions_uniq,
@@ -15,6 +16,7 @@ from
     select
         team_id,
         session_id,
+        roundDown(intDiv(toUnixTimestamp64Micro(min(at)), 1000000), {begins:Array(Int64)}) as begin_s,
         count() as session_events,
         countIf(event = '$pageview' or event = '$screen') as session_page_views,
         intDiv(dateDiff('microsecond', min(at), max(at)), 1000000) as session_seconds,
@@ -29,6 +31,6 @@ from
         and session_page_views > 0
         and {not_begun_before}
 )
-group by team_id
+group by team_id, begin_s
 -- as in collect_sessions.sql
 settings use_index_for_in_with_subqueries = 0

@@ -9,7 +9,7 @@ from
     from
     (
         select
-            cityHash64(team_id, entry, end_pathname) as session_part,
+            cityHash64(bucket, team_id, entry, end_pathname) as session_part,
             arrayMap(page_view -> cityHash64(page_view), page_views) as view_parts
         from {sessions}
         where is_whole

@@ -43,8 +43,10 @@
     )
     where {is_in_piece}
     group by team_id, session_id
-    having started_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
+    having
+        started_at >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and started_at < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
         and notEmpty(page_views)
         and {not_begun_before}
+        {or_lasts_long}
 )

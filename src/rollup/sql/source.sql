@@ -1,5 +1,5 @@
 -- The events of the sessions that start within a day, or only reach into it, under the names of the
--- contract. A session lasts at most 24 hours, so one that starts within the day ends within a day after
+-- contract; of several days that follow each other, with those of a day before them. A session lasts at most 24 hours, so one that starts within the day ends within a day after
 -- it: of that day only the ids are read, and more of the few events that belong to a session of the day.
 (
     select
@@ -13,10 +13,10 @@
     from {events} as e
     {persons}
     where {team_id} in {teams:Array(Int64)}
-        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
+        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}{look_back}, 'UTC')
         and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64} + 86400000000, 'UTC')
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
         -- no session, as text or as a UUID
         and {session_id} not in ('', '00000000-0000-0000-0000-000000000000')
-        and ({timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC') or {session_hash} in {ids_of_the_day})
+        and ({is_of_the_days} or {session_hash} in {ids_of_the_day})
 )

@@ -1,7 +1,10 @@
--- How many events each team has within [from, until).
-select toInt64({team_id}) as team_id, count() as events
+-- How many events each team has on each of the days within [from, until).
+select
+    toInt64({team_id}) as team_id,
+    roundDown(toInt64(toUnixTimestamp({timestamp})), {begins:Array(Int64)}) as begin_s,
+    count() as events
 from {events} as e
 where {team_id} in {teams:Array(Int64)}
     and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
     and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
-group by team_id
+group by team_id, begin_s

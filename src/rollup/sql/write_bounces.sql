@@ -35,7 +35,7 @@ with
     {parted} as parted,
     parted(entry) as first
 select
-    {bucket:DateTime('UTC')} as period_bucket,
+    bucket as period_bucket,
     team_id,
     host,
     device_type,
@@ -70,6 +70,7 @@ from
         parted(first_view) as view,
         parted(first_event) as event
     select
+        bucket,
         team_id,
         entry,
         end_pathname,

@@ -34,7 +34,7 @@ with
     parted(entry) as first,
     parted(page_view) as view
 select
-    {bucket:DateTime('UTC')} as period_bucket,
+    bucket as period_bucket,
     team_id,
     view[1] as host,
     view[2] as device_type,
@@ -64,6 +64,7 @@ select
 from
 (
     select
+        bucket,
         team_id,
         entry,
         end_pathname,
