@@ -33,7 +33,7 @@ promtool: test-python
 
 # Every test with the ledger in SQLite, beside a Postgres for the tests that need one whatever the others
 # use; then each story of an installation once more, with its ledger in Postgres.
-STORIES := api claims cli cli_bad_input control dashboard faults fill hostile many_teams real_log reference_tables serve telemetry
+STORIES := api claims cli cli_bad_input control dashboard faults fill hostile many_teams real_log reference_tables serve several_days telemetry
 test: engine test-python promtool ## all set-up that the tests need, and all tests
 	tests/with_chromium tests/with_postgres $(CARGO) test --locked --no-fail-fast
 	PREFILL_TEST_LEDGER=postgres tests/with_chromium tests/with_postgres $(CARGO) test --locked --no-fail-fast $(STORIES:%=--test %)

@@ -10,7 +10,6 @@ mod deletion;
 mod portions;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 pub use deletion::delete_rows;
-pub use portions::portions;
+pub use portions::{Portions, portions};
 
 use crate::calendar::{Bounds, TeamId};
 use crate::config::SourceKind;
@@ -37,7 +36,7 @@ use deletion::delete;
 /// events means that there were none.
 const SOURCE_LAG: Duration = Duration::from_hours(24);
 
-/// So few page views are grouped without a look at whether that makes fewer rows of them.
+/// So few page views of a day are grouped without a look at whether that makes fewer rows of them.
 const FEW_PAGE_VIEWS: u64 = 20_000;
 /// Rows are grouped where that makes at least so many times fewer of them. Grouping costs three times
 /// what writing does; readers notice the rows that they have to merge.
@@ -185,31 +184,16 @@ impl Batch {
 }
 
 impl Fill<'_> {
-    /// Fills the slices; what became of each.
+    /// Fills the slices; what became of each. `None` when they are days that have to be filled one by one, and
+    /// nothing was written.
     ///
     /// # Errors
     ///
     /// [`Class::Lost`] when the claim was lost; otherwise as the warehouse's errors are classed.
     /// Then nobody knows what was written, and the next try looks.
-    pub async fn run(&self) -> Result<Vec<(Claimed, Filled)>> {
-        if let Some(filled) = self.together(self.slices).await? {
-            return Ok(filled);
-        }
-        let mut filled = Vec::new();
-        for slice in self.slices {
-            filled.extend(
-                self.together(slice::from_ref(slice))
-                    .await?
-                    .unwrap_or_default(),
-            );
-        }
-        Ok(filled)
-    }
-
-    /// Fills slices with each other; `None` when they are days that have to be filled one by one.
-    async fn together(&self, slices: &[Claimed]) -> Result<Option<Vec<(Claimed, Filled)>>> {
+    pub async fn run(&self) -> Result<Option<Vec<(Claimed, Filled)>>> {
         let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
-        let filled = Box::pin(self.with_scratch(slices, &scratch)).await;
+        let filled = Box::pin(self.with_scratch(&scratch)).await;
         // On an error too. A fill that is done is not done again because of what it left behind:
         // that is swept by the next worker that starts.
         for last in [false, true] {
@@ -222,13 +206,9 @@ impl Fill<'_> {
         filled
     }
 
-    async fn with_scratch(
-        &self,
-        slices: &[Claimed],
-        scratch: &Scratch,
-    ) -> Result<Option<Vec<(Claimed, Filled)>>> {
+    async fn with_scratch(&self, scratch: &Scratch) -> Result<Option<Vec<(Claimed, Filled)>>> {
         let begun = Instant::now();
-        let Some(mut batch) = self.batch(slices).await? else {
+        let Some(mut batch) = self.batch().await? else {
             return Ok(Some(Vec::new()));
         };
         self.alive().await?;
@@ -262,7 +242,9 @@ impl Fill<'_> {
         let Some(verdicts) = Box::pin(self.write(&batch, scratch)).await? else {
             return Ok(None);
         };
-        let elapsed_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        // Of one day: people add up those of a team.
+        let elapsed_ms = begun.elapsed().as_millis() / batch.days.len().max(1) as u128;
+        let elapsed_ms = i64::try_from(elapsed_ms).unwrap_or(i64::MAX);
         for slice in batch.slices {
             let verdict = verdicts
                 .get(&(slice.team_id, slice.bounds.from))
@@ -278,7 +260,8 @@ impl Fill<'_> {
         Ok(Some(done))
     }
 
-    async fn batch(&self, slices: &[Claimed]) -> Result<Option<Batch>> {
+    async fn batch(&self) -> Result<Option<Batch>> {
+        let slices = self.slices;
         let begin = |slice: &&Claimed| slice.bounds.from;
         let (Some(first), Some(last)) = (
             slices.iter().min_by_key(begin),
@@ -514,7 +497,7 @@ impl Fill<'_> {
 
     /// Whether rows of the same key are made one before they are written.
     async fn is_worth_grouping(&self, batch: &Batch, scratch: &Scratch) -> Result<bool> {
-        if batch.page_views <= FEW_PAGE_VIEWS {
+        if batch.page_views <= FEW_PAGE_VIEWS * batch.days.len() as u64 {
             return Ok(true);
         }
         let text = with_names(sql::SAMPLE_KEYS, &[("sessions", &scratch.sessions)]);
@@ -732,7 +715,7 @@ impl Fill<'_> {
     /// As the warehouse's errors are classed; then the next try finds the rows by looking.
     pub async fn undo(&self) -> Result<()> {
         if self.wrote_directly.load(Ordering::SeqCst)
-            && let Some(batch) = self.batch(self.slices).await?
+            && let Some(batch) = self.batch().await?
         {
             for table in [&self.tables.stats, &self.tables.bounces] {
                 delete_rows(

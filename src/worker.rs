@@ -2,7 +2,7 @@
 
 mod owner;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::calendar::TeamId;
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::fill::{self, Fill, Filled};
+use crate::fill::{self, Fill, Filled, Portions};
 use crate::governor::LOOK_EVERY;
 use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width};
 use crate::rollup::SCRATCH_PREFIX;
@@ -180,7 +180,16 @@ impl Worker {
         let weighed = fill::portions(warehouse, tables, claim);
         let mut portions: VecDeque<Vec<Claimed>> =
             match self.while_alive(claim, stop, weighed).await {
-                Ok(portions) => portions.into(),
+                Ok(Portions { now, later }) => {
+                    // One that is too much with the next is probably not the only one.
+                    if let ([alone], [_, ..]) = (now.as_slice(), later.as_slice())
+                        && let [alone] = alone.as_slice()
+                    {
+                        self.ledger.claim_by_day(&self.store.name, alone.team_id);
+                    }
+                    self.ledger.give_back(claim, &later, &NOT_TRIED).await?;
+                    now.into()
+                }
                 Err(error) => {
                     self.give_up(claim, &claim.slices, None, &error, stop)
                         .await?;
@@ -208,7 +217,13 @@ impl Worker {
             let ended = self.while_alive(claim, stop, Box::pin(fill.run())).await;
             telemetry::FILL_READ.add([&self.store.name], warehouse.take_read_bytes());
             match ended {
-                Ok(filled) => {
+                Ok(None) => {
+                    for slice in slices.iter().rev() {
+                        self.ledger.claim_by_day(&self.store.name, slice.team_id);
+                        portions.push_front(vec![slice.clone()]);
+                    }
+                }
+                Ok(Some(filled)) => {
                     telemetry::FILL_SECONDS.observe([&self.store.name], begun.elapsed());
                     if self.record(claim, filled).await? == Step::Filled {
                         step = Step::Filled;
@@ -368,15 +383,25 @@ impl Worker {
     /// Half as many teams together from now on; of one that is alone a day at a time, and of that half of
     /// its sessions.
     async fn narrow(&self, slices: &[Claimed]) -> Result<()> {
-        let teams: BTreeSet<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
-        let teams: Vec<TeamId> = teams.into_iter().collect();
+        if let [first, second, ..] = slices
+            && first.team_id == second.team_id
+        {
+            let days = slices.len();
+            info!(
+                team_id = first.team_id.0,
+                days, "it was too much at once: filling a day at a time"
+            );
+            self.ledger.claim_by_day(&self.store.name, first.team_id);
+            return Ok(());
+        }
+        let teams: Vec<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
         let width = match slices {
             [alone] => Width {
                 together: 1,
                 pieces: (alone.pieces * 2).min(MOST_PIECES),
             },
-            _ => Width {
-                together: i64::try_from(teams.len() / 2).unwrap_or(1).max(1),
+            many => Width {
+                together: i64::try_from(many.len() / 2).unwrap_or(1),
                 pieces: 1,
             },
         };

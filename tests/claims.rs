@@ -68,6 +68,34 @@ async fn f10_of_two_workers_that_race_for_a_slice_one_has_it() {
     assert_eq!(claims.iter().flatten().count(), 1, "{claims:?}");
 }
 
+/// Portions are recorded one by one; what a later one has written is undone as long as the claim is held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_which_a_part_is_recorded_is_held_until_its_lease_is_over() {
+    let world = World::new().await;
+    let ledger = &world.prefill.ledger;
+    for id in [7, 8] {
+        let team = world.team(id, "UTC").await;
+        ledger.set_enabled(team, true).await.expect("on");
+        let target = world.target(team, "2026-05-01", "2026-05-02").await;
+        let reason = prefill::ledger::Reason::Request;
+        let (days, zone) = (target.days, target.zone.clone());
+        let asked = ledger.request(team, days, &zone, DEFAULT_WAREHOUSE, reason, None);
+        asked.await.expect("asked");
+    }
+    let claim = ledger
+        .claim("one", LEASE, 50, DEFAULT_WAREHOUSE, None)
+        .await;
+    let claim = claim.expect("asked").expect("a claim");
+    assert_eq!(claim.slices.len(), 2);
+    let held = async |lease| ledger.hold_on(&claim, lease).await.expect("asked");
+    assert!(held(LEASE).await);
+    let filled = [(claim.slices[0].clone(), Receipt::default())];
+    ledger.record(&claim, &filled).await.expect("recorded");
+    assert!(held(Duration::from_millis(1)).await, "the other is held");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!held(LEASE).await, "its lease is over");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f9_a_worker_taken_for_dead_has_no_effect_once_its_lease_is_over() {
     let (world, team) = one_slice_asked_for().await;

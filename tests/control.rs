@@ -38,6 +38,13 @@ async fn four_days(config: Config) -> (World, TeamId) {
     (world, team)
 }
 
+/// Days are claimed one by one.
+fn one_by_one() -> Config {
+    let mut config = Config::default();
+    config.service.batch = 1;
+    config
+}
+
 /// Works until nothing can be claimed.
 async fn work(world: &World) {
     let (worker, stop) = (world.worker(), CancellationToken::new());
@@ -168,7 +175,7 @@ async fn a_pause_of_a_team_of_everything_or_of_a_task_keeps_its_days_and_nobody_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f34_what_is_cancelled_is_wanted_by_nobody_until_it_is_resumed_and_strands_nothing() {
-    let (world, team) = four_days(Config::default()).await;
+    let (world, team) = four_days(one_by_one()).await;
     let ledger = &world.prefill.ledger;
     let run = ask(&world, team, FROM, UNTIL, false).await;
     let worker = world.worker();
@@ -406,7 +413,13 @@ async fn claims(world: &World) -> Vec<Claim> {
     while let Some(claim) = world
         .prefill
         .ledger
-        .claim("test", lease, 50, DEFAULT_WAREHOUSE, None)
+        .claim(
+            "test",
+            lease,
+            world.prefill.config.service.batch,
+            DEFAULT_WAREHOUSE,
+            None,
+        )
         .await
         .expect("asked")
     {
@@ -431,7 +444,7 @@ async fn give_back(world: &World, claim: &Claim, failed: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f35_f36_a_retry_does_what_failed_of_the_days_that_were_asked_for_and_nothing_else() {
-    let (world, team) = four_days(Config::default()).await;
+    let (world, team) = four_days(one_by_one()).await;
     let ledger = &world.prefill.ledger;
     let run = ask(&world, team, FROM, UNTIL, false).await;
     let held = claims(&world).await;

@@ -20,7 +20,7 @@ use prefill::load::Load;
 use prefill::rollup::{BOUNCES, STATS};
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
-use reference::generator::Generator;
+use reference::generator::{Generator, without_long};
 use reference::{Scope, assert_tables};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -451,6 +451,46 @@ async fn posthogs_tables_give_the_same_rollups_as_the_contract_row_by_row_and_st
     settle(&posthog).await;
     let in_pieces = states(&posthog).await;
     assert_same(&expected, &in_pieces, &format!("in pieces, seed {seed}"));
+}
+
+/// As `several_days` has it of the contract's events.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_are_filled_at_once_equal_those_that_are_filled_by_themselves() {
+    let seed = seed(45);
+    let (zone, from, until) = ("America/St_Johns", "2026-10-29", "2026-11-04");
+    let sent = Generator::new(seed).events(&[1], zone, from, until, 40);
+    let mut sent = as_of_browsers(without_long(&sent));
+    // Of one session raw_sessions knows nothing.
+    "no-uuid".clone_into(&mut sent[0].session_id);
+    let ids: BTreeSet<&str> = sent.iter().map(|event| &*event.distinct_id).collect();
+    let overrides: Vec<Override> = ids
+        .iter()
+        .step_by(3)
+        .map(|id| Override {
+            team: TeamId(1),
+            distinct_id: (*id).to_owned(),
+            person: Uuid::from_u128(5),
+            deleted: false,
+            version: 1,
+        })
+        .collect();
+    let mut tables = Vec::new();
+    for (batch, fills) in [(1_000, 2), (1, 6)] {
+        let mut config = config(|source| source.kind = SourceKind::PostHog);
+        (config.service.batch, config.service.workers) = (batch, 1);
+        let world = World::with_source(config).await;
+        ingest(&world, &sent).await;
+        say_whose(&world, &overrides).await;
+        let team = world.team(1, zone).await;
+        world.enable(team).await;
+        assert_eq!(world.fill(team, from, until, false).await, "completed");
+        let filled = world.filled_together(team).await;
+        assert_eq!(filled.len(), fills, "{filled:?}");
+        let differences = world.differences(team, from, until).await;
+        assert_eq!(differences, Vec::<String>::new(), "seed {seed}");
+        tables.push(states(&world).await);
+    }
+    assert_same(&tables[0], &tables[1], &format!("seed {seed}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

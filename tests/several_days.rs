@@ -12,12 +12,11 @@ use prefill::calendar::{Day, TeamId};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
 use prefill::ledger::{Claim, Reason, Receipt, State, Width};
-use reference::generator::Generator;
+use reference::generator::{Generator, without_long};
 use reference::{Scope, assert_tables};
-use support::{World, page_view};
+use support::{World, at, page_view};
 
 const LEASE: Duration = Duration::from_secs(60);
-const DAY_US: i64 = 86_400_000_000;
 
 fn seed(usual: u64) -> u64 {
     match std::env::var("PREFILL_SEED") {
@@ -32,22 +31,6 @@ async fn team(world: &World, id: i64, zone: &str) -> TeamId {
     let on = world.prefill.ledger.set_enabled(team, true).await;
     on.expect("on");
     team
-}
-
-/// Which days have been filled at once, the newest first: those that hold what had come by one instant.
-async fn together(world: &World, team: TeamId) -> Vec<Vec<String>> {
-    let slices = world.prefill.ledger.slices(team).await.expect("slices");
-    let mut found: Vec<(i64, Vec<String>)> = Vec::new();
-    for (day, slice) in slices.iter().rev() {
-        let Some(receipt) = &slice.receipt else {
-            continue;
-        };
-        match found.last_mut() {
-            Some((as_of, days)) if *as_of == receipt.as_of_us => days.push(day.to_string()),
-            _ => found.push((receipt.as_of_us, vec![day.to_string()])),
-        }
-    }
-    found.into_iter().map(|(_, days)| days).collect()
 }
 
 /// What was recorded of each day, but for when.
@@ -81,27 +64,6 @@ async fn with_batch(batch: u32) -> World {
     config.service.workers = 1;
     config.service.batch = batch;
     World::with(config).await
-}
-
-/// The events without those of sessions that are as long as a day, of which each day tells something else.
-fn without_long(events: &[Event]) -> Vec<Event> {
-    let mut spans: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
-    for event in events {
-        let id = (event.team_id, event.session_id.as_str());
-        let span = spans
-            .entry(id)
-            .or_insert((event.timestamp, event.timestamp));
-        span.0 = span.0.min(event.timestamp);
-        span.1 = span.1.max(event.timestamp);
-    }
-    events
-        .iter()
-        .filter(|event| {
-            let (first, last) = spans[&(event.team_id, event.session_id.as_str())];
-            last - first < DAY_US
-        })
-        .cloned()
-        .collect()
 }
 
 const RANGES: [Scope<'_>; 4] = [
@@ -159,11 +121,11 @@ async fn days_of_a_small_team_are_filled_at_once_and_equal_what_each_by_itself_g
         let recorded = receipts(&one, team).await;
         assert_eq!(recorded, receipts(&other, team).await, "seed {seed}");
         let days = recorded.len();
-        let filled = together(&one, team).await;
+        let filled = one.filled_together(team).await;
         let sizes: Vec<usize> = filled.iter().map(Vec::len).collect();
         // How much a day of it is, is known from the first.
         assert_eq!(sizes, [1, days - 1], "team {team}: {filled:?}");
-        assert_eq!(together(&other, team).await.len(), days);
+        assert_eq!(other.filled_together(team).await.len(), days);
         let differences = one.differences(team, scope.from, scope.until).await;
         assert_eq!(differences, Vec::<String>::new(), "seed {seed}");
     }
@@ -195,7 +157,7 @@ async fn with_sessions_as_long_as_a_day_the_days_are_filled_one_by_one() {
             let team = team(world, scope.team, scope.zone).await;
             let status = world.fill(team, scope.from, scope.until, false).await;
             assert_eq!(status, "completed", "seed {seed}");
-            let filled = together(world, team).await;
+            let filled = world.filled_together(team).await;
             assert!(filled.iter().all(|days| days.len() == 1), "{filled:?}");
         }
     }
@@ -236,7 +198,7 @@ async fn what_only_reaches_into_the_days_is_no_session_of_theirs() {
         world.insert(&events).await;
         let status = world.fill(team, "2026-05-01", "2026-05-05", false).await;
         assert_eq!(status, "completed");
-        let filled = together(&world, team).await;
+        let filled = world.filled_together(team).await;
         assert_eq!(filled.len(), fills, "{filled:?}");
         let sessions = world
             .query(
@@ -263,7 +225,7 @@ async fn a_day_that_is_filled_keeps_those_around_it_apart_and_one_without_events
     for (from, until) in [("2026-05-03", "2026-05-04"), ("2026-05-01", "2026-05-08")] {
         assert_eq!(world.fill(team, from, until, false).await, "completed");
     }
-    let filled = together(&world, team).await;
+    let filled = world.filled_together(team).await;
     let of = |days: &[i32]| -> Vec<String> {
         days.iter().map(|day| format!("2026-05-0{day}")).collect()
     };
@@ -307,7 +269,7 @@ async fn rows_that_are_there_are_replaced_day_by_day() {
     assert_eq!(ledger.clean(team, days).await.expect("cleaned"), 5);
     assert_eq!(world.fill(team, from, until, true).await, "completed");
     assert_eq!(world.tables().await, once);
-    let filled = together(&world, team).await;
+    let filled = world.filled_together(team).await;
     assert_eq!(filled.len(), 5, "{filled:?}");
 }
 
@@ -319,25 +281,58 @@ async fn days_that_are_too_much_at_once_are_filled_one_by_one_from_then_on() {
     warehouse.max_memory_usage = 110_000_000;
     let world = World::with(config).await;
     let team = team(&world, 7, "UTC").await;
-    for day in 1..=6 {
+    for day in 1..=14 {
         world
             .query(&format!(
                 "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
-                 select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 100000)), concat('{day}-', toString(number % 40000)), \
-                 toDateTime64('2026-05-0{day} 01:00:00', 6, 'UTC') + number % 40000 / 10 + intDiv(number, 40000) * 7, concat('/', toString(number % 50000), repeat('x', 100)) \
-                 from numbers(120000) settings max_memory_usage = 4000000000"
+                 select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 100000)), concat('{day}-', toString(number % 10000)), \
+                 toDateTime64('2026-05-{day:02} 01:00:00', 6, 'UTC') + number % 10000 / 10 + intDiv(number, 10000) * 7, concat('/', toString(number % 50000)) \
+                 from numbers(30000) settings max_memory_usage = 4000000000"
             ))
             .await;
     }
-    let status = world.fill(team, "2026-05-01", "2026-05-07", false).await;
+    let status = world.fill(team, "2026-05-01", "2026-05-15", false).await;
     assert_eq!(status, "completed");
-    let filled = together(&world, team).await;
+    let filled = world.filled_together(team).await;
     assert!(filled.iter().all(|days| days.len() == 1), "{filled:?}");
+    // It was seen, and is nothing that the team is narrower for with others.
     let width = world.prefill.ledger.width(DEFAULT_WAREHOUSE, team).await;
-    let width = width.expect("read").expect("memory was short");
-    assert_eq!(width.together, 1);
-    let differences = world.differences(team, "2026-05-01", "2026-05-07").await;
+    assert_eq!(width.expect("read"), None);
+    let differences = world.differences(team, "2026-05-01", "2026-05-15").await;
     assert_eq!(differences, Vec::<String>::new());
+}
+
+/// Of events without a session nothing is written, so what was filled says nothing of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_are_many_events_are_put_off_and_one_that_is_alone_keeps_the_others_so() {
+    let world = one_worker().await;
+    for (id, month, events) in [(7, "05", [400_000; 4]), (8, "06", [10, 10, 10, 1_000_001])] {
+        let team = team(&world, id, "UTC").await;
+        let views: Vec<Event> = (1..=5)
+            .map(|day| {
+                let when = format!("2026-{month}-0{day}T15:00:00Z");
+                page_view(team, 1, &format!("s{day}"), &when, "/")
+            })
+            .collect();
+        world.insert(&views).await;
+        for (day, events) in (1..).zip(events) {
+            world
+                .query(&format!(
+                    "insert into events (uuid, event, team_id, timestamp) \
+                     select generateUUIDv4(), 'job done', {id}, toDateTime64('2026-{month}-0{day} 01:00:00', 6, 'UTC') + number / 100 \
+                     from numbers({events})"
+                ))
+                .await;
+        }
+        let (from, until) = (format!("2026-{month}-01"), format!("2026-{month}-06"));
+        assert_eq!(world.fill(team, &from, &until, false).await, "completed");
+        let filled = world.filled_together(team).await;
+        let sizes: Vec<usize> = filled.iter().map(Vec::len).collect();
+        let expected: &[usize] = if id == 7 { &[1, 2, 2] } else { &[1; 5] };
+        assert_eq!(sizes, expected, "{filled:?}");
+        let differences = world.differences(team, &from, &until).await;
+        assert_eq!(differences, Vec::<String>::new());
+    }
 }
 
 /// The days under a claim, the newest first.
@@ -373,23 +368,27 @@ async fn only_days_that_may_be_filled_come_along() {
         let id = claim.id.to_string();
         ledger.expire(&id, true).await.expect("given back");
     };
-    want(team, "2026-05-01", "2026-05-13").await;
+    want(team, "2026-05-01", "2026-05-14").await;
+    let today = claim(None).await;
+    assert_eq!(days_of(&today), ["2026-05-13"], "nothing is known yet");
+    let known = async |claim: &Claim, events: i64, as_of: &str| {
+        let receipt = Receipt {
+            events,
+            as_of_us: at(as_of).as_microsecond(),
+            ..Receipt::default()
+        };
+        let filled = [(claim.slices[0].clone(), receipt)];
+        let recorded = ledger.record(claim, &filled).await.expect("recorded");
+        assert_eq!(recorded.len(), 1);
+    };
+    known(&today, 10, "2026-05-13T01:00:00Z").await;
     let first = claim(None).await;
     assert_eq!(
         days_of(&first),
         ["2026-05-12"],
-        "nothing is known of it yet"
+        "of today's hour nothing follows for whole days"
     );
-    let receipt = |events| Receipt {
-        events,
-        ..Receipt::default()
-    };
-    let known = async |claim: &Claim, events: i64| {
-        let filled = [(claim.slices[0].clone(), receipt(events))];
-        let recorded = ledger.record(claim, &filled).await.expect("recorded");
-        assert_eq!(recorded.len(), 1);
-    };
-    known(&first, 300_000).await;
+    known(&first, 300_000, "2026-05-13T01:00:00Z").await;
     // A million events at once, by the largest day that is known.
     let three = claim(None).await;
     assert_eq!(days_of(&three), ["2026-05-11", "2026-05-10", "2026-05-09"]);
@@ -430,8 +429,8 @@ async fn only_days_that_may_be_filled_come_along() {
     let around = claim(None).await;
     assert_eq!(
         days_of(&around),
-        ["2026-05-10", "2026-05-08", "2026-05-07"],
-        "not the 9th, which is held, nor the 11th, which is being filled"
+        ["2026-05-10"],
+        "the 9th is held, so those before it are apart"
     );
     give_back(&around).await;
     ledger.let_go("cleanup").await.expect("let go");

@@ -26,7 +26,8 @@ pub struct Service {
     /// How often the source is asked for events that came late or today, in milliseconds.
     /// Range: 100 to 86400000.
     pub freshness_ms: u64,
-    /// Teams of the same day claimed together, at most; filled in portions by their events.
+    /// Teams of the same day, or days of a small team, claimed together, at most; filled in portions by their
+    /// events.
     /// Range: 1 to 10000.
     pub batch: u32,
 }

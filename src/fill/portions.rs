@@ -21,21 +21,35 @@ struct EventsOf {
     events: u64,
 }
 
+/// What is filled of a claim.
+#[derive(Debug)]
+pub struct Portions {
+    /// One after the other.
+    pub now: Vec<Vec<Claimed>>,
+    /// Older days of a team that are too much with the newest ones.
+    pub later: Vec<Claimed>,
+}
+
+impl Portions {
+    fn of(now: Vec<Vec<Claimed>>) -> Self {
+        Self {
+            now,
+            later: Vec::new(),
+        }
+    }
+}
+
 /// The slices of a claim, in the portions that are filled one after the other. Of teams on a day the small ones
 /// come first: a team with many events is alone, and the others do not wait for it. Of a team's days the newest
-/// come first: those that follow each other are together, unless the tables have rows of them, because only
-/// new rows can be written into several partitions at once.
+/// are together, unless the tables have rows of them, because only new rows can be written into several
+/// partitions at once; the others can be claimed again.
 ///
 /// # Errors
 ///
 /// As the warehouse's errors are classed.
-pub async fn portions(
-    warehouse: &Warehouse,
-    tables: &Tables,
-    claim: &Claim,
-) -> Result<Vec<Vec<Claimed>>> {
+pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> Result<Portions> {
     let [first, _, ..] = claim.slices.as_slice() else {
-        return Ok(vec![claim.slices.clone()]);
+        return Ok(Portions::of(vec![claim.slices.clone()]));
     };
     let teams: BTreeSet<TeamId> = claim.slices.iter().map(|slice| slice.team_id).collect();
     let days: BTreeSet<Timestamp> = claim.slices.iter().map(|slice| slice.bounds.from).collect();
@@ -65,34 +79,31 @@ pub async fn portions(
         events.get(&day).copied().unwrap_or_default()
     };
     if days.len() == 1 {
-        return Ok(shared(claim.slices.clone(), weight));
+        return Ok(Portions::of(shared(claim.slices.clone(), weight)));
     }
-    let mut portions = Vec::new();
-    for portion in successive(claim.slices.clone(), weight) {
-        let (Some(newest), Some(oldest)) = (portion.first(), portion.last()) else {
-            continue;
-        };
-        let scope = Scope {
-            teams: &[newest.team_id],
-            bounds: Bounds {
-                from: oldest.bounds.from,
-                until: newest.bounds.until,
-            },
-            as_of_us: 0,
-            comment: &comment,
-        };
-        if portion.len() == 1
-            || existing(warehouse, tables, &scope, oldest.partition, &[])
-                .await?
-                .there
-                == 0
-        {
-            portions.push(portion);
-        } else {
-            portions.extend(portion.into_iter().map(|slice| vec![slice]));
-        }
-    }
-    Ok(portions)
+    let mut portions = successive(claim.slices.clone(), weight).into_iter();
+    let newest = portions.next().unwrap_or_default();
+    let later = portions.flatten().collect();
+    let scope = Scope {
+        teams: &[first.team_id],
+        bounds: Bounds {
+            from: newest.last().map_or(bounds.from, |day| day.bounds.from),
+            until: bounds.until,
+        },
+        as_of_us: 0,
+        comment: &comment,
+    };
+    let has_rows = newest.len() > 1 && {
+        let partition = first.partition;
+        let existing = existing(warehouse, tables, &scope, partition, &[]).await?;
+        existing.there == 1
+    };
+    let now = if has_rows {
+        newest.into_iter().map(|slice| vec![slice]).collect()
+    } else {
+        vec![newest]
+    };
+    Ok(Portions { now, later })
 }
 
 /// Slices of a day in portions of at most [`MOST_EVENTS`] by their weights, or of one.

@@ -1,8 +1,9 @@
 //! Claims: the right to fill some slices, under a fence, and what became of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -109,6 +110,29 @@ struct Claiming<'a> {
     run: Option<String>,
 }
 
+/// How long it is remembered that the days of a team are filled one by one.
+const BY_DAY: Duration = Duration::from_hours(24);
+
+/// The teams whose days are claimed one by one, and since when, by warehouse. What is forgotten when the process
+/// ends is found out again by the first days that are tried.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ByDay(Arc<Mutex<BTreeMap<(String, TeamId), Instant>>>);
+
+impl ByDay {
+    fn add(&self, warehouse: &str, team: TeamId) {
+        let mut teams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        teams.retain(|_, since| since.elapsed() < BY_DAY);
+        teams.insert((warehouse.to_owned(), team), Instant::now());
+    }
+
+    fn has(&self, warehouse: &str, team: TeamId) -> bool {
+        let teams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        teams
+            .get(&(warehouse.to_owned(), team))
+            .is_some_and(|since| since.elapsed() < BY_DAY)
+    }
+}
+
 /// So many events are read for at once, or those of one team's day.
 pub const MOST_EVENTS: u64 = 1_000_000;
 /// The most days of a team that are filled at once: each is a partition that an insert writes to, of which
@@ -171,15 +195,19 @@ impl Ledger {
     }
 
     /// Claims older days of a team with one that nobody shares, as many as are small together, going by the
-    /// largest day that was filled: what each statement takes is much of what such a day does. The first
-    /// day comes alone, because nothing is known yet of how large the team's days are.
+    /// largest day that was filled when it was over: what each statement takes is much of what such a day does.
+    /// Until then each comes alone, because nothing is known of how large the team's days are, and the first
+    /// of them should be seen soon.
     async fn claim_more(&self, claiming: &Claiming<'_>, alone: &Claimed) -> Result<Vec<Claimed>> {
         const DOING: &str = "claim more days";
         if alone.attempts > 1 || alone.pieces > 1 || alone.is_wider || alone.left_bucket.is_some() {
             return Ok(Vec::new());
         }
+        if self.by_day.has(claiming.warehouse, alone.team_id) {
+            return Ok(Vec::new());
+        }
         let largest = Statement::new(text!(
-            "select max(events) as events from slices where team_id = $1 and as_of_us is not null"
+            "select max(events) as events from slices where team_id = $1 and as_of_us >= until_s * 1000000"
         ))
         .bind(alone.team_id.0);
         let largest = self.database.row(DOING, &largest).await?;
@@ -217,11 +245,18 @@ impl Ledger {
             .bind(alone.team_id.0)
             .bind(alone.day.to_string())
             .bind(&alone.timezone)
-            .bind(partitions);
+            .bind(partitions)
+            .bind(alone.bounds.from.as_second());
         let rows = transaction.rows(DOING, &claim).await?;
         let more = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
         transaction.commit(DOING).await?;
         Ok(more)
+    }
+
+    /// From now on this process claims the days of a team one by one: several at once were too much, or would
+    /// have told something else than each of them.
+    pub fn claim_by_day(&self, warehouse: &str, team: TeamId) {
+        self.by_day.add(warehouse, team);
     }
 
     /// On SQLite one statement is all: nobody else writes meanwhile.

@@ -33,9 +33,12 @@ pub struct UnderWay {
     /// Host and process of the worker first.
     pub owner: String,
     pub warehouse: String,
+    /// The newest of its days.
     pub day: Day,
     /// How many teams' days it has.
     pub slices: i64,
+    /// Of how many teams; of several days there is one.
+    pub teams: i64,
     /// One of these teams.
     pub team_id: TeamId,
     pub since: Option<Timestamp>,
@@ -136,6 +139,7 @@ impl Ledger {
                     warehouse: row.get("warehouse")?,
                     day: row.parsed("day")?,
                     slices: row.get("slices")?,
+                    teams: row.get("teams")?,
                     team_id: TeamId(row.get("team_id")?),
                     since: instant(row, "claimed_at")?,
                     lease_is_over: row.get("lease_is_over")?,

@@ -48,6 +48,7 @@ pub use widths::Width;
 
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
+use claims::ByDay;
 use database::{Database, Statement, Transacting, text};
 use other_teams::OtherTeams;
 use postgres::{Access, Version};
@@ -62,6 +63,8 @@ pub struct Ledger {
     other_teams: Option<Arc<OtherTeams>>,
     /// Where LISTEN does not work, the ledger is asked as often as this.
     poll: std::time::Duration,
+    /// The teams whose days this process fills one by one.
+    by_day: ByDay,
 }
 
 impl Ledger {
@@ -135,6 +138,7 @@ impl Ledger {
                 access: None,
                 other_teams: None,
                 poll,
+                by_day: ByDay::default(),
             });
         };
         let access = Access::find(url.reveal(), &config.ledger).await?;
@@ -143,6 +147,7 @@ impl Ledger {
             access: Some(Arc::new(access)),
             other_teams: None,
             poll,
+            by_day: ByDay::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Random events that are small and nasty: what a seed gives is always the same.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use prefill::event::Event;
@@ -236,4 +237,25 @@ impl Generator {
             }
         }
     }
+}
+
+/// The events without those of sessions that are as long as a day, of which each day tells something else.
+pub fn without_long(events: &[Event]) -> Vec<Event> {
+    let mut spans: BTreeMap<(i64, &str), (i64, i64)> = BTreeMap::new();
+    for event in events {
+        let id = (event.team_id, event.session_id.as_str());
+        let span = spans
+            .entry(id)
+            .or_insert((event.timestamp, event.timestamp));
+        span.0 = span.0.min(event.timestamp);
+        span.1 = span.1.max(event.timestamp);
+    }
+    events
+        .iter()
+        .filter(|event| {
+            let (first, last) = spans[&(event.team_id, event.session_id.as_str())];
+            last - first < 24 * HOUR
+        })
+        .cloned()
+        .collect()
 }

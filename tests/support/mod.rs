@@ -167,6 +167,22 @@ impl World {
             .status()
     }
 
+    /// Which days have been filled at once, the newest first: those that hold what had come by one instant.
+    pub async fn filled_together(&self, team: TeamId) -> Vec<Vec<String>> {
+        let slices = self.prefill.ledger.slices(team).await.expect("slices");
+        let mut found: Vec<(i64, Vec<String>)> = Vec::new();
+        for (day, slice) in slices.iter().rev() {
+            let Some(receipt) = &slice.receipt else {
+                continue;
+            };
+            match found.last_mut() {
+                Some((as_of, days)) if *as_of == receipt.as_of_us => days.push(day.to_string()),
+                _ => found.push((receipt.as_of_us, vec![day.to_string()])),
+            }
+        }
+        found.into_iter().map(|(_, days)| days).collect()
+    }
+
     /// Whether every day of `[from, until)` equals the raw events; the differences otherwise.
     pub async fn differences(&self, team: TeamId, from: &str, until: &str) -> Vec<String> {
         let target = self.target(team, from, until).await;

@@ -151,7 +151,7 @@ fn print_running(running: &Running) {
         let together = usize::try_from(running.together).unwrap_or(usize::MAX);
         fact(
             "together",
-            format!("with {} of other teams", counted(together - 1, "day")),
+            format!("with {}", counted(together - 1, "other day")),
         );
     }
     if let Some(now) = &running.statements {

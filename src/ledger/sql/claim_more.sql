@@ -1,11 +1,11 @@
--- Older open days of the team of a claim that is of one slice, to be filled with it: all without rows, because
--- a partition that has some is replaced, and that is done one by one.
+-- Older open days of the team of a claim that is of one slice, to be filled with it: those before it without a
+-- gap, and without rows, because a partition that has some is replaced, and that is done one by one.
 -- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any), $6 warehouse,
 -- then of the slice: $7 team, $8 day, $9 time zone; $10 a JSON array of the partitions that may be
--- taken (or null: all)
-with more as materialized
+-- taken (or null: all), $11 bucket_s of the slice
+with open_days as materialized
 (
-    select s.team_id, s.day
+    select s.team_id, s.day, s.bucket_s, s.until_s
     from slices s
     where s.team_id = $7 and s.day < $8 and s.warehouse = $6 and s.timezone = $9
         and s.state = 'wanted' and s.filled_at is null and s.held = 0
@@ -32,9 +32,31 @@ with more as materialized
         and not exists (
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition and h.lease_until > {now})
+        -- What other teams have there comes by its day, and is filled together.
+        and not exists (
+            select 1 from slices o
+            where o.warehouse = s.warehouse and o.state in ('wanted', 'stale') and o.held = 0
+                and o.bucket_s >= s.bucket_s - s.bucket_s % 86400
+                and o.bucket_s < s.bucket_s - s.bucket_s % 86400 + 86400
+                and o.team_id <> s.team_id and o.not_before <= {now})
     order by s.day desc
     limit $4
     {skip_locked}
+),
+-- until the first gap
+more as
+(
+    select team_id, day
+    from
+    (
+        select team_id, day, sum(case when until_s = later then 0 else 1 end) over (order by day desc) as gaps
+        from
+        (
+            select team_id, day, until_s, lag(bucket_s, 1, $11) over (order by day desc) as later
+            from open_days
+        ) as each_day
+    ) as each_day
+    where gaps = 0
 )
 update slices
 set state = 'running',

@@ -1,7 +1,8 @@
 -- What is being filled, the oldest claim first. $1 the most claims
 select claim, owner, warehouse,
-    min(day) as day,
+    max(day) as day,
     count(*) as slices,
+    count(distinct team_id) as teams,
     min(team_id) as team_id,
     min(claimed_at) as claimed_at,
     max(case when lease_until <= {now} then 1 else 0 end) as lease_is_over,

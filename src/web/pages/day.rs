@@ -119,7 +119,7 @@ fn running_facts(running: &Running, now: jiff::Timestamp) -> Markup {
         @if let Some(until) = running.lease_until {
             dt { "Lease until" } dd { (full_moment(until, now)) @if running.lease_is_over { ", is over" } }
         }
-        @if running.together > 1 { dt { "Together" } dd { "with " (counted(running.together - 1, "day")) " of other teams" } }
+        @if running.together > 1 { dt { "Together" } dd { "with " (counted(running.together - 1, "other day")) } }
         @if let Some(now) = &running.statements {
             dt { "Statements" }
             dd {

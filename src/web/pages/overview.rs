@@ -410,7 +410,7 @@ fn running(overview: &Overview) -> Markup {
                         @for claim in &overview.under_way {
                             tr {
                                 th scope="row" { a href={ "/teams/" (claim.team_id) "/days/" (claim.day) } { (claim.day) } }
-                                td { @if claim.slices == 1 { "team " (claim.team_id) } @else { (number(claim.slices)) ", team " (claim.team_id) " among them" } }
+                                td { @if claim.slices == 1 { "team " (claim.team_id) } @else if claim.teams == 1 { "team " (claim.team_id) ", " (number(claim.slices)) " days" } @else { (number(claim.slices)) ", team " (claim.team_id) " among them" } }
                                 td { (text(&claim.warehouse)) }
                                 td { @if let Some(since) = claim.since { (moment(since, overview.now)) } }
                                 td.owner {
