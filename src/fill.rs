@@ -717,16 +717,11 @@ impl Fill<'_> {
         if self.wrote_directly.load(Ordering::SeqCst)
             && let Some(batch) = self.batch().await?
         {
-            for table in [&self.tables.stats, &self.tables.bounces] {
-                delete_rows(
-                    self.warehouse,
-                    table,
-                    &batch.teams,
-                    batch.bounds,
-                    &batch.comment,
-                )
-                .await?;
-            }
+            let delete = |table| {
+                let (teams, bounds) = (&batch.teams, batch.bounds);
+                delete_rows(self.warehouse, table, teams, bounds, &batch.comment)
+            };
+            try_join(delete(&self.tables.stats), delete(&self.tables.bounces)).await?;
         }
         let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
         scratch.has_copies.store(true, Ordering::SeqCst);

@@ -94,16 +94,19 @@ const RANGES: [Scope<'_>; 4] = [
     },
 ];
 
+fn events_of_ranges(seed: u64) -> Vec<Event> {
+    let mut generator = Generator::new(seed);
+    let made = |scope: &Scope<'_>| {
+        generator.events(&[scope.team], scope.zone, scope.from, scope.until, 40)
+    };
+    RANGES.iter().flat_map(made).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn days_of_a_small_team_are_filled_at_once_and_equal_what_each_by_itself_gives() {
     let seed = seed(7);
-    let mut generator = Generator::new(seed);
     let (one, other) = (one_worker().await, by_day().await);
-    let mut events = Vec::new();
-    for scope in &RANGES {
-        let made = generator.events(&[scope.team], scope.zone, scope.from, scope.until, 40);
-        events.extend(made);
-    }
+    let events = events_of_ranges(seed);
     let short = without_long(&events);
     assert!(short.len() > events.len() / 2, "some are left");
     for world in [&one, &other] {
@@ -134,13 +137,8 @@ async fn days_of_a_small_team_are_filled_at_once_and_equal_what_each_by_itself_g
 #[tokio::test(flavor = "multi_thread")]
 async fn with_sessions_as_long_as_a_day_the_days_are_filled_one_by_one() {
     let seed = seed(8);
-    let mut generator = Generator::new(seed);
     let (one, other) = (one_worker().await, by_day().await);
-    let mut events = Vec::new();
-    for scope in &RANGES {
-        let made = generator.events(&[scope.team], scope.zone, scope.from, scope.until, 40);
-        events.extend(made);
-    }
+    let mut events = events_of_ranges(seed);
     // An id that is used forever begins anew after each day without it.
     for scope in &RANGES {
         for day in [
@@ -287,7 +285,7 @@ async fn days_that_are_too_much_at_once_are_filled_one_by_one_from_then_on() {
                 "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
                  select generateUUIDv4(), '$pageview', 7, reinterpretAsUUID(sipHash128(number % 100000)), concat('{day}-', toString(number % 10000)), \
                  toDateTime64('2026-05-{day:02} 01:00:00', 6, 'UTC') + number % 10000 / 10 + intDiv(number, 10000) * 7, concat('/', toString(number % 50000)) \
-                 from numbers(30000) settings max_memory_usage = 4000000000"
+                 from numbers(40000) settings max_memory_usage = 4000000000"
             ))
             .await;
     }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use clickhouse::Row;
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -13,6 +14,9 @@ use crate::error::{Class, Error, Result};
 use crate::rollup::sql;
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse, codes};
+
+/// So many partitions have rows deleted at the same time.
+const AT_ONCE: usize = 8;
 
 /// How often a deletion under way is looked at; two looks without a step decide.
 const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
@@ -45,17 +49,27 @@ pub async fn delete_rows(
         .param("until_s", bounds.until.as_second())
         .rows("look for the rows to delete")
         .await?;
-    // Each for itself: a deletion that names no partition is written down in all of them.
-    for partition in partitions {
-        let names: [(&str, &(dyn Display + Sync)); 2] =
-            [("table", table), ("partition", &partition.value)];
-        let text = with_names(sql::DELETE_WITHIN, &names);
-        let statement = warehouse
-            .statement(&text, comment)
-            .param("teams", unsigned(teams))
-            .param("from_s", bounds.from.as_second())
-            .param("until_s", bounds.until.as_second());
-        delete(warehouse, table, statement, "delete rows").await?;
+    // Each for itself: a deletion that names no partition is written down in all of them. At the same time: each
+    // waits much longer for its turn in the background than it takes.
+    let texts: Vec<String> = partitions
+        .iter()
+        .map(|partition| {
+            let names: [(&str, &(dyn Display + Sync)); 2] =
+                [("table", table), ("partition", &partition.value)];
+            with_names(sql::DELETE_WITHIN, &names)
+        })
+        .collect();
+    for texts in texts.chunks(AT_ONCE) {
+        let mut deletions = Vec::new();
+        for text in texts {
+            let statement = warehouse
+                .statement(text, comment)
+                .param("teams", unsigned(teams))
+                .param("from_s", bounds.from.as_second())
+                .param("until_s", bounds.until.as_second());
+            deletions.push(delete(warehouse, table, statement, "delete rows"));
+        }
+        try_join_all(deletions).await?;
     }
     Ok(())
 }

@@ -135,9 +135,9 @@ impl ByDay {
 
 /// So many events are read for at once, or those of one team's day.
 pub const MOST_EVENTS: u64 = 1_000_000;
-/// The most days of a team that are filled at once: each is a partition that an insert writes to, of which
-/// ClickHouse allows a hundred.
-const MOST_DAYS: u32 = 30;
+/// The most days of a team that are filled at once: each is a partition, from which rows are deleted by itself
+/// when the fill is stopped. More hardly make a day cheaper.
+const MOST_DAYS: u32 = 10;
 
 /// How many slices a claim tries for, when others are always faster: then it is left to the next step.
 const CANDIDATES: usize = 16;
