@@ -15,6 +15,7 @@ use prefill::ledger::{Claim, Reason, Receipt, State, Width};
 use reference::generator::{Generator, without_long};
 use reference::{Scope, assert_tables};
 use support::{World, at, page_view};
+use tokio_util::sync::CancellationToken;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -330,6 +331,79 @@ async fn days_that_are_many_events_are_put_off_and_one_that_is_alone_keeps_the_o
         assert_eq!(sizes, expected, "{filled:?}");
         let differences = world.differences(team, &from, &until).await;
         assert_eq!(differences, Vec::<String>::new());
+    }
+}
+
+/// Whoever is told to stop leaves no half of the days, and who ends without a word leaves what the next one sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_that_is_broken_off_at_any_moment_leaves_the_rows_of_one() {
+    let mut config = Config::default();
+    config.service.workers = 1;
+    config.service.lease_ms = 1_000;
+    let world = World::with(config).await;
+    let team = team(&world, 7, "UTC").await;
+    let views: Vec<Event> = (1..=9)
+        .flat_map(|day| {
+            (0..20).map(move |minute| {
+                let when = format!("2026-05-0{day}T10:{minute:02}:00Z");
+                page_view(
+                    TeamId(7),
+                    minute,
+                    &format!("{day}-{}", minute / 2),
+                    &when,
+                    "/",
+                )
+            })
+        })
+        .collect();
+    world.insert(&views).await;
+    let (from, last, until) = ("2026-05-01", "2026-05-09", "2026-05-10");
+    let fill = async || world.fill(team, from, until, false).await;
+    assert_eq!(fill().await, "completed");
+    let once = world.tables().await;
+    let days = world.target(team, from, last).await.days;
+    let filled = async || -> BTreeSet<String> {
+        let slices = world.prefill.ledger.slices(team).await.expect("slices");
+        let filled = slices
+            .into_iter()
+            .filter(|(_, slice)| slice.state == State::Filled);
+        filled.map(|(day, _)| day.to_string()).collect()
+    };
+    for after in [20, 60, 120] {
+        for is_told in [true, false] {
+            for table in ["stats", "bounces"] {
+                world
+                    .query(&format!(
+                        "alter table web_pre_aggregated_{table} delete where period_bucket < '{last} 00:00:00' \
+                         settings mutations_sync = 2"
+                    ))
+                    .await;
+            }
+            let cleaned = world.prefill.ledger.clean(team, days).await;
+            assert_eq!(cleaned.expect("cleaned"), 8);
+            let target = world.target(team, from, last).await;
+            world.prefill.backfill(&target, true).await.expect("asked");
+            let (worker, stop) = (world.worker(), CancellationToken::new());
+            let told = stop.clone();
+            let step = tokio::spawn(async move { worker.step(&told).await });
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            if is_told {
+                stop.cancel();
+                step.await.expect("it ended").expect("stepped");
+                let with_rows = world
+                    .query("select distinct toString(toDate(period_bucket)) from web_pre_aggregated_stats union distinct select distinct toString(toDate(period_bucket)) from web_pre_aggregated_bounces")
+                    .await;
+                let filled = filled().await;
+                assert!(
+                    with_rows.lines().all(|day| filled.contains(day)),
+                    "{after} ms: {with_rows:?} of {filled:?}"
+                );
+            } else {
+                step.abort();
+            }
+            assert_eq!(fill().await, "completed");
+            assert_eq!(world.tables().await, once, "{after} ms, told {is_told}");
+        }
     }
 }
 
