@@ -92,8 +92,12 @@ async fn a_claim_of_which_a_part_is_recorded_is_held_until_its_lease_is_over() {
     let filled = [(claim.slices[0].clone(), Receipt::default())];
     ledger.record(&claim, &filled).await.expect("recorded");
     assert!(held(Duration::from_millis(1)).await, "the other is held");
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!held(LEASE).await, "its lease is over");
+    until("its lease is over", Duration::from_secs(5), || async {
+        let holders = ledger.holders(DEFAULT_WAREHOUSE).await.expect("holders");
+        holders[0].lease_is_over.then_some(())
+    })
+    .await;
+    assert!(!held(LEASE).await, "not taken back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use reference::generator::{Generator, without_long};
 use reference::{Scope, assert_tables};
 use support::{World, at, page_view};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -32,6 +33,21 @@ async fn team(world: &World, id: i64, zone: &str) -> TeamId {
     let on = world.prefill.ledger.set_enabled(team, true).await;
     on.expect("on");
     team
+}
+
+/// Asks for days, and leaves them to be claimed.
+async fn want(world: &World, team: TeamId, from: &str, until: &str) -> Option<Uuid> {
+    let target = world.target(team, from, until).await;
+    let (ledger, reason) = (&world.prefill.ledger, Reason::Request);
+    let run = ledger.request(
+        team,
+        target.days,
+        &target.zone,
+        DEFAULT_WAREHOUSE,
+        reason,
+        None,
+    );
+    run.await.expect("asked")
 }
 
 /// What was recorded of each day, but for when.
@@ -419,19 +435,6 @@ async fn only_days_that_may_be_filled_come_along() {
     let ledger = &world.prefill.ledger;
     let other = team(&world, 8, "UTC").await;
     let team = team(&world, 7, "UTC").await;
-    let want = async |team: TeamId, from: &str, until: &str| {
-        let target = world.target(team, from, until).await;
-        let zone = target.zone.clone();
-        let run = ledger.request(
-            team,
-            target.days,
-            &zone,
-            DEFAULT_WAREHOUSE,
-            Reason::Request,
-            None,
-        );
-        run.await.expect("asked")
-    };
     let claim = async |run| {
         let claim = ledger.claim("test", LEASE, 1_000, DEFAULT_WAREHOUSE, run);
         claim.await.expect("asked").expect("a claim")
@@ -440,7 +443,7 @@ async fn only_days_that_may_be_filled_come_along() {
         let id = claim.id.to_string();
         ledger.expire(&id, true).await.expect("given back");
     };
-    want(team, "2026-05-01", "2026-05-14").await;
+    want(&world, team, "2026-05-01", "2026-05-14").await;
     let today = claim(None).await;
     assert_eq!(days_of(&today), ["2026-05-13"], "nothing is known yet");
     let known = async |claim: &Claim, events: i64, as_of: &str| {
@@ -477,7 +480,7 @@ async fn only_days_that_may_be_filled_come_along() {
     assert_eq!(open, 11, "as they were");
 
     // A day that another team shares goes with that team, and is not one of several.
-    want(other, "2026-05-11", "2026-05-12").await;
+    want(&world, other, "2026-05-11", "2026-05-12").await;
     let shared = claim(None).await;
     assert_eq!(days_of(&shared), ["2026-05-11"]);
     assert_eq!(shared.slices.len(), 2);
@@ -489,7 +492,7 @@ async fn only_days_that_may_be_filled_come_along() {
             .await
             .expect("held")
     );
-    let run = want(team, "2026-05-01", "2026-05-09").await;
+    let run = want(&world, team, "2026-05-01", "2026-05-09").await;
     let run = run.expect("a run");
     let of_run = claim(Some(run)).await;
     assert_eq!(
@@ -543,18 +546,7 @@ async fn of_workers_that_race_for_the_days_of_a_team_each_day_has_one() {
         world.again().await,
     ];
     for team in teams {
-        let target = world.target(team, "2026-05-01", "2026-05-20").await;
-        let ledger = &world.prefill.ledger;
-        let zone = target.zone.clone();
-        let run = ledger.request(
-            team,
-            target.days,
-            &zone,
-            DEFAULT_WAREHOUSE,
-            Reason::Request,
-            None,
-        );
-        run.await.expect("asked");
+        want(&world, team, "2026-05-01", "2026-05-20").await;
     }
     // Each takes and holds, until nothing is open.
     let take = async |prefill: &prefill::service::Prefill| {

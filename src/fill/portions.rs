@@ -112,7 +112,8 @@ fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec
     in_portions(slices, weight, |_, _| true)
 }
 
-/// Days of a team in portions as those of [`shared`], the newest first, none with a gap.
+/// Days of a team in portions as those of [`shared`], the newest first. None has a gap, as the claim has none: who
+/// undoes a fill deletes all between its first day and its last.
 fn successive(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
     slices.sort_by_key(|slice| std::cmp::Reverse(slice.bounds.from));
     in_portions(slices, weight, |newer, older| {
@@ -193,6 +194,7 @@ mod tests {
             [vec![2, 1], vec![3]]
         );
     }
+
     /// The portions of a team's days of May 2026, each of so many events.
     fn portions_of_days(days: &[(i64, u64)]) -> Vec<Vec<i64>> {
         let first: Timestamp = "2026-05-01T00:00:00Z".parse().expect("an instant");

@@ -207,10 +207,17 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let largest = Statement::new(text!(
-            "select max(events) as events from slices where team_id = $1 and as_of_us >= until_s * 1000000"
+            "select max(case when as_of_us >= until_s * 1000000 then events end) as events, \
+             max(case when day = $2 and filled_at is not null then 1 else 0 end) as was_filled \
+             from slices where team_id = $1"
         ))
-        .bind(alone.team_id.0);
+        .bind(alone.team_id.0)
+        .bind(alone.day.to_string());
         let largest = self.database.row(DOING, &largest).await?;
+        // What was filled has rows, which are replaced: that is done one by one.
+        if largest.get("was_filled")? {
+            return Ok(Vec::new());
+        }
         let Some(events) = largest.get::<Option<i64>>("events")? else {
             return Ok(Vec::new());
         };

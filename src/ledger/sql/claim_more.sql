@@ -9,7 +9,6 @@ with open_days as materialized
     from slices s
     where s.team_id = $7 and s.day < $8 and s.warehouse = $6 and s.timezone = $9
         and s.state = 'wanted' and s.filled_at is null and s.held = 0
-        and (select l.filled_at from slices l where l.team_id = $7 and l.day = $8) is null
         -- one that failed before is taken alone, and what was too much at once is not tried again
         and s.attempts = 0 and s.left_bucket_s is null
         and not exists (select 1 from widths w where w.warehouse = s.warehouse and w.team_id = s.team_id)
