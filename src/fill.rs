@@ -30,7 +30,7 @@ use crate::rollup::{BOUNCES, Cut, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
-use deletion::delete;
+use deletion::{TRIES, delete, still_there};
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
@@ -443,14 +443,7 @@ impl Fill<'_> {
         batch: &Batch,
         scratch: &Scratch,
     ) -> Result<Option<BTreeMap<(TeamId, Timestamp), Verdict>>> {
-        let existing = existing(
-            self.warehouse,
-            self.tables,
-            &batch.scope(),
-            batch.partition,
-            &batch.left,
-        )
-        .await?;
+        let existing = self.existing(batch).await?;
         // Pieces are published together: until the last one readers see none.
         if existing.there == 0 && batch.cut.pieces == 1 {
             self.alive().await?;
@@ -467,10 +460,7 @@ impl Fill<'_> {
         for _ in 0..RESTARTS {
             if let Some(verdicts) = self.replace(batch, scratch).await? {
                 if existing.elsewhere == 1 {
-                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.stats)
-                        .await?;
-                    self.delete(sql::DELETE_ELSEWHERE, batch, &self.tables.bounces)
-                        .await?;
+                    self.delete_elsewhere(batch).await?;
                 }
                 return Ok(Some(verdicts));
             }
@@ -668,6 +658,24 @@ impl Fill<'_> {
         })
     }
 
+    async fn existing(&self, batch: &Batch) -> Result<Existing> {
+        let (partition, left) = (batch.partition, &batch.left);
+        existing(self.warehouse, self.tables, &batch.scope(), partition, left).await
+    }
+
+    /// Deletes what the batch's days have in other partitions than their own.
+    async fn delete_elsewhere(&self, batch: &Batch) -> Result<()> {
+        for _ in 0..TRIES {
+            if self.existing(batch).await?.elsewhere == 0 {
+                return Ok(());
+            }
+            for table in [&self.tables.stats, &self.tables.bounces] {
+                self.delete(sql::DELETE_ELSEWHERE, batch, table).await?;
+            }
+        }
+        Err(still_there(&self.tables.stats))
+    }
+
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {
         self.alive().await?;
         let text = with_names(statement, &[("table", table)]);
@@ -683,6 +691,7 @@ impl Fill<'_> {
             self.warehouse,
             table,
             statement,
+            &batch.comment,
             "delete the rows that are replaced",
         )
         .await

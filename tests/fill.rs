@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use prefill::calendar::TeamId;
+use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
 use prefill::schema::Store;
@@ -42,6 +42,34 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
         world.differences(team, "2026-05-01", "2026-05-03").await,
         Vec::<String>::new()
     );
+}
+
+/// ClickHouse may leave out one of several deletions that begin at the same instant, and say that it is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_deleted_are_gone_whoever_else_deletes_from_the_table() {
+    let world = World::new().await;
+    let (warehouse, stats) = (&world.store.warehouse, &world.store.tables.stats);
+    let first: Day = "2026-05-01".parse().expect("a day");
+    let bounds = |number| Zone::utc().bounds(first.plus(number)).expect("a day");
+    for _ in 0..6 {
+        world
+            .query(
+                "insert into web_pre_aggregated_stats (team_id, period_bucket)
+                select 7, toDateTime('2026-05-01 00:00:00', 'UTC') + number * 86400 from numbers(25)",
+            )
+            .await;
+        let deleted = (0..24).map(|number| {
+            prefill::fill::delete_rows(warehouse, stats, &[TeamId(7)], bounds(number), "test")
+        });
+        futures_util::future::try_join_all(deleted)
+            .await
+            .expect("deleted");
+        let left = world
+            .query("select groupArray(toDate(period_bucket)) from web_pre_aggregated_stats")
+            .await;
+        assert_eq!(left, "['2026-05-25']");
+        world.query("truncate table web_pre_aggregated_stats").await;
+    }
 }
 
 /// How a column is read was decided by its type when the warehouse was opened.

@@ -1,10 +1,8 @@
 //! Deletions of rows, which ClickHouse does in the background: each is waited for, or taken back.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use clickhouse::Row;
-use futures_util::future::try_join_all;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -15,8 +13,13 @@ use crate::rollup::sql;
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse, codes};
 
-/// So many partitions have rows deleted at the same time.
-const AT_ONCE: usize = 8;
+/// So many partitions have rows deleted by one statement.
+const TOGETHER: usize = 10;
+
+/// How often rows are looked for and deleted until none are there. Of deletions of a table that begin at the same
+/// instant ClickHouse may leave one out and say that it is done (ARCHITECTURE.md), and another worker's or
+/// somebody else's may begin at any.
+pub(super) const TRIES: usize = 5;
 
 /// How often a deletion under way is looked at; two looks without a step decide.
 const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
@@ -33,7 +36,7 @@ struct Mutations {
 ///
 /// # Errors
 ///
-/// As the warehouse's errors are classed.
+/// As the warehouse's errors are classed, and [`Class::Later`] when there are rows after each try.
 pub async fn delete_rows(
     warehouse: &Warehouse,
     table: &Name,
@@ -41,55 +44,75 @@ pub async fn delete_rows(
     bounds: Bounds,
     comment: &str,
 ) -> Result<()> {
-    let names: [(&str, &(dyn Display + Sync)); 1] = [("table", table)];
-    let partitions: Vec<Number> = warehouse
-        .statement(&with_names(sql::PARTITIONS, &names), comment)
+    for _ in 0..TRIES {
+        let partitions = partitions(warehouse, table, teams, bounds, comment).await?;
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        // Each is named: a deletion that names none is written down in all of them.
+        for together in partitions.chunks(TOGETHER) {
+            let of_each: Vec<String> = together
+                .iter()
+                .map(|partition| with_names(sql::DELETE_WITHIN, &[("partition", &partition.value)]))
+                .collect();
+            let text = with_names(
+                "alter table {table} {of_each} settings mutations_sync = 2",
+                &[("table", table), ("of_each", &of_each.join(", "))],
+            );
+            let statement = warehouse
+                .statement(&text, comment)
+                .param("teams", unsigned(teams))
+                .param("from_s", bounds.from.as_second())
+                .param("until_s", bounds.until.as_second());
+            delete(warehouse, table, statement, comment, "delete rows").await?;
+        }
+    }
+    Err(still_there(table))
+}
+
+async fn partitions(
+    warehouse: &Warehouse,
+    table: &Name,
+    teams: &[TeamId],
+    bounds: Bounds,
+    comment: &str,
+) -> Result<Vec<Number>> {
+    warehouse
+        .statement(&with_names(sql::PARTITIONS, &[("table", table)]), comment)
         .param("teams", unsigned(teams))
         .param("from_s", bounds.from.as_second())
         .param("until_s", bounds.until.as_second())
         .rows("look for the rows to delete")
-        .await?;
-    // Each for itself: a deletion that names no partition is written down in all of them. At the same time: each
-    // waits much longer for its turn in the background than it takes.
-    let texts: Vec<String> = partitions
-        .iter()
-        .map(|partition| {
-            let names: [(&str, &(dyn Display + Sync)); 2] =
-                [("table", table), ("partition", &partition.value)];
-            with_names(sql::DELETE_WITHIN, &names)
-        })
-        .collect();
-    for texts in texts.chunks(AT_ONCE) {
-        let mut deletions = Vec::new();
-        for text in texts {
-            let statement = warehouse
-                .statement(text, comment)
-                .param("teams", unsigned(teams))
-                .param("from_s", bounds.from.as_second())
-                .param("until_s", bounds.until.as_second());
-            deletions.push(delete(warehouse, table, statement, "delete rows"));
-        }
-        try_join_all(deletions).await?;
-    }
-    Ok(())
+        .await
+}
+
+pub(super) fn still_there(table: &Name) -> Error {
+    Error::new(
+        Class::Later,
+        format!("rows of {table} that are deleted are there again"),
+    )
+    .hint("see in system.mutations and system.processes what else writes to that table")
 }
 
 /// Runs a deletion to its end. ClickHouse does it in the background and tries again without an end and
-/// without a word, so somebody has to look whether it can be done at all.
+/// without a word, so somebody has to look whether it can be done at all. Its text has `{mark:String}`, by which
+/// it alone is taken back.
 pub(super) async fn delete(
     warehouse: &Warehouse,
     table: &Name,
     statement: Statement<'_>,
+    mark: &str,
     doing: &str,
 ) -> Result<()> {
     tokio::select! {
-        deleted = statement.run(doing) => deleted,
+        deleted = statement.param("mark", mark).run(doing) => deleted,
         stuck = gets_stuck(warehouse, table, doing) => {
             let (database, name) = table.parts();
             warehouse
                 .statement(sql::KILL_MUTATIONS, "prefill:kill")
                 .param("database", database)
                 .param("table", name)
+                .param("mark", mark)
                 .run("take back a deletion that cannot be done")
                 .await?;
             Err(stuck)

@@ -1,6 +1,4 @@
--- As delete_rows.sql, in one partition of many.
-alter table {table}
-delete in partition {partition} where team_id in {teams:Array(UInt64)}
+-- One of the deletions of a statement, as delete_rows.sql: in one partition of many.
+delete in partition {partition} where {mark:String} != '' and team_id in {teams:Array(UInt64)}
     and period_bucket >= fromUnixTimestamp({from_s:Int64})
     and period_bucket < fromUnixTimestamp({until_s:Int64})
-settings mutations_sync = 2
