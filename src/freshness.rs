@@ -51,12 +51,14 @@ struct Touched {
     last_us: i64,
 }
 
-/// Looks at one warehouse once; how many days have become stale, or need not wait for events any more.
+/// Looks at one warehouse once, its columns first; how many days have become stale, or need not wait for events
+/// any more.
 ///
 /// # Errors
 ///
 /// When the ledger or the warehouse fails: then the next look covers the same time again.
 pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
+    store.look_again().await?;
     let Store {
         name,
         warehouse,

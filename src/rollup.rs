@@ -9,12 +9,13 @@
 mod source;
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::config::{self, SourceKind};
 use crate::error::Result;
 use crate::warehouse::name::{Name, with_names};
 
-pub use source::{Column, Source};
+pub use source::{Column, Reading, Source};
 
 /// The name of the rollup of page views.
 pub const STATS: &str = "web_pre_aggregated_stats";
@@ -117,13 +118,19 @@ impl Tables {
         })
     }
 
-    /// Decides how the events are read, their table having these columns.
+    /// Decides how the events are read, their table having these columns; whether that is another way than
+    /// before. It is so for all clones.
     ///
     /// # Errors
     ///
     /// [`crate::error::Class::Misuse`] when a column that is needed has a name that none should have.
-    pub fn look_at(&mut self, columns: &[Column]) -> Result<()> {
+    pub fn look_at(&self, columns: &[Column]) -> Result<bool> {
         self.source.look_at(columns)
+    }
+
+    /// How the events are read.
+    pub fn reading(&self) -> Arc<Reading> {
+        self.source.reading()
     }
 
     /// A table of prefill's own beside the rollups.
@@ -140,10 +147,11 @@ impl Tables {
     /// As [`Tables::render`], of more than a day, or less.
     pub fn render_cut(&self, statement: &str, cut: Cut, more: &[(&str, &Name)]) -> String {
         let mut text = self.with_source(statement, cut);
-        for (column, expression) in &self.source.expressions {
+        let reading = self.reading();
+        for (column, expression) in &reading.expressions {
             text = with_names(&text, &[(column, expression)]);
         }
-        for (column, name) in &self.source.columns {
+        for (column, name) in &reading.columns {
             text = with_names(&text, &[(&format!("plain_{column}"), name)]);
         }
         let mut names: Vec<(&str, &(dyn Display + Sync))> = more

@@ -3,6 +3,7 @@
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
@@ -52,7 +53,7 @@ impl Store {
         place: &Place,
         with_source: bool,
     ) -> Result<(Self, Vec<Prepared>)> {
-        let mut tables = Tables::new(config)?;
+        let tables = Tables::new(config)?;
         let mut warehouse = Warehouse::open(place, config).await?;
         warehouse.find_niceness().await?;
         let prepared = prepare(&warehouse, &tables, config, with_source).await?;
@@ -68,6 +69,30 @@ impl Store {
         };
         Ok((store, prepared))
     }
+
+    /// Looks at the columns of the raw events again, which others may have made, changed or dropped since.
+    ///
+    /// # Errors
+    ///
+    /// When the warehouse fails, or its tables do not fit any more.
+    pub async fn look_again(&self) -> Result<()> {
+        let columns = columns(&self.warehouse, &self.tables.events).await?;
+        if columns.is_empty() {
+            let posthog = self.tables.source.kind == SourceKind::PostHog;
+            return Err(no_source(
+                std::slice::from_ref(&self.tables.events),
+                posthog,
+            ));
+        }
+        if self.tables.look_at(&columns)? {
+            info!(
+                warehouse = self.name,
+                "the columns of {} are others now: reading it as it is", self.tables.events
+            );
+            check(&self.warehouse, &self.tables).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The tables that [`Store::prepared`] would make on a warehouse; nothing is made.
@@ -80,7 +105,7 @@ pub async fn missing(
     place: &Place,
     with_source: bool,
 ) -> Result<Vec<String>> {
-    let mut tables = Tables::new(config)?;
+    let tables = Tables::new(config)?;
     let warehouse = Warehouse::open(place, config).await?;
     let mut missing = source_to_make(&warehouse, &tables, with_source).await?;
     let events_are_there = missing.is_empty();

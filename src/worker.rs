@@ -21,7 +21,7 @@ use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled, Portions};
 use crate::governor::LOOK_EVERY;
 use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width};
-use crate::rollup::SCRATCH_PREFIX;
+use crate::rollup::{Reading, SCRATCH_PREFIX};
 use crate::schema::Store;
 use crate::telemetry;
 use crate::warehouse::codes;
@@ -177,6 +177,7 @@ impl Worker {
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {
         let warehouse = &self.store.warehouse.in_background();
         let tables = &self.store.tables;
+        let reading = tables.reading();
         let weighed = fill::portions(warehouse, tables, claim);
         let mut portions: VecDeque<Vec<Claimed>> =
             match self.while_alive(claim, stop, weighed).await {
@@ -191,6 +192,7 @@ impl Worker {
                     now.into()
                 }
                 Err(error) => {
+                    let error = self.of_changed_columns(error, &reading).await;
                     self.give_up(claim, &claim.slices, None, &error, stop)
                         .await?;
                     return Ok(Step::Failed);
@@ -230,6 +232,7 @@ impl Worker {
                     }
                 }
                 Err(error) => {
+                    let error = self.of_changed_columns(error, &reading).await;
                     let is_given_up = self
                         .give_up(claim, &slices, Some(&fill), &error, stop)
                         .await?;
@@ -264,6 +267,21 @@ impl Worker {
             () = stop.cancelled() => Err(Error::new(Class::Lost, "told to stop")),
             never = self.watch() => match never {},
         }
+    }
+
+    /// Where somebody changed the columns of the raw events since they were read as in `before`, there is nothing
+    /// wrong with the next try.
+    async fn of_changed_columns(&self, error: Error, before: &Reading) -> Error {
+        if !codes::code_in(&error.chain()).is_some_and(codes::is_of_columns) {
+            return error;
+        }
+        if let Err(error) = self.store.look_again().await {
+            return error;
+        }
+        if *self.store.tables.reading() == *before {
+            return error;
+        }
+        Error::new(Class::Later, "the columns of the raw events were changed").caused_by(error)
     }
 
     /// Ends a try of some slices; false when that is left to [`Worker::expire`].

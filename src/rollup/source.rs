@@ -4,10 +4,11 @@
 //! each is a column, perhaps of another name. On PostHog's tables many are properties of the event:
 //! read from the column that PostHog made of the property where there is one on this installation
 //! (told by its comment, or by its usual name), else from the JSON that all properties lie in. That
-//! is decided once, from the columns that the table has when the warehouse is opened; a column that
-//! the configuration names is not guessed at, and has to be there.
+//! is decided from the columns that the table has when the warehouse is opened, and again when they are
+//! looked at again; a column that the configuration names is not guessed at, and has to be there.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::config::{self, SourceKind};
 use crate::error::{Error, Result};
@@ -130,18 +131,25 @@ pub struct Column {
     pub default_expression: String,
 }
 
-/// How the raw events of one warehouse are read, and PostHog's tables beside them.
+/// How the raw events of one warehouse are read, and PostHog's tables beside them. Clones share what is known of
+/// the columns, so that all know when it changes.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub kind: SourceKind,
     pub raw_sessions: Name,
     pub overrides: Name,
+    /// What the configuration names.
+    mapped: BTreeMap<String, Name>,
+    reading: Arc<RwLock<Arc<Reading>>>,
+}
+
+/// What a statement says to read the raw events, their table having the columns that it has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reading {
     /// Contract name to the name of a column, where it is one.
     pub(super) columns: BTreeMap<&'static str, Name>,
     /// Contract name to what reads it.
     pub(super) expressions: BTreeMap<&'static str, String>,
-    /// What the configuration names.
-    mapped: BTreeMap<String, Name>,
 }
 
 impl Source {
@@ -167,51 +175,61 @@ impl Source {
             .iter()
             .map(|(column, theirs)| Ok((column.clone(), Name::new(theirs)?)))
             .collect::<Result<_>>()?;
-        let mut read = Self {
+        let source = Self {
             kind: source.kind,
             raw_sessions: Name::table(database, &source.raw_sessions)?,
             overrides: Name::table(database, &source.person_distinct_id_overrides)?,
-            columns: BTreeMap::new(),
-            expressions: BTreeMap::new(),
             mapped,
+            reading: Arc::default(),
         };
-        read.look_at(&[])?;
-        Ok(read)
+        source.look_at(&[])?;
+        Ok(source)
     }
 
-    /// Decides how each column is read, the table of events having `there`.
-    pub(super) fn look_at(&mut self, there: &[Column]) -> Result<()> {
-        self.columns.clear();
-        self.expressions.clear();
-        match self.kind {
-            SourceKind::Events => self.look_at_events(there),
-            SourceKind::PostHog => self.look_at_posthog(there),
-        }
+    pub(super) fn reading(&self) -> Arc<Reading> {
+        let reading = self.reading.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&reading)
     }
 
-    fn look_at_events(&mut self, there: &[Column]) -> Result<()> {
+    /// Decides how each column is read, the table of events having `there`; whether that is another way than
+    /// before.
+    pub(super) fn look_at(&self, there: &[Column]) -> Result<bool> {
+        let new = match self.kind {
+            SourceKind::Events => self.look_at_events(there)?,
+            SourceKind::PostHog => self.look_at_posthog(there)?,
+        };
+        let mut reading = self.reading.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = **reading != new;
+        *reading = Arc::new(new);
+        Ok(is_other)
+    }
+
+    fn look_at_events(&self, there: &[Column]) -> Result<Reading> {
+        let mut reading = Reading::default();
         for column in contract() {
             let name = self.column(column)?;
             if column == "session_id" {
-                self.expressions
+                reading
+                    .expressions
                     .insert(SESSION_HASH, hashed(&format!("e.{name}")));
             }
             let read = read(column, &name, kind(&name, there));
-            self.expressions.insert(column, read);
-            self.columns.insert(column, name);
+            reading.expressions.insert(column, read);
+            reading.columns.insert(column, name);
         }
-        Ok(())
+        Ok(reading)
     }
 
-    fn look_at_posthog(&mut self, there: &[Column]) -> Result<()> {
+    fn look_at_posthog(&self, there: &[Column]) -> Result<Reading> {
+        let mut reading = Reading::default();
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
             let read = read(column, &name, kind(&name, there));
-            self.expressions.insert(column, read);
-            self.columns.insert(column, name);
+            reading.expressions.insert(column, read);
+            reading.columns.insert(column, name);
         }
-        let arrival = self.arrival(there)?;
-        self.expressions.insert("inserted_at", arrival);
+        let arrival = self.arrival(there, &mut reading)?;
+        reading.expressions.insert("inserted_at", arrival);
         let mut from_json = Vec::new();
         for &(column, property) in POSTHOG_PROPERTIES {
             let materialized = self.materialized(column, property, there)?;
@@ -223,12 +241,13 @@ impl Source {
                     } else {
                         text(&name, kind)
                     };
-                    self.expressions.insert(column, typed(column, &text));
+                    reading.expressions.insert(column, typed(column, &text));
                     if column == "session_id" && is_json {
-                        self.expressions
+                        reading
+                            .expressions
                             .insert(SESSION_HASH, hashed_json(&name, kind));
                     }
-                    self.columns.insert(column, name);
+                    reading.columns.insert(column, name);
                 }
                 None => from_json.push((column, property)),
             }
@@ -247,13 +266,13 @@ impl Source {
             );
             for (column, property) in from_json {
                 let value = format!("tupleElement({parsed}, '{property}')");
-                self.expressions.insert(column, typed(column, &value));
+                reading.expressions.insert(column, typed(column, &value));
             }
-            self.columns.insert(PROPERTIES, properties);
+            reading.columns.insert(PROPERTIES, properties);
         }
-        let hash = hashed(&self.expressions["session_id"]);
-        self.expressions.entry(SESSION_HASH).or_insert(hash);
-        Ok(())
+        let hash = hashed(&reading.expressions["session_id"]);
+        reading.expressions.entry(SESSION_HASH).or_insert(hash);
+        Ok(reading)
     }
 
     /// The name of a column in the table of events.
@@ -303,18 +322,18 @@ impl Source {
     /// When an event reached the warehouse: `inserted_at`, which is null in rows from before PostHog
     /// had it, and else when Kafka had it. PostHog has an index of just these words; ClickHouse 26.7
     /// takes a bare `coalesce` apart before it looks for one, and leaves it alone in `toTimeZone`.
-    fn arrival(&mut self, there: &[Column]) -> Result<String> {
+    fn arrival(&self, there: &[Column], reading: &mut Reading) -> Result<String> {
         let has = |name: &str| there.iter().any(|column| column.name == name);
         let own = self.column("inserted_at")?;
         let kafka = Name::new(KAFKA_TIME)?;
         Ok(match (has(own.parts().1), has(KAFKA_TIME)) {
             (true, true) => {
-                self.columns.insert("inserted_at", own.clone());
+                reading.columns.insert("inserted_at", own.clone());
                 format!("toTimeZone(coalesce(e.{own}, e.{kafka}), 'UTC')")
             }
             (false, true) if !self.mapped.contains_key("inserted_at") => format!("e.{kafka}"),
             _ => {
-                self.columns.insert("inserted_at", own.clone());
+                reading.columns.insert("inserted_at", own.clone());
                 format!("ifNull(e.{own}, toDateTime64(0, 6, 'UTC'))")
             }
         })
@@ -329,6 +348,7 @@ impl Source {
         let written_only =
             |column: &str| self.kind == SourceKind::Events && WRITTEN_COLUMNS.contains(&column);
         let of_events = self
+            .reading()
             .columns
             .iter()
             .filter(|(column, _)| !written_only(column))
@@ -448,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_property_is_read_from_its_column_by_comment_then_by_name_and_else_from_the_json() {
-        let mut source = posthog(|_| {});
+        let source = posthog(|_| {});
         let there = [
             column("inserted_at", ""),
             column("_timestamp", ""),
@@ -459,7 +479,8 @@ mod tests {
             column("mat_old_pathname", "column_materializer::$pathname"),
         ];
         source.look_at(&there).expect("looked");
-        let read = |column: &str| source.expressions[column].as_str();
+        let reading = source.reading();
+        let read = |column: &str| reading.expressions[column].as_str();
         assert_eq!(read("host"), "ifNull(toString(e.`mat_$host`), '')");
         assert!(read("browser").contains("e.`mat_browser_x7`"));
         assert!(read("browser").contains("JSONExtractString"));
@@ -487,9 +508,10 @@ mod tests {
             kind: kind.to_owned(),
             ..column(name, comment)
         };
-        let mut source = Source::new(&Warehouse::default()).expect("a source");
+        let source = Source::new(&Warehouse::default()).expect("a source");
         assert_eq!(
-            source.expressions["host"], "ifNull(toString(e.`host`), '')",
+            source.reading().expressions["host"],
+            "ifNull(toString(e.`host`), '')",
             "nothing is known of it yet"
         );
         let there = [
@@ -511,10 +533,10 @@ mod tests {
             ("viewport_height", "toInt64(ifNull(e.`viewport_height`, 0))"),
             ("person_id", "e.`person_id`"),
         ] {
-            assert_eq!(source.expressions[column], read, "{column}");
+            assert_eq!(source.reading().expressions[column], read, "{column}");
         }
 
-        let mut source = posthog(|_| {});
+        let source = posthog(|_| {});
         let there = [
             of_kind("$session_id", "String", "column_materializer::$session_id"),
             of_kind(
@@ -526,14 +548,19 @@ mod tests {
         ];
         source.look_at(&there).expect("looked");
         let is_none = "isNull(e.`mat_$host`) or assumeNotNull(e.`mat_$host`) = 'null'";
-        assert!(source.expressions["host"].starts_with(&format!("if({is_none} or position(")));
-        assert!(source.expressions["session_id"].starts_with("if(e.`$session_id` = 'null' or"));
-        assert_eq!(source.expressions["os"], "e.`mat_$os`");
+        assert!(
+            source.reading().expressions["host"].starts_with(&format!("if({is_none} or position("))
+        );
+        assert!(
+            source.reading().expressions["session_id"]
+                .starts_with("if(e.`$session_id` = 'null' or")
+        );
+        assert_eq!(source.reading().expressions["os"], "e.`mat_$os`");
     }
 
     #[test]
     fn a_column_that_the_configuration_names_has_to_be_there() {
-        let mut source = posthog(|source| {
+        let source = posthog(|source| {
             for (column, theirs) in [("host", "site"), ("properties", "json")] {
                 source.columns.insert(column.to_owned(), theirs.to_owned());
             }
@@ -541,9 +568,15 @@ mod tests {
         source
             .look_at(&[column("mat_$host", ""), column("_timestamp", "")])
             .expect("looked");
-        assert_eq!(source.expressions["host"], "ifNull(toString(e.`site`), '')");
-        assert!(source.expressions["os"].contains("e.`json`"));
-        assert_eq!(source.expressions["inserted_at"], "e.`_timestamp`");
+        assert_eq!(
+            source.reading().expressions["host"],
+            "ifNull(toString(e.`site`), '')"
+        );
+        assert!(source.reading().expressions["os"].contains("e.`json`"));
+        assert_eq!(
+            source.reading().expressions["inserted_at"],
+            "e.`_timestamp`"
+        );
         let events = Name::new("events").expect("a name");
         let (_, required) = &source.required(&events)[0];
         assert!(required.iter().any(|(column, _)| column == "site"));

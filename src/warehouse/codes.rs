@@ -93,6 +93,12 @@ pub fn class(code: u32) -> Class {
         .map_or(Class::Later, |(.., class)| *class)
 }
 
+/// Whether a statement that reads a column may fail so because somebody changed the column.
+pub fn is_of_columns(code: u32) -> bool {
+    // A column is missing, or has another type: 349 is CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN.
+    matches!(code, 16 | 43 | 47 | 53 | 349)
+}
+
 /// The next step for whoever has to change something. Of what was too much at once it is one where less at a
 /// time is not to be had.
 pub(super) fn hint(code: u32) -> Option<&'static str> {
@@ -113,7 +119,7 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
             "a session id has more page views within two days than an array holds: mend what sends it, or delete its events"
         }
         (349, _) => {
-            "a column of the events holds null where it could not before: restart prefill, which looks at the columns when it starts"
+            "a column of the events holds null, which its type does not allow: see what changes that table"
         }
         (173 | 241, _) => "raise max_memory_usage under [warehouse], or lower max_threads",
         (_, Class::Narrower) => {
