@@ -666,11 +666,11 @@ impl Fill<'_> {
     /// Deletes what the batch's days have in other partitions than their own.
     async fn delete_elsewhere(&self, batch: &Batch) -> Result<()> {
         for _ in 0..TRIES {
-            if self.existing(batch).await?.elsewhere == 0 {
-                return Ok(());
-            }
             for table in [&self.tables.stats, &self.tables.bounces] {
                 self.delete(sql::DELETE_ELSEWHERE, batch, table).await?;
+            }
+            if self.existing(batch).await?.elsewhere == 0 {
+                return Ok(());
             }
         }
         Err(still_there(&self.tables.stats))

@@ -58,7 +58,6 @@ struct Touched {
 ///
 /// When the ledger or the warehouse fails: then the next look covers the same time again.
 pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
-    store.look_again().await?;
     let Store {
         name,
         warehouse,
@@ -81,6 +80,7 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
     if zones.is_empty() {
         return Ok(0);
     }
+    store.look_again().await?;
     let now = warehouse
         .statement(
             "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",

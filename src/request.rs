@@ -477,12 +477,13 @@ impl Prefill {
         partitions.sort_unstable();
         partitions.dedup();
         let held = AtomicUsize::new(0);
+        let comment = format!("prefill:cleanup:{owner}");
         let delete = async {
             self.hold_all(&store.name, &partitions, owner, &held)
                 .await?;
             let counted = self.count_cleanup(target).await?;
             let delete = async |table, bounds| {
-                fill::delete_rows(&store.warehouse, table, &[team], bounds, "prefill:cleanup").await
+                fill::delete_rows(&store.warehouse, table, &[team], bounds, &comment).await
             };
             for table in [&store.tables.stats, &store.tables.bounces] {
                 delete(table, bounds).await?;

@@ -8,7 +8,7 @@ use tracing::info;
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Column, SCRATCH_PREFIX, Tables, sql};
+use crate::rollup::{Column, Required, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -74,22 +74,27 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the warehouse fails, or its tables do not fit any more.
+    /// When the warehouse fails, or a column that is read is not there any more.
     pub async fn look_again(&self) -> Result<()> {
-        let columns = columns(&self.warehouse, &self.tables.events).await?;
-        if columns.is_empty() {
+        let events = &self.tables.events;
+        let there = columns(&self.warehouse, events).await?;
+        if there.is_empty() {
             let posthog = self.tables.source.kind == SourceKind::PostHog;
-            return Err(no_source(
-                std::slice::from_ref(&self.tables.events),
-                posthog,
-            ));
+            return Err(no_source(std::slice::from_ref(events), posthog));
         }
-        if self.tables.look_at(&columns)? {
+        let is_other = self.tables.look_at(&there)?;
+        let required = self.tables.required().into_iter();
+        let of_events = required.filter(|(table, _)| *table == events);
+        fits(
+            &of_events
+                .flat_map(|(table, required)| misfits(table, &required, &there))
+                .collect::<Vec<_>>(),
+        )?;
+        if is_other {
             info!(
                 warehouse = self.name,
-                "the columns of {} are others now: reading it as it is", self.tables.events
+                "the columns of {events} changed: they are read as they are now"
             );
-            check(&self.warehouse, &self.tables).await?;
         }
         Ok(())
     }
@@ -378,18 +383,7 @@ async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
     let mut wrong = Vec::new();
     for (table, required) in tables.required() {
         let there = columns(warehouse, table).await?;
-        for (name, kind) in required {
-            match there.iter().find(|column| column.name == name) {
-                None => wrong.push(format!("{table} has no column {name}")),
-                Some(column) if kind.is_some_and(|kind| !same_type(kind, &column.kind)) => wrong
-                    .push(format!(
-                        "{table}.{name} is {} and should be {}",
-                        column.kind,
-                        kind.unwrap_or_default()
-                    )),
-                Some(_) => {}
-            }
-        }
+        wrong.extend(misfits(table, &required, &there));
     }
     for table in [&tables.stats, &tables.bounces] {
         let (database, name) = table.parts();
@@ -411,6 +405,23 @@ async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
             ));
         }
     }
+    fits(&wrong)
+}
+
+/// What is wrong with the columns of a table that has these.
+fn misfits(table: &Name, required: &[Required], there: &[Column]) -> Vec<String> {
+    let misfit = |(name, kind): &Required| {
+        let Some(column) = there.iter().find(|column| column.name == *name) else {
+            return Some(format!("{table} has no column {name}"));
+        };
+        let kind = kind.filter(|kind| !same_type(kind, &column.kind))?;
+        let found = &column.kind;
+        Some(format!("{table}.{name} is {found} and should be {kind}"))
+    };
+    required.iter().filter_map(misfit).collect()
+}
+
+fn fits(wrong: &[String]) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }

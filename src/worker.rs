@@ -192,7 +192,7 @@ impl Worker {
                     now.into()
                 }
                 Err(error) => {
-                    let error = self.of_changed_columns(error, &reading).await;
+                    let error = self.of_changed_columns(claim, error, &reading, stop).await;
                     self.give_up(claim, &claim.slices, None, &error, stop)
                         .await?;
                     return Ok(Step::Failed);
@@ -232,7 +232,7 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    let error = self.of_changed_columns(error, &reading).await;
+                    let error = self.of_changed_columns(claim, error, &reading, stop).await;
                     let is_given_up = self
                         .give_up(claim, &slices, Some(&fill), &error, stop)
                         .await?;
@@ -270,18 +270,38 @@ impl Worker {
     }
 
     /// Where somebody changed the columns of the raw events since they were read as in `before`, there is nothing
-    /// wrong with the next try.
-    async fn of_changed_columns(&self, error: Error, before: &Reading) -> Error {
+    /// wrong with the next try; where one is missing now, that is what is wrong.
+    async fn of_changed_columns(
+        &self,
+        claim: &Claim,
+        error: Error,
+        before: &Reading,
+        stop: &CancellationToken,
+    ) -> Error {
         if !codes::code_in(&error.chain()).is_some_and(codes::is_of_columns) {
             return error;
         }
-        if let Err(error) = self.store.look_again().await {
-            return error;
+        let looked = self.while_alive(claim, stop, self.store.look_again()).await;
+        match looked {
+            Err(misfit)
+                if misfit.class() == Class::Operator
+                    && std::error::Error::source(&misfit).is_none() =>
+            {
+                misfit.caused_by(error)
+            }
+            Err(failed) => {
+                warn!(
+                    warehouse = self.store.name,
+                    error = failed.chain(),
+                    "could not look at the columns of the raw events"
+                );
+                error
+            }
+            Ok(()) if *self.store.tables.reading() == *before => error,
+            Ok(()) => {
+                Error::new(Class::Later, "the columns of the raw events changed").caused_by(error)
+            }
         }
-        if *self.store.tables.reading() == *before {
-            return error;
-        }
-        Error::new(Class::Later, "the columns of the raw events were changed").caused_by(error)
     }
 
     /// Ends a try of some slices; false when that is left to [`Worker::expire`].

@@ -36,7 +36,7 @@ struct Mutations {
 ///
 /// # Errors
 ///
-/// As the warehouse's errors are classed, and [`Class::Later`] when there are rows after each try.
+/// As the warehouse's errors are classed, and [`Class::Later`] when there are rows after every try.
 pub async fn delete_rows(
     warehouse: &Warehouse,
     table: &Name,
@@ -44,10 +44,13 @@ pub async fn delete_rows(
     bounds: Bounds,
     comment: &str,
 ) -> Result<()> {
-    for _ in 0..TRIES {
+    for tries in 0.. {
         let partitions = partitions(warehouse, table, teams, bounds, comment).await?;
         if partitions.is_empty() {
-            return Ok(());
+            break;
+        }
+        if tries == TRIES {
+            return Err(still_there(table));
         }
         // Each is named: a deletion that names none is written down in all of them.
         for together in partitions.chunks(TOGETHER) {
@@ -67,7 +70,7 @@ pub async fn delete_rows(
             delete(warehouse, table, statement, comment, "delete rows").await?;
         }
     }
-    Err(still_there(table))
+    Ok(())
 }
 
 async fn partitions(
@@ -106,7 +109,7 @@ pub(super) async fn delete(
 ) -> Result<()> {
     tokio::select! {
         deleted = statement.param("mark", mark).run(doing) => deleted,
-        stuck = gets_stuck(warehouse, table, doing) => {
+        stuck = gets_stuck(warehouse, table, mark, doing) => {
             let (database, name) = table.parts();
             warehouse
                 .statement(sql::KILL_MUTATIONS, "prefill:kill")
@@ -121,7 +124,7 @@ pub(super) async fn delete(
 }
 
 /// Ends when a table's deletion cannot be done, with the reason.
-async fn gets_stuck(warehouse: &Warehouse, table: &Name, doing: &str) -> Error {
+async fn gets_stuck(warehouse: &Warehouse, table: &Name, mark: &str, doing: &str) -> Error {
     let (database, name) = table.parts();
     let mut before: Option<Mutations> = None;
     loop {
@@ -130,6 +133,7 @@ async fn gets_stuck(warehouse: &Warehouse, table: &Name, doing: &str) -> Error {
             .statement(sql::MUTATIONS, "prefill:look")
             .param("database", database)
             .param("table", name)
+            .param("mark", mark)
             .rows::<Mutations>("look at a deletion")
             .await;
         let now = match looked {

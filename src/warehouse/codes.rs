@@ -119,7 +119,7 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
             "a session id has more page views within two days than an array holds: mend what sends it, or delete its events"
         }
         (349, _) => {
-            "a column of the events holds null, which its type does not allow: see what changes that table"
+            "a column of the events holds null where prefill needs a value (person_id, timestamp): mend the events, or the column"
         }
         (173 | 241, _) => "raise max_memory_usage under [warehouse], or lower max_threads",
         (_, Class::Narrower) => {

@@ -1,4 +1,4 @@
--- What a table's deletions wait for: parts that are still to be done, the reason of the last failure,
+-- What a deletion waits for, and others with its mark: parts that are still to be done, the reason of the last failure,
 -- and whether the disk has less space than ClickHouse reserves for one part (its size and a tenth, at
 -- least 1 MiB: RESERVATION_MIN_ESTIMATION_SIZE), without which it begins none and says nothing.
 select
@@ -13,3 +13,4 @@ select
         false)) as is_full
 from system.mutations
 where database = {database:String} and table = {table:String} and not is_done
+    and position(command, {mark:String}) > 0
