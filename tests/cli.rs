@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use prefill::calendar::TeamId;
+use prefill::config::DEFAULT_WAREHOUSE;
 use prefill::event::Event;
+use prefill::ledger::Reason;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::{World, page_view, program};
@@ -989,12 +991,20 @@ async fn a_fill_that_fails_is_told_with_its_team_day_outcome_and_error() {
     world
         .query("alter table events rename column city_name to town")
         .await;
-    let task = world
-        .prefill
-        .backfill(&target, false)
-        .await
-        .expect("asked")
-        .to_string();
+    // Whoever asks prefill for it is told at once what is missing.
+    let refused = world.prefill.backfill(&target, false).await;
+    let refused = refused.expect_err("a misfit").chain();
+    assert!(refused.contains("has no column city_name"), "{refused}");
+    let (ledger, days) = (&world.prefill.ledger, target.days);
+    let asked = ledger.request(
+        team_7(),
+        days,
+        &target.zone,
+        DEFAULT_WAREHOUSE,
+        Reason::Request,
+        None,
+    );
+    let task = asked.await.expect("asked").expect("a run").to_string();
     let line = serving.says("failed to fill team 7, 2026-05-01");
     for part in [
         "ERROR",
