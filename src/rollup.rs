@@ -178,10 +178,10 @@ impl Tables {
         more: &[(&str, &Name)],
     ) -> String {
         let of_page_views = statement.contains("array join");
-        let page_views = if of_page_views {
-            "1"
+        let (page_views, key) = if of_page_views {
+            ("1", parts::KEY_OF_PAGE_VIEWS)
         } else {
-            "length(page_views)"
+            ("length(page_views)", parts::KEY_OF_SESSIONS)
         };
         let mut text = statement.to_owned();
         for (place, function, value) in [
@@ -203,9 +203,13 @@ impl Tables {
             };
             text = with_names(&text, &[(place, &state)]);
         }
-        // By everything that is no state.
-        let grouping = if grouped { "group by all" } else { "" };
-        let text = with_names(&text, &[("grouping", &grouping)]);
+        let (one_of, grouping) = if grouped {
+            ("any", parts::GROUPING)
+        } else {
+            ("", "")
+        };
+        let text = with_names(&text, &[("one_of", &one_of), ("grouping", &grouping)]);
+        let text = with_names(&in_pieces(&text, cut.pieces), &[("key", &key)]);
         self.render_cut(&text, cut, more)
     }
 
@@ -224,24 +228,28 @@ impl Tables {
 
     /// A statement with the parts that it is made of, by the kind of the source.
     fn with_source(&self, statement: &str, cut: Cut) -> String {
+        let statement = self.with_parts(statement);
+        // Pieces are made where memory is little: an id that is used forever has nothing to do in it.
+        let looks_back = cut.has_days || cut.pieces == 1 && !self.reading().parses(&statement);
         let not_begun_before = |session: &str| {
-            if cut.has_days {
-                // The events of the day before are read with the others.
-                return "true".to_owned();
+            if looks_back {
+                "true".to_owned()
+            } else {
+                with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)])
             }
-            with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)])
         };
-        let (look_back, is_of_the_days, or_lasts_long) = if cut.has_days {
-            (
-                " - 86400000000",
-                parts::IS_OF_THE_DAYS,
-                parts::OR_LASTS_LONG,
-            )
+        let (look_back, is_of_the_days) = if looks_back {
+            (parts::LOOK_BACK, parts::IS_OF_THE_DAYS)
         } else {
-            ("", parts::IS_OF_THE_DAY, "")
+            ("", parts::IS_NOT_AFTER_THE_DAYS)
+        };
+        let or_lasts_long = if cut.has_days {
+            parts::OR_LASTS_LONG
+        } else {
+            ""
         };
         with_names(
-            &in_pieces(&self.with_parts(statement), cut.pieces),
+            &in_pieces(&statement, cut.pieces),
             &[
                 ("look_back", &look_back),
                 ("is_of_the_days", &is_of_the_days),
@@ -368,11 +376,7 @@ fn in_pieces(statement: &str, pieces: i64) -> String {
         &[
             ("is_in_piece", &is_in(parts::IS_IN_PIECE)),
             ("is_in_piece_of_known", &is_in(parts::IS_IN_PIECE_OF_KNOWN)),
-            ("is_in_piece_of_stats", &is_in(parts::IS_IN_PIECE_OF_STATS)),
-            (
-                "is_in_piece_of_bounces",
-                &is_in(parts::IS_IN_PIECE_OF_BOUNCES),
-            ),
+            ("is_in_piece_of_rows", &is_in(parts::IS_IN_PIECE_OF_ROWS)),
         ],
     )
 }
@@ -384,11 +388,16 @@ mod parts {
     pub const COLUMNS_OF_SESSIONS: &str = include_str!("rollup/sql/columns_of_sessions.sql");
     pub const IS_IN_PIECE: &str = include_str!("rollup/sql/is_in_piece.sql");
     pub const IS_IN_PIECE_OF_KNOWN: &str = include_str!("rollup/sql/is_in_piece_of_known.sql");
-    pub const IS_IN_PIECE_OF_STATS: &str = include_str!("rollup/sql/is_in_piece_of_stats.sql");
-    pub const IS_IN_PIECE_OF_BOUNCES: &str = include_str!("rollup/sql/is_in_piece_of_bounces.sql");
+    pub const IS_IN_PIECE_OF_ROWS: &str = include_str!("rollup/sql/is_in_piece_of_rows.sql");
     pub const NOT_BEGUN_BEFORE: &str = include_str!("rollup/sql/not_begun_before.sql");
     pub const IDS_OF_THE_DAY: &str = include_str!("rollup/sql/ids_of_the_day.sql");
-    pub const IS_OF_THE_DAY: &str =
+    pub const GROUPING: &str = include_str!("rollup/sql/grouping.sql");
+    /// By everything that is no state.
+    pub const KEY_OF_PAGE_VIEWS: &str = "s.bucket, s.team_id, s.entry, s.end_pathname, view_of_it";
+    pub const KEY_OF_SESSIONS: &str =
+        "s.bucket, s.team_id, s.entry, s.end_pathname, s.first_view, s.first_event";
+    pub const LOOK_BACK: &str = " - 86400000000";
+    pub const IS_NOT_AFTER_THE_DAYS: &str =
         "{timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')";
     pub const IS_OF_THE_DAYS: &str = include_str!("rollup/sql/is_of_the_days.sql");
     pub const OR_LASTS_LONG: &str = include_str!("rollup/sql/or_lasts_long.sql");
@@ -451,5 +460,67 @@ pub mod sql {
         pub const CREATE_RAW_SESSIONS_VIEW: &str =
             include_str!("rollup/sql/posthog/create_raw_sessions_view.sql");
         pub const CREATE_OVERRIDES: &str = include_str!("rollup/sql/posthog/create_overrides.sql");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn posthog(columns: &[&str]) -> Tables {
+        let mut config = config::Warehouse::default();
+        config.source.kind = SourceKind::PostHog;
+        let tables = Tables::new(&config).expect("tables");
+        let there: Vec<Column> = columns
+            .iter()
+            .map(|name| Column {
+                name: (*name).to_owned(),
+                ..Column::default()
+            })
+            .collect();
+        tables.look_at(&there).expect("looked");
+        tables
+    }
+
+    /// Whether a statement reads the day before with the others, and does not ask who began on it.
+    fn looks_back(tables: &Tables, statement: &str, cut: Cut) -> bool {
+        let sessions = Name::new("sessions").expect("a name");
+        let text = tables.render_cut(statement, cut, &[("sessions", &sessions)]);
+        let asks = text.contains("if(count() > 0, session_id, '')) not in");
+        let reads = text.contains(
+            "{from_us:Int64} - 86400000000, 'UTC')\n        and e.`timestamp` < fromUnixTimestamp64Micro({until_us",
+        );
+        assert_ne!(asks, reads, "{text}");
+        reads
+    }
+
+    #[test]
+    fn the_day_before_is_read_with_the_day_but_not_its_json_and_not_where_memory_is_little() {
+        let pieces = Cut {
+            pieces: 4,
+            ..Cut::DAY
+        };
+        let own = Tables::new(&config::Warehouse::default()).expect("tables");
+        assert!(looks_back(&own, sql::COLLECT_SESSIONS, Cut::DAY));
+        assert!(looks_back(&own, sql::RAW, Cut::DAY));
+        assert!(!looks_back(&own, sql::COLLECT_SESSIONS, pieces));
+
+        let json = posthog(&["$session_id", "mat_$host"]);
+        assert!(!looks_back(&json, sql::COLLECT_SESSIONS, Cut::DAY));
+        assert!(looks_back(&json, sql::RAW, Cut::DAY), "the id is a column");
+        let columns = posthog(&[
+            "$session_id",
+            "mat_$host",
+            "mat_$pathname",
+            "mat_$device_type",
+            "mat_$browser",
+            "mat_$os",
+            "mat_$viewport_width",
+            "mat_$viewport_height",
+            "mat_$geoip_country_code",
+            "mat_$geoip_city_name",
+            "mat_$geoip_subdivision_1_code",
+        ]);
+        assert!(looks_back(&columns, sql::COLLECT_SESSIONS, Cut::DAY));
     }
 }

@@ -593,24 +593,39 @@ async fn a_session_whose_id_is_written_with_escapes_goes_on_after_midnight() {
     world.enable(team).await;
     let (quoted, plain) = ("of \"quotes\" and \\", "null");
     // In JSON an id may be written in several ways.
-    let of = |session, person| page_view(team, person, session, "2026-05-01T23:50:00Z", "/");
-    ingest(&world, &[of(quoted, 1), of(plain, 2)]).await;
+    let of = |session, when| page_view(team, 1, session, when, "/");
+    let before = ["of course", quoted, plain].map(|id| of(id, "2026-05-01T23:50:00Z"));
+    let after = of("of late", "2026-05-02T00:10:00Z");
+    ingest(&world, &before).await;
+    ingest(&world, &[after]).await;
     world
         .query(
             "insert into events (uuid, event, properties, timestamp, team_id, distinct_id, person_id) \
-             select generateUUIDv4(), event, replaceAll(properties, 'of ', '\\\\u006ff '), timestamp + interval 20 minute, \
+             select generateUUIDv4(), event, replaceAll(properties, 'of ', '\\\\u006ff '), \
+             timestamp + toIntervalMinute(if(timestamp < '2026-05-02', 20, -20)), \
              team_id, distinct_id, person_id from events",
         )
         .await;
     let written =
         "select uniqExact(`$session_id`), countIf(position(`$session_id`, '\\\\') > 0) from events";
-    assert_eq!(world.query(written).await, "2\t2", "as JSON");
-    let filled = world.fill(team, "2026-05-01", "2026-05-03", false).await;
-    assert_eq!(filled, "completed");
+    assert_eq!(world.query(written).await, "4\t2", "as JSON, in one way");
     let found = "select toDate(period_bucket), sumMerge(total_session_count_state), sumMerge(pageviews_count_state) \
                  from web_pre_aggregated_bounces where team_id = 7 group by 1 order by 1";
-    // The word null is no id where JSON lies without its quotes.
-    assert_eq!(world.query(found).await, "2026-05-01\t1\t2");
+    // Both days together, and each by itself.
+    for (days, forced) in [
+        (&[("2026-05-01", "2026-05-03")][..], false),
+        (
+            &[("2026-05-02", "2026-05-03"), ("2026-05-01", "2026-05-02")],
+            true,
+        ),
+    ] {
+        for (from, until) in days {
+            let filled = world.fill(team, from, until, forced).await;
+            assert_eq!(filled, "completed");
+        }
+        // The word null is no id where JSON lies without its quotes.
+        assert_eq!(world.query(found).await, "2026-05-01\t3\t6");
+    }
 }
 
 /// Page views of one session each, that raw_sessions has.

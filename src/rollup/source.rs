@@ -91,6 +91,8 @@ const MATERIALIZED: &str = "column_materializer::";
 const PROPERTIES: &str = "properties";
 /// Beside the columns of the contract: which session an event is of, as a number.
 const SESSION_HASH: &str = "session_hash";
+/// Beside the columns of the contract: what asks whether an event's session is among some, before their hashes.
+const SESSION_HASH_IN: &str = "session_hash_in";
 /// When Kafka had the event: what is known of rows from before PostHog had `inserted_at`.
 const KAFKA_TIME: &str = "_timestamp";
 
@@ -150,6 +152,38 @@ pub struct Reading {
     pub(super) columns: BTreeMap<&'static str, Name>,
     /// Contract name to what reads it.
     pub(super) expressions: BTreeMap<&'static str, String>,
+    /// Contract names of what is read from the JSON of all properties.
+    parsed: Vec<&'static str>,
+}
+
+impl Reading {
+    /// Whether a statement reads the JSON of all properties of an event to know more of it than its session.
+    pub(super) fn parses(&self, statement: &str) -> bool {
+        let parsed = self.parsed.iter();
+        let mut parsed = parsed.filter(|column| **column != "session_id");
+        parsed.any(|column| statement.contains(&format!("{{{column}}}")))
+    }
+
+    fn hash_sessions(&mut self, hash: String) {
+        self.expressions
+            .insert(SESSION_HASH_IN, format!("{hash} in"));
+        self.expressions.insert(SESSION_HASH, hash);
+    }
+
+    /// As [`Reading::hash_sessions`], of a column of JSON text: the same text has the same hash, and what is no
+    /// text has one, too. Of a text that is not as it stands there only whoever reads it knows the session:
+    /// ClickHouse parses each event where two conditions of a statement have it in common, and not only those
+    /// few.
+    fn hash_json_sessions(&mut self, name: &Name, kind: &str) {
+        let (stored, decoded) = (stored(name, kind), decoded(name, kind));
+        let is_escaped = format!("position({stored}, '\\\\') > 0");
+        self.expressions.insert(
+            SESSION_HASH_IN,
+            format!("{is_escaped} or {} in", hashed(&stored)),
+        );
+        let text = format!("if({is_escaped}, {decoded}, {stored})");
+        self.expressions.insert(SESSION_HASH, hashed(&text));
+    }
 }
 
 impl Source {
@@ -209,9 +243,7 @@ impl Source {
         for column in contract() {
             let name = self.column(column)?;
             if column == "session_id" {
-                reading
-                    .expressions
-                    .insert(SESSION_HASH, hashed(&format!("e.{name}")));
+                reading.hash_sessions(hashed(&format!("e.{name}")));
             }
             let read = read(column, &name, kind(&name, there));
             reading.expressions.insert(column, read);
@@ -243,15 +275,14 @@ impl Source {
                     };
                     reading.expressions.insert(column, typed(column, &text));
                     if column == "session_id" && is_json {
-                        reading
-                            .expressions
-                            .insert(SESSION_HASH, hashed_json(&name, kind));
+                        reading.hash_json_sessions(&name, kind);
                     }
                     reading.columns.insert(column, name);
                 }
                 None => from_json.push((column, property)),
             }
         }
+        reading.parsed = from_json.iter().map(|(column, _)| *column).collect();
         if !from_json.is_empty() {
             let properties = self.column(PROPERTIES)?;
             let wanted: Vec<String> = from_json
@@ -270,8 +301,9 @@ impl Source {
             }
             reading.columns.insert(PROPERTIES, properties);
         }
-        let hash = hashed(&reading.expressions["session_id"]);
-        reading.expressions.entry(SESSION_HASH).or_insert(hash);
+        if !reading.expressions.contains_key(SESSION_HASH) {
+            reading.hash_sessions(hashed(&reading.expressions["session_id"]));
+        }
         Ok(reading)
     }
 
@@ -407,14 +439,6 @@ fn json_text(name: &Name, kind: &str) -> String {
     format!(
         "if({is_none} or position({stored}, '\\\\') > 0, if({is_none}, '', {decoded}), {stored})"
     )
-}
-
-/// A hash of the text in a column of JSON text: the same for the same text. What is no text has one, too.
-fn hashed_json(name: &Name, kind: &str) -> String {
-    let (stored, decoded) = (stored(name, kind), decoded(name, kind));
-    hashed(&format!(
-        "if(position({stored}, '\\\\') > 0, {decoded}, {stored})"
-    ))
 }
 
 fn hashed(text: &str) -> String {
@@ -554,6 +578,11 @@ mod tests {
         assert!(
             source.reading().expressions["session_id"]
                 .starts_with("if(e.`$session_id` = 'null' or")
+        );
+        assert_eq!(
+            source.reading().expressions["session_hash_in"],
+            "position(e.`$session_id`, '\\\\') > 0 or cityHash64(e.`$session_id`) in",
+            "to parse it here would be to parse that of each event"
         );
         assert_eq!(source.reading().expressions["os"], "e.`mat_$os`");
     }

@@ -2,8 +2,6 @@
 -- that raw_sessions has of them: reading those from the events would be reading all properties. What
 -- raw_sessions does not have, or cannot tell the ends of, is not whole yet.
 (
-    with
-        {joined} as joined
     select
         own.team_id as team_id,
         own.session_id as session_id,
@@ -16,40 +14,33 @@
         own.interactions as interactions,
         own.page_views as page_views,
         own.has_clear_ends and known.there = 1 as is_whole,
-        joined(
-            [
-                known.entry_pathname,
-                known.referring_domain,
-                known.utm_source,
-                known.utm_medium,
-                known.utm_campaign,
-                known.utm_term,
-                known.utm_content,
-                known.region_name,
-                if(known.gclid != '', '1', ''),
-                if(known.gad_source = '1', '1', ''),
-                if(known.fbclid != '', '1', '')
-            ]) as entry,
+        known.entry as entry,
         known.end_pathname as end_pathname
     from {counted_sessions} as own
     left any join
     (
+        with
+            {joined} as joined
         select
             team_id,
             session_id_v7,
             1 as there,
-            path(ifNull(argMinMerge(entry_url), '')) as entry_pathname,
-            path(ifNull(argMaxMerge(end_url), '')) as end_pathname,
-            ifNull(argMinMerge(initial_referring_domain), '') as referring_domain,
-            ifNull(argMinMerge(initial_utm_source), '') as utm_source,
-            ifNull(argMinMerge(initial_utm_medium), '') as utm_medium,
-            ifNull(argMinMerge(initial_utm_campaign), '') as utm_campaign,
-            ifNull(argMinMerge(initial_utm_term), '') as utm_term,
-            ifNull(argMinMerge(initial_utm_content), '') as utm_content,
-            ifNull(argMinMerge(initial_gclid), '') as gclid,
-            ifNull(argMinMerge(initial_gad_source), '') as gad_source,
-            ifNull(argMinMerge(initial_fbclid), '') as fbclid,
-            ifNull(argMinMerge(initial_geoip_subdivision_1_name), '') as region_name
+            -- one text is carried through the join cheaper than many, as attributes.sql has them
+            joined(
+                [
+                    path(ifNull(argMinMerge(entry_url), '')),
+                    ifNull(argMinMerge(initial_referring_domain), ''),
+                    ifNull(argMinMerge(initial_utm_source), ''),
+                    ifNull(argMinMerge(initial_utm_medium), ''),
+                    ifNull(argMinMerge(initial_utm_campaign), ''),
+                    ifNull(argMinMerge(initial_utm_term), ''),
+                    ifNull(argMinMerge(initial_utm_content), ''),
+                    ifNull(argMinMerge(initial_geoip_subdivision_1_name), ''),
+                    if(ifNull(argMinMerge(initial_gclid), '') != '', '1', ''),
+                    if(ifNull(argMinMerge(initial_gad_source), '') = '1', '1', ''),
+                    if(ifNull(argMinMerge(initial_fbclid), '') != '', '1', '')
+                ]) as entry,
+            path(ifNull(argMaxMerge(end_url), '')) as end_pathname
         from {raw_sessions}
         where {raw_sessions_of_the_day}
             and cityHash64({uuid_of_session}) in {ids_of_the_day}

@@ -8,5 +8,5 @@
         and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
         and {timestamp} < fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
-        and {session_hash} in {ids_of_the_day}
+        and ({session_hash_in} {ids_of_the_day})
 )

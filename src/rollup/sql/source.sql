@@ -1,6 +1,8 @@
 -- The events of the sessions that start within a day, or only reach into it, under the names of the
--- contract; of several days that follow each other, with those of a day before them. A session lasts at most 24 hours, so one that starts within the day ends within a day after
--- it: of that day only the ids are read, and more of the few events that belong to a session of the day.
+-- contract. A session lasts at most 24 hours, so one that starts within the day ends within a day after it,
+-- and one that only reaches into it starts within a day before it: of those days only the ids are read, and
+-- more of the few events that belong to a session of the day. Of several days that follow each other it is the
+-- same.
 (
     select
         {uuid} as uuid,
@@ -18,5 +20,5 @@
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
         -- no session, as text or as a UUID
         and {session_id} not in ('', '00000000-0000-0000-0000-000000000000')
-        and ({is_of_the_days} or {session_hash} in {ids_of_the_day})
+        and ({is_of_the_days} or {session_hash_in} {ids_of_the_day})
 )

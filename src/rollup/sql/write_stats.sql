@@ -64,16 +64,16 @@ select
 from
 (
     select
-        bucket,
-        team_id,
-        entry,
-        end_pathname,
-        page_view,
+        {one_of}(s.bucket) as bucket,
+        {one_of}(s.team_id) as team_id,
+        {one_of}(s.entry) as entry,
+        {one_of}(s.end_pathname) as end_pathname,
+        {one_of}(view_of_it) as page_view,
         {persons_state} as persons_uniq_state,
         {sessions_state} as sessions_uniq_state,
         {page_views_state} as pageviews_count_state
-    from {sessions}
-    array join page_views as page_view
-    where is_whole and {is_in_piece_of_stats}
+    from {sessions} as s
+    array join page_views as view_of_it
+    where is_whole and {is_in_piece_of_rows}
     {grouping}
 )
