@@ -238,10 +238,14 @@ impl Tables {
                 with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)])
             }
         };
-        let (look_back, is_of_the_days) = if looks_back {
-            (parts::LOOK_BACK, parts::IS_OF_THE_DAYS)
+        const FROM: &str = "{from_us:Int64}";
+        const UNTIL: &str = "{until_us:Int64}";
+        let day_before = format!("{FROM} - 86400000000");
+        let next_day = format!("{UNTIL} + 86400000000");
+        let (first, is_of_the_days) = if looks_back {
+            (day_before.as_str(), parts::IS_OF_THE_DAYS)
         } else {
-            ("", parts::IS_NOT_AFTER_THE_DAYS)
+            (FROM, parts::IS_NOT_AFTER_THE_DAYS)
         };
         let or_lasts_long = if cut.has_days {
             parts::OR_LASTS_LONG
@@ -251,7 +255,6 @@ impl Tables {
         with_names(
             &in_pieces(&statement, cut.pieces),
             &[
-                ("look_back", &look_back),
                 ("is_of_the_days", &is_of_the_days),
                 ("or_lasts_long", &or_lasts_long),
                 // Asked of sessions, which are fewer: with an aggregate in it ClickHouse does not move it before
@@ -263,6 +266,10 @@ impl Tables {
                 // Asked of each event.
                 ("not_of_one_begun_before", &not_begun_before("session_id")),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
+                ("is_around_the_days", &is_within(first, &next_day)),
+                ("is_within_the_days", &is_within(FROM, UNTIL)),
+                ("is_of_the_days_or_the_next", &is_within(FROM, &next_day)),
+                ("is_on_the_day_before", &is_within(&day_before, FROM)),
                 ("uuid_of_session", &parts::UUID_OF_SESSION),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
@@ -368,6 +375,14 @@ impl Tables {
     }
 }
 
+/// Whether an event happened within `[begin_us, end_us)`, both in microseconds since 1970.
+fn is_within(begin_us: &str, end_us: &str) -> String {
+    with_names(
+        parts::IS_WITHIN,
+        &[("begin_us", &begin_us), ("end_us", &end_us)],
+    )
+}
+
 /// A statement with what tells its pieces apart; of one piece that is everything.
 fn in_pieces(statement: &str, pieces: i64) -> String {
     let is_in = |part: &'static str| if pieces == 1 { "true" } else { part };
@@ -396,7 +411,7 @@ mod parts {
     pub const KEY_OF_PAGE_VIEWS: &str = "s.bucket, s.team_id, s.entry, s.end_pathname, view_of_it";
     pub const KEY_OF_SESSIONS: &str =
         "s.bucket, s.team_id, s.entry, s.end_pathname, s.first_view, s.first_event";
-    pub const LOOK_BACK: &str = " - 86400000000";
+    pub const IS_WITHIN: &str = include_str!("rollup/sql/is_within.sql");
     pub const IS_NOT_AFTER_THE_DAYS: &str =
         "{timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')";
     pub const IS_OF_THE_DAYS: &str = include_str!("rollup/sql/is_of_the_days.sql");

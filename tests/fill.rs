@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
+use prefill::rollup::sql;
 use prefill::schema::Store;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,105 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
         world.differences(team, "2026-05-01", "2026-05-03").await,
         Vec::<String>::new()
     );
+}
+
+/// The table of raw events, made again with instants in a zone.
+async fn in_zone(world: &World, zone: &str) {
+    let create = include_str!("../src/event/create_events.sql").replace("{table}", "events");
+    let other = create.replace(
+        "timestamp DateTime64(6, 'UTC')",
+        &format!("timestamp DateTime64(6, '{zone}')"),
+    );
+    assert_eq!(create == other, zone == "UTC");
+    world.query("drop table events sync").await;
+    world.query(&other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_of_raw_events_in_whatever_zone_hide_none_of_them() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    // Of each day a session that ends at noon, and one that goes on after midnight.
+    let mut events = Vec::new();
+    for day in 1..=5 {
+        for (session, when) in [
+            ("noon", format!("2026-05-0{day}T00:10:00Z")),
+            ("noon", format!("2026-05-0{day}T11:59:59Z")),
+            ("night", format!("2026-05-0{day}T23:59:59Z")),
+            ("night", format!("2026-05-0{}T00:05:00Z", day + 1)),
+        ] {
+            events.push(page_view(
+                team,
+                day,
+                &format!("{session} {day}"),
+                &when,
+                "/",
+            ));
+        }
+    }
+    let mut once = None;
+    for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        in_zone(&world, zone).await;
+        world.insert(&events).await;
+        world.look_for_late_events().await;
+        for day in 1..=5 {
+            let (from, until) = (format!("2026-05-0{day}"), format!("2026-05-0{}", day + 1));
+            let filled = world.fill(team, &from, &until, true).await;
+            assert_eq!(filled, "completed", "{zone}");
+        }
+        let tables = world.tables().await;
+        assert_eq!(
+            *once.get_or_insert_with(|| tables.clone()),
+            tables,
+            "{zone}"
+        );
+        let found = "select sumMerge(total_session_count_state), sumMerge(pageviews_count_state) from web_pre_aggregated_bounces";
+        assert_eq!(world.query(found).await, "10\t20", "{zone}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_reads_the_days_around_its_own_and_not_all_of_a_team() {
+    let world = World::new().await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, distinct_id, person_id, session_id, timestamp)
+            select generateUUIDv4(), '$pageview', 7, '', generateUUIDv4(), toString(number), \
+            toDateTime64('2026-05-01 00:00:00', 6, 'UTC') + number * 4 from numbers(21600 * 20)",
+        )
+        .await;
+    world.query("optimize table events final").await;
+    let (tables, begin) = (&world.store.tables, 20_574 + 10);
+    for (statement, most) in [(sql::RAW, 4), (sql::WEIGH, 2), (sql::COUNT_EVENTS, 2)] {
+        let text = format!("explain indexes = 1 {}", tables.render(statement, &[]));
+        let told = world
+            .store
+            .warehouse
+            .statement(&text, "test")
+            .param("teams", vec![7])
+            .param("team", 7)
+            .param("from_us", begin * 86_400_000_000_i64)
+            .param("until_us", (begin + 1) * 86_400_000_000_i64)
+            .param("as_of_us", i64::MAX / 2)
+            .param("begins", vec![begin * 86_400])
+            .bytes("TSV", "ask")
+            .await
+            .expect("told");
+        let told = String::from_utf8(told).expect("text");
+        let (_, key) = told.split_once("PrimaryKey").expect("the key is looked at");
+        let (_, read) = key.split_once("Granules: ").expect("granules");
+        let (read, rest) = read.split_once('/').expect("of how many");
+        let all = rest.split_whitespace().next().expect("a number");
+        let (read, all): (u64, u64) = (
+            read.parse().expect("how many"),
+            all.parse().expect("of how many"),
+        );
+        assert!(
+            all > 40 && read * 20 <= all * most,
+            "{read} of {all}: {told}"
+        );
+    }
 }
 
 /// ClickHouse may leave out one of several deletions that begin at the same instant, and say that it is done.

@@ -93,6 +93,8 @@ const PROPERTIES: &str = "properties";
 const SESSION_HASH: &str = "session_hash";
 /// Beside the columns of the contract: what asks whether an event's session is among some, before their hashes.
 const SESSION_HASH_IN: &str = "session_hash_in";
+/// Beside the columns of the contract: by how many microseconds an event's date may be another one in UTC.
+const OTHER_ZONE: &str = "other_zone_us";
 /// When Kafka had the event: what is known of rows from before PostHog had `inserted_at`.
 const KAFKA_TIME: &str = "_timestamp";
 
@@ -164,6 +166,14 @@ impl Reading {
         parsed.any(|column| statement.contains(&format!("{{{column}}}")))
     }
 
+    /// On which date an event happened is told by an instant of this type.
+    fn date_by(&mut self, kind: &str) {
+        let is_utc = kind.contains("'UTC'");
+        let most = if is_utc { "0" } else { "86400000000" };
+        self.expressions.insert(OTHER_ZONE, most.to_owned());
+    }
+
+    /// Which session an event is of is told by this hash.
     fn hash_sessions(&mut self, hash: String) {
         self.expressions
             .insert(SESSION_HASH_IN, format!("{hash} in"));
@@ -245,6 +255,9 @@ impl Source {
             if column == "session_id" {
                 reading.hash_sessions(hashed(&format!("e.{name}")));
             }
+            if column == "timestamp" {
+                reading.date_by(kind(&name, there));
+            }
             let read = read(column, &name, kind(&name, there));
             reading.expressions.insert(column, read);
             reading.columns.insert(column, name);
@@ -256,6 +269,9 @@ impl Source {
         let mut reading = Reading::default();
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
+            if *column == "timestamp" {
+                reading.date_by(kind(&name, there));
+            }
             let read = read(column, &name, kind(&name, there));
             reading.expressions.insert(column, read);
             reading.columns.insert(column, name);

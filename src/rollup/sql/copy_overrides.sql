@@ -13,6 +13,5 @@ where team_id in {teams:Array(Int64)}
         select cityHash64(toString({distinct_id}))
         from {events} as e
         where {team_id} in {teams:Array(Int64)}
-            and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
-            and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64} + 86400000000, 'UTC')
+            and {is_of_the_days_or_the_next}
     )

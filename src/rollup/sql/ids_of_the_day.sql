@@ -4,6 +4,5 @@
     select {session_hash}
     from {events} as e
     where {team_id} in {teams:Array(Int64)}
-        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
-        and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+        and {is_within_the_days}
 )

@@ -6,8 +6,7 @@ select
     toUnixTimestamp64Micro(max(toDateTime64({timestamp}, 6, 'UTC'))) as last_us
 from {events} as e
 where {team_id} in {teams:Array(Int64)}
-    and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
-    and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+    and {is_within_the_days}
     -- the hash is in the key of PostHog's table, the id itself is not
     and cityHash64({distinct_id}) in
     (

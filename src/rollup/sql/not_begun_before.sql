@@ -5,8 +5,7 @@
     select toInt64({team_id}), {session_id}
     from {events} as e
     where {team_id} in {teams:Array(Int64)}
-        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64} - 86400000000, 'UTC')
-        and {timestamp} < fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
+        and {is_on_the_day_before}
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
         and ({session_hash_in} {ids_of_the_day})
 )

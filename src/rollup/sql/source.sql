@@ -15,8 +15,7 @@
     from {events} as e
     {persons}
     where {team_id} in {teams:Array(Int64)}
-        and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}{look_back}, 'UTC')
-        and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64} + 86400000000, 'UTC')
+        and {is_around_the_days}
         and {inserted_at} <= fromUnixTimestamp64Micro({as_of_us:Int64}, 'UTC')
         -- no session, as text or as a UUID
         and {session_id} not in ('', '00000000-0000-0000-0000-000000000000')

@@ -5,6 +5,5 @@ select
     count() as events
 from {events} as e
 where {team_id} in {teams:Array(Int64)}
-    and {timestamp} >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
-    and {timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+    and {is_within_the_days}
 group by team_id, begin_s
