@@ -15,7 +15,7 @@ use crate::config::{self, SourceKind};
 use crate::error::Result;
 use crate::warehouse::name::{Name, with_names};
 
-pub use source::{Column, Reading, Source};
+pub use source::{Column, Layout, Reading, Source};
 
 /// The name of the rollup of page views.
 pub const STATS: &str = "web_pre_aggregated_stats";
@@ -118,14 +118,14 @@ impl Tables {
         })
     }
 
-    /// Decides how the events are read, their table having these columns; whether that is another way than
-    /// before. It is so for all clones.
+    /// Decides how the events are read, their table having these columns and lying so; whether that is another
+    /// way than before. It is so for all clones.
     ///
     /// # Errors
     ///
     /// [`crate::error::Class::Misuse`] when a column that is needed has a name that none should have.
-    pub fn look_at(&self, columns: &[Column]) -> Result<bool> {
-        self.source.look_at(columns)
+    pub fn look_at(&self, columns: &[Column], layout: &Layout) -> Result<bool> {
+        self.source.look_at(columns, layout)
     }
 
     /// How the events are read.
@@ -146,8 +146,8 @@ impl Tables {
 
     /// As [`Tables::render`], of more than a day, or less.
     pub fn render_cut(&self, statement: &str, cut: Cut, more: &[(&str, &Name)]) -> String {
-        let mut text = self.with_source(statement, cut);
         let reading = self.reading();
+        let mut text = self.with_source(statement, cut, &reading);
         for (column, expression) in &reading.expressions {
             text = with_names(&text, &[(column, expression)]);
         }
@@ -227,10 +227,10 @@ impl Tables {
     }
 
     /// A statement with the parts that it is made of, by the kind of the source.
-    fn with_source(&self, statement: &str, cut: Cut) -> String {
+    fn with_source(&self, statement: &str, cut: Cut, reading: &Reading) -> String {
         let statement = self.with_parts(statement);
         // Pieces are made where memory is little: an id that is used forever has nothing to do in it.
-        let looks_back = cut.has_days || cut.pieces == 1 && !self.reading().parses(&statement);
+        let looks_back = cut.has_days || cut.pieces == 1 && !reading.parses(&statement);
         let not_begun_before = |session: &str| {
             if looks_back {
                 "true".to_owned()
@@ -238,14 +238,19 @@ impl Tables {
                 with_names(parts::NOT_BEGUN_BEFORE, &[("session", &session)])
             }
         };
-        const FROM: &str = "{from_us:Int64}";
-        const UNTIL: &str = "{until_us:Int64}";
-        let day_before = format!("{FROM} - 86400000000");
-        let next_day = format!("{UNTIL} + 86400000000");
+        let (from, until) = ("{from_us:Int64}", "{until_us:Int64}");
+        let day_before = format!("{from} - 86400000000");
+        let next_day = format!("{until} + 86400000000");
         let (first, is_of_the_days) = if looks_back {
-            (day_before.as_str(), parts::IS_OF_THE_DAYS)
+            (day_before.as_str(), is_within(from, until, false))
         } else {
-            (FROM, parts::IS_NOT_AFTER_THE_DAYS)
+            (from, parts::IS_NOT_AFTER_THE_DAYS.to_owned())
+        };
+        let is_within = |begin_us, end_us| is_within(begin_us, end_us, reading.has_days_in_key);
+        let late_dates = if reading.has_days_in_key {
+            parts::LATE_DATES
+        } else {
+            ""
         };
         let or_lasts_long = if cut.has_days {
             parts::OR_LASTS_LONG
@@ -267,9 +272,10 @@ impl Tables {
                 ("not_of_one_begun_before", &not_begun_before("session_id")),
                 ("ids_of_the_day", &parts::IDS_OF_THE_DAY),
                 ("is_around_the_days", &is_within(first, &next_day)),
-                ("is_within_the_days", &is_within(FROM, UNTIL)),
-                ("is_of_the_days_or_the_next", &is_within(FROM, &next_day)),
-                ("is_on_the_day_before", &is_within(&day_before, FROM)),
+                ("is_within_the_days", &is_within(from, until)),
+                ("is_of_the_days_or_the_next", &is_within(from, &next_day)),
+                ("is_on_the_day_before", &is_within(&day_before, from)),
+                ("late_dates", &late_dates),
                 ("uuid_of_session", &parts::UUID_OF_SESSION),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
@@ -376,9 +382,10 @@ impl Tables {
 }
 
 /// Whether an event happened within `[begin_us, end_us)`, both in microseconds since 1970.
-fn is_within(begin_us: &str, end_us: &str) -> String {
+fn is_within(begin_us: &str, end_us: &str, by_date: bool) -> String {
+    let dates = if by_date { parts::DATES_WITHIN } else { "" };
     with_names(
-        parts::IS_WITHIN,
+        &format!("{}{dates}", parts::IS_WITHIN),
         &[("begin_us", &begin_us), ("end_us", &end_us)],
     )
 }
@@ -412,9 +419,10 @@ mod parts {
     pub const KEY_OF_SESSIONS: &str =
         "s.bucket, s.team_id, s.entry, s.end_pathname, s.first_view, s.first_event";
     pub const IS_WITHIN: &str = include_str!("rollup/sql/is_within.sql");
+    pub const DATES_WITHIN: &str = include_str!("rollup/sql/dates_within.sql");
+    pub const LATE_DATES: &str = include_str!("rollup/sql/late_dates.sql");
     pub const IS_NOT_AFTER_THE_DAYS: &str =
         "{timestamp} < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')";
-    pub const IS_OF_THE_DAYS: &str = include_str!("rollup/sql/is_of_the_days.sql");
     pub const OR_LASTS_LONG: &str = include_str!("rollup/sql/or_lasts_long.sql");
     pub const SESSIONS: &str = include_str!("rollup/sql/sessions.sql");
     pub const JOINED: &str = include_str!("rollup/sql/joined.sql");
@@ -493,7 +501,7 @@ mod tests {
                 ..Column::default()
             })
             .collect();
-        tables.look_at(&there).expect("looked");
+        tables.look_at(&there, &Layout::default()).expect("looked");
         tables
     }
 
@@ -503,7 +511,7 @@ mod tests {
         let text = tables.render_cut(statement, cut, &[("sessions", &sessions)]);
         let asks = text.contains("if(count() > 0, session_id, '')) not in");
         let reads = text.contains(
-            "{from_us:Int64} - 86400000000, 'UTC')\n        and e.`timestamp` < fromUnixTimestamp64Micro({until_us",
+            "{from_us:Int64} - 86400000000, 'UTC')\n    and e.`timestamp` < fromUnixTimestamp64Micro({until_us",
         );
         assert_ne!(asks, reads, "{text}");
         reads

@@ -8,7 +8,7 @@ use tracing::info;
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Column, Required, SCRATCH_PREFIX, Tables, sql};
+use crate::rollup::{Column, Layout, Required, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -57,7 +57,8 @@ impl Store {
         let mut warehouse = Warehouse::open(place, config).await?;
         warehouse.find_niceness().await?;
         let prepared = prepare(&warehouse, &tables, config, with_source).await?;
-        tables.look_at(&columns(&warehouse, &tables.events).await?)?;
+        let events = columns(&warehouse, &tables.events).await?;
+        tables.look_at(&events, &layout(&warehouse, &tables.events).await?)?;
         check(&warehouse, &tables).await?;
         if !warehouse.is_embedded() {
             check_grants(&warehouse, &tables, config).await?;
@@ -82,7 +83,8 @@ impl Store {
             let posthog = self.tables.source.kind == SourceKind::PostHog;
             return Err(no_source(std::slice::from_ref(events), posthog));
         }
-        let is_other = self.tables.look_at(&there)?;
+        let layout = layout(&self.warehouse, events).await?;
+        let is_other = self.tables.look_at(&there, &layout)?;
         let required = self.tables.required().into_iter();
         let of_events = required.filter(|(table, _)| *table == events);
         fits(
@@ -122,7 +124,8 @@ pub async fn missing(
     let names = missing.iter().map(plain).collect();
     // What is made will fit; what is there has to.
     if missing.is_empty() {
-        tables.look_at(&columns(&warehouse, &tables.events).await?)?;
+        let events = columns(&warehouse, &tables.events).await?;
+        tables.look_at(&events, &layout(&warehouse, &tables.events).await?)?;
         check(&warehouse, &tables).await?;
     }
     if events_are_there && !warehouse.is_embedded() {
@@ -377,6 +380,22 @@ async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
         .param("table", name)
         .rows("look at a table's columns")
         .await
+}
+
+/// How a table lies on disk; nothing where it is not there.
+async fn layout(warehouse: &Warehouse, table: &Name) -> Result<Layout> {
+    let (database, name) = table.parts();
+    let found = warehouse
+        .statement_in(
+            "system",
+            "select partition_key, sorting_key from system.tables where database = {database:String} and name = {table:String}",
+            "prefill:migrate",
+        )
+        .param("database", database)
+        .param("table", name)
+        .rows("look at how a table lies on disk")
+        .await?;
+    Ok(found.into_iter().next().unwrap_or_default())
 }
 
 async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {

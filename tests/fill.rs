@@ -45,26 +45,33 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
     );
 }
 
-/// The table of raw events, made again with instants in a zone.
-async fn in_zone(world: &World, zone: &str) {
+/// The table of raw events, made again with instants of a type and in an order.
+async fn made_again(world: &World, kind: &str, order: &str) {
     let create = include_str!("../src/event/create_events.sql").replace("{table}", "events");
-    let other = create.replace(
+    let (columns, own) = create
+        .split_once("engine = MergeTree\n")
+        .expect("an engine");
+    let columns = columns.replace(
         "timestamp DateTime64(6, 'UTC')",
-        &format!("timestamp DateTime64(6, '{zone}')"),
+        &format!("timestamp {kind}"),
     );
-    assert_eq!(create == other, zone == "UTC");
+    let order = if order == "as made" { own } else { order };
     world.query("drop table events sync").await;
-    world.query(&other).await;
+    world
+        .query(&format!("{columns} engine = MergeTree {order}"))
+        .await;
 }
 
+/// What is said of dates, so that the key is used, must not hide an event: neither those of other zones nor those
+/// beside an instant whose date ClickHouse takes for another.
 #[tokio::test(flavor = "multi_thread")]
-async fn dates_of_raw_events_in_whatever_zone_hide_none_of_them() {
+async fn raw_events_of_whatever_type_and_order_are_all_read() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;
     world.enable(team).await;
     // Of each day a session that ends at noon, and one that goes on after midnight.
     let mut events = Vec::new();
-    for day in 1..=5 {
+    for day in 1..=3 {
         for (session, when) in [
             ("noon", format!("2026-05-0{day}T00:10:00Z")),
             ("noon", format!("2026-05-0{day}T11:59:59Z")),
@@ -81,23 +88,54 @@ async fn dates_of_raw_events_in_whatever_zone_hide_none_of_them() {
         }
     }
     let mut once = None;
-    for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
-        in_zone(&world, zone).await;
+    let unparted = "order by (team_id, toDate(timestamp), session_id, timestamp)";
+    for (kind, order) in [
+        ("DateTime64(6, 'UTC')", "as made"),
+        ("DateTime64(6, 'UTC')", unparted),
+        ("DateTime64(6, 'UTC')", "order by (team_id, timestamp)"),
+        ("DateTime64(6, 'Pacific/Kiritimati')", "as made"),
+        ("DateTime64(3, 'Pacific/Pago_Pago')", "as made"),
+        (
+            "DateTime64(9, 'America/New_York')",
+            "order by (team_id, toDate(timestamp))",
+        ),
+        ("DateTime('UTC')", "as made"),
+        ("DateTime", unparted),
+    ] {
+        let case = format!("{kind} {order}");
+        made_again(&world, kind, order).await;
         world.insert(&events).await;
+        // Of clocks that go wrong, by which each granule has both.
+        let far = if kind.starts_with("DateTime64") {
+            ["1960-01-01", "2200-01-01"]
+        } else {
+            ["1970-01-01", "2106-02-06"]
+        };
+        for day in far {
+            world
+                .query(&format!(
+                    "insert into events (uuid, event, team_id, session_id, timestamp) \
+                     select generateUUIDv4(), '$pageview', 7, 'far', toDateTime64('{day} 12:00:00', 6, 'UTC')"
+                ))
+                .await;
+        }
+        world.query("optimize table events final").await;
         world.look_for_late_events().await;
-        for day in 1..=5 {
+        for day in 1..=3 {
             let (from, until) = (format!("2026-05-0{day}"), format!("2026-05-0{}", day + 1));
             let filled = world.fill(team, &from, &until, true).await;
-            assert_eq!(filled, "completed", "{zone}");
+            assert_eq!(filled, "completed", "{case}");
         }
         let tables = world.tables().await;
-        assert_eq!(
-            *once.get_or_insert_with(|| tables.clone()),
-            tables,
-            "{zone}"
-        );
+        let once = once.get_or_insert_with(|| tables.clone());
+        assert_eq!(*once, tables, "{case}");
         let found = "select sumMerge(total_session_count_state), sumMerge(pageviews_count_state) from web_pre_aggregated_bounces";
-        assert_eq!(world.query(found).await, "10\t20", "{zone}");
+        assert_eq!(world.query(found).await, "6\t12", "{case}");
+        // And late ones are found.
+        world
+            .insert(&[page_view(team, 9, "late", "2026-05-03T10:00:00Z", "/")])
+            .await;
+        assert_eq!(world.look_for_late_events().await, 1, "{case}");
     }
 }
 

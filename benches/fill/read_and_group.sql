@@ -8,4 +8,6 @@ from {events}
 where team_id in {teams:Array(Int64)}
     and timestamp >= fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
     and timestamp < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+    -- or the key tells no day from another
+    and toDate(timestamp) = toDate(fromUnixTimestamp64Micro({from_us:Int64}, 'UTC'))
 group by team_id, session_id

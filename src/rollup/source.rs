@@ -93,8 +93,6 @@ const PROPERTIES: &str = "properties";
 const SESSION_HASH: &str = "session_hash";
 /// Beside the columns of the contract: what asks whether an event's session is among some, before their hashes.
 const SESSION_HASH_IN: &str = "session_hash_in";
-/// Beside the columns of the contract: by how many microseconds an event's date may be another one in UTC.
-const OTHER_ZONE: &str = "other_zone_us";
 /// When Kafka had the event: what is known of rows from before PostHog had `inserted_at`.
 const KAFKA_TIME: &str = "_timestamp";
 
@@ -135,6 +133,35 @@ pub struct Column {
     pub default_expression: String,
 }
 
+/// How a table lies on disk, in ClickHouse's words.
+#[derive(Clone, Debug, Default, clickhouse::Row, serde::Deserialize)]
+pub struct Layout {
+    pub partition_key: String,
+    pub sorting_key: String,
+}
+
+impl Layout {
+    /// Whether the dates of the instants in a column, which is of the type `kind`, are in the key, and the instants
+    /// behind them: then ClickHouse looks for instants in those alone, which tell no day from another. And whether
+    /// each month lies by itself. Where it does not, a statement must not speak of dates: ClickHouse takes `toDate`
+    /// to be monotonic, and passes over what lies beside an instant before 1970 or after June 2149, whose date is
+    /// another.
+    fn tells_days(&self, name: &Name, kind: &str) -> bool {
+        let column = name.parts().1;
+        let has = |key: &str, part: &str| {
+            let key = key.replace('`', "");
+            key.split(", ").any(|of_key| of_key == part)
+        };
+        // The date of an instant is that of the column's zone.
+        kind.contains("'UTC'")
+            && has(&self.sorting_key, &format!("toDate({column})"))
+            && has(&self.sorting_key, column)
+            && ["toYYYYMM", "toYYYYMMDD"]
+                .iter()
+                .any(|by| has(&self.partition_key, &format!("{by}({column})")))
+    }
+}
+
 /// How the raw events of one warehouse are read, and PostHog's tables beside them. Clones share what is known of
 /// the columns, so that all know when it changes.
 #[derive(Clone, Debug)]
@@ -156,6 +183,8 @@ pub struct Reading {
     pub(super) expressions: BTreeMap<&'static str, String>,
     /// Contract names of what is read from the JSON of all properties.
     parsed: Vec<&'static str>,
+    /// Whether ClickHouse finds a day in the table's key by dates alone.
+    pub(super) has_days_in_key: bool,
 }
 
 impl Reading {
@@ -164,13 +193,6 @@ impl Reading {
         let parsed = self.parsed.iter();
         let mut parsed = parsed.filter(|column| **column != "session_id");
         parsed.any(|column| statement.contains(&format!("{{{column}}}")))
-    }
-
-    /// On which date an event happened is told by an instant of this type.
-    fn date_by(&mut self, kind: &str) {
-        let is_utc = kind.contains("'UTC'");
-        let most = if is_utc { "0" } else { "86400000000" };
-        self.expressions.insert(OTHER_ZONE, most.to_owned());
     }
 
     /// Which session an event is of is told by this hash.
@@ -226,7 +248,7 @@ impl Source {
             mapped,
             reading: Arc::default(),
         };
-        source.look_at(&[])?;
+        source.look_at(&[], &Layout::default())?;
         Ok(source)
     }
 
@@ -235,12 +257,12 @@ impl Source {
         Arc::clone(&reading)
     }
 
-    /// Decides how each column is read, the table of events having `there`; whether that is another way than
+    /// Decides how each column is read, the table of events having `there` and lying so; whether that is another way than
     /// before.
-    pub(super) fn look_at(&self, there: &[Column]) -> Result<bool> {
+    pub(super) fn look_at(&self, there: &[Column], layout: &Layout) -> Result<bool> {
         let new = match self.kind {
-            SourceKind::Events => self.look_at_events(there)?,
-            SourceKind::PostHog => self.look_at_posthog(there)?,
+            SourceKind::Events => self.look_at_events(there, layout)?,
+            SourceKind::PostHog => self.look_at_posthog(there, layout)?,
         };
         let mut reading = self.reading.write().unwrap_or_else(PoisonError::into_inner);
         let is_other = **reading != new;
@@ -248,7 +270,7 @@ impl Source {
         Ok(is_other)
     }
 
-    fn look_at_events(&self, there: &[Column]) -> Result<Reading> {
+    fn look_at_events(&self, there: &[Column], layout: &Layout) -> Result<Reading> {
         let mut reading = Reading::default();
         for column in contract() {
             let name = self.column(column)?;
@@ -256,7 +278,7 @@ impl Source {
                 reading.hash_sessions(hashed(&format!("e.{name}")));
             }
             if column == "timestamp" {
-                reading.date_by(kind(&name, there));
+                reading.has_days_in_key = layout.tells_days(&name, kind(&name, there));
             }
             let read = read(column, &name, kind(&name, there));
             reading.expressions.insert(column, read);
@@ -265,12 +287,12 @@ impl Source {
         Ok(reading)
     }
 
-    fn look_at_posthog(&self, there: &[Column]) -> Result<Reading> {
+    fn look_at_posthog(&self, there: &[Column], layout: &Layout) -> Result<Reading> {
         let mut reading = Reading::default();
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
             if *column == "timestamp" {
-                reading.date_by(kind(&name, there));
+                reading.has_days_in_key = layout.tells_days(&name, kind(&name, there));
             }
             let read = read(column, &name, kind(&name, there));
             reading.expressions.insert(column, read);
@@ -518,7 +540,7 @@ mod tests {
             column("mat_$pathname", "column_materializer::$pathname"),
             column("mat_old_pathname", "column_materializer::$pathname"),
         ];
-        source.look_at(&there).expect("looked");
+        source.look_at(&there, &Layout::default()).expect("looked");
         let reading = source.reading();
         let read = |column: &str| reading.expressions[column].as_str();
         assert_eq!(read("host"), "ifNull(toString(e.`mat_$host`), '')");
@@ -562,7 +584,7 @@ mod tests {
             of_kind("viewport_width", "Int64", ""),
             of_kind("viewport_height", "Nullable(UInt16)", ""),
         ];
-        source.look_at(&there).expect("looked");
+        source.look_at(&there, &Layout::default()).expect("looked");
         for (column, read) in [
             ("event", "e.`event`"),
             ("session_id", "ifNull(toString(e.`session_id`), '')"),
@@ -586,7 +608,7 @@ mod tests {
             ),
             of_kind("mat_$os", "String", ""),
         ];
-        source.look_at(&there).expect("looked");
+        source.look_at(&there, &Layout::default()).expect("looked");
         let is_none = "isNull(e.`mat_$host`) or assumeNotNull(e.`mat_$host`) = 'null'";
         assert!(
             source.reading().expressions["host"].starts_with(&format!("if({is_none} or position("))
@@ -611,7 +633,10 @@ mod tests {
             }
         });
         source
-            .look_at(&[column("mat_$host", ""), column("_timestamp", "")])
+            .look_at(
+                &[column("mat_$host", ""), column("_timestamp", "")],
+                &Layout::default(),
+            )
             .expect("looked");
         assert_eq!(
             source.reading().expressions["host"],
@@ -639,5 +664,34 @@ mod tests {
         assert!(refused.to_string().contains("properties"), "{refused}");
         config.source.kind = SourceKind::PostHog;
         Source::new(&config).expect("PostHog has that one");
+    }
+
+    #[test]
+    fn days_are_told_by_dates_only_where_the_key_has_them_and_months_lie_apart() {
+        let name = Name::new("timestamp").expect("a name");
+        let tells = |partition_key: &str, sorting_key: &str, kind: &str| {
+            let layout = Layout {
+                partition_key: partition_key.to_owned(),
+                sorting_key: sorting_key.to_owned(),
+            };
+            layout.tells_days(&name, kind)
+        };
+        let (utc, by_month) = ("DateTime64(6, 'UTC')", "toYYYYMM(timestamp)");
+        let ours = "team_id, toDate(timestamp), session_id, timestamp";
+        assert!(tells(by_month, ours, utc));
+        assert!(tells("toYYYYMMDD(timestamp)", ours, "DateTime('UTC')"));
+        assert!(!tells(by_month, ours, "DateTime64(6, 'Asia/Tokyo')"));
+        assert!(!tells(by_month, ours, "DateTime"), "of the server's zone");
+        assert!(!tells("", ours, utc));
+        assert!(!tells("toYear(timestamp)", ours, utc));
+        for other in [
+            "team_id, timestamp",
+            "team_id, toDate(timestamp), event",
+            "team_id, toDate(created_at), timestamp",
+            // A table that only speaks of others.
+            "",
+        ] {
+            assert!(!tells(by_month, other, utc), "{other}");
+        }
     }
 }

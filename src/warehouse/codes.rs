@@ -116,7 +116,7 @@ pub(super) fn hint(code: u32) -> Option<&'static str> {
         (201, _) => "raise the user's quota, or wait for its next interval",
         (159, _) => "raise max_execution_time under [warehouse]",
         (128, _) => {
-            "a session id has more page views within two days than an array holds: mend what sends it, or delete its events"
+            "a session id has more page views within three days than an array holds: mend what sends it, or delete its events"
         }
         (349, _) => {
             "a column of the events holds null where prefill needs a value (person_id, timestamp): mend the events, or the column"

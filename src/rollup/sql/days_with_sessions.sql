@@ -5,7 +5,7 @@ from
     select team_id, min(at) as began
     from {source_alone}
     -- of all days between the first and the last, only those that can matter
-    where toUInt32(toDate(at)) in {dates:Array(UInt32)}
+    where intDiv(toUnixTimestamp64Micro(at), 86400000000) in {dates:Array(Int64)}
     group by team_id, session_id
     having countIf(event = '$pageview' or event = '$screen') > 0
         and {not_begun_before}

@@ -7,11 +7,9 @@ select
 from {events} as e
 where {team_id} in {teams:Array(Int64)}
     -- a session lasts at most 24 hours, so the rest of it is that near
-    and {timestamp} >= (select min({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) - interval 1 day
-    and {timestamp} <= (select max({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) + interval 1 day
-    -- by dates, too, as in is_within.sql; of whatever zone
-    and toDate({timestamp}) >= toDate(greatest((select min({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) - interval 2 day, toDateTime64(0, 6, 'UTC')))
-    and toDate({timestamp}) <= toDate(least((select max({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')) + interval 2 day, toDateTime64('2149-06-05 00:00:00', 6, 'UTC')))
+    and {timestamp} >= toDateTime64((select min({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')), 6, 'UTC') - interval 1 day
+    and {timestamp} <= toDateTime64((select max({timestamp}) from {events} as e where {inserted_at} >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')), 6, 'UTC') + interval 1 day
+    {late_dates}
     and ({team_id}, {session_id}) in
 (
     select {team_id}, {session_id}

@@ -1,8 +1,8 @@
--- The events of the sessions that start within a day, or only reach into it, under the names of the
--- contract. A session lasts at most 24 hours, so one that starts within the day ends within a day after it,
--- and one that only reaches into it starts within a day before it: of those days only the ids are read, and
--- more of the few events that belong to a session of the day. Of several days that follow each other it is the
--- same.
+-- The events of the sessions that start within a day, or some that follow each other, or only reach into it,
+-- under the names of the contract. A session lasts at most 24 hours, so one that starts within the day ends
+-- within a day after it, and one that only reaches into it starts within a day before it. Of those days only the
+-- ids are read, and more of the few events that belong to a session of the day; of the day before nothing where
+-- not_begun_before.sql asks for it.
 (
     select
         {uuid} as uuid,
