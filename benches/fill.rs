@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use prefill::calendar::{Bounds, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, SourceKind, Warehouse};
-use prefill::ledger::{MOST_EVENTS, State};
+use prefill::ledger::State;
 use prefill::rollup::{BOUNCES, STATS};
 use prefill::schema::Store;
 use prefill::service::{Place, Prefill};
@@ -33,6 +33,8 @@ use uuid::Uuid;
 const FIRST: i64 = 20_574;
 const DAYS: i64 = 7;
 const DAY_US: i64 = 86_400_000_000;
+/// How soon a worker with nothing to do looks again, as that of a service.
+const LOOK_SOON: Duration = Duration::from_millis(50);
 /// A session of the generated sites has so many events.
 const EVENTS_OF_A_SESSION: u64 = 6;
 
@@ -334,7 +336,16 @@ impl Bench {
         let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
         let work = async || {
             let worker = prefill.worker(store, None);
-            while worker.step(&stop).await.expect("a step") != Step::Idle {}
+            loop {
+                // What another one has claimed it may give back.
+                if worker.step(&stop).await.expect("a step") == Step::Idle {
+                    let running = prefill.ledger.running_claims().await;
+                    if running.expect("claims").is_empty() {
+                        break;
+                    }
+                    tokio::time::sleep(LOOK_SOON).await;
+                }
+            }
         };
         tokio::join!(work(), work());
         for run in runs {
@@ -385,23 +396,19 @@ impl Bench {
         }
     }
 
-    /// What the verification of a week of a site is, when two workers fill it for the first time: each takes a
-    /// day, and what comes then is taken together as far as it is small.
+    /// What the verification of a week of a site is, of the days together that were filled together.
     async fn verify(&self, site: Site) {
         let Store {
             warehouse, tables, ..
         } = &self.world.store;
-        let days = support::days(&day(FIRST), &day(FIRST + DAYS));
-        let days: Vec<Bounds> = days
-            .newest_first()
-            .filter_map(|day| Zone::utc().bounds(day))
-            .collect();
-        let (first, rest) = days.split_at(2);
-        let together = usize::try_from(MOST_EVENTS / site.events.max(1)).expect("small");
-        let together = rest.chunks(together.max(1));
-        for portion in first.chunks(1).chain(together) {
+        let team = TeamId(site.first_team);
+        for together in self.world.filled_together(team).await {
+            let portion: Vec<Bounds> = together
+                .iter()
+                .filter_map(|day| Zone::utc().bounds(day.parse().expect("a day")))
+                .collect();
             let scope = Scope {
-                teams: &[TeamId(site.first_team)],
+                teams: &[team],
                 bounds: Bounds {
                     from: portion[portion.len() - 1].from,
                     until: portion[0].until,

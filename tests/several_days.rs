@@ -143,8 +143,7 @@ async fn days_of_a_small_team_are_filled_at_once_and_equal_what_each_by_itself_g
         let days = recorded.len();
         let filled = one.filled_together(team).await;
         let sizes: Vec<usize> = filled.iter().map(Vec::len).collect();
-        // How much a day of it is, is known from the first.
-        assert_eq!(sizes, [1, days - 1], "team {team}: {filled:?}");
+        assert_eq!(sizes, [days], "team {team}: {filled:?}");
         assert_eq!(other.filled_together(team).await.len(), days);
         let differences = one.differences(team, scope.from, scope.until).await;
         assert_eq!(differences, Vec::<String>::new(), "seed {seed}");
@@ -208,7 +207,7 @@ async fn what_only_reaches_into_the_days_is_no_session_of_theirs() {
     seen("after", &["2026-05-04T23:59:59Z", "2026-05-05T20:00:00Z"]);
     seen("inside", &["2026-05-01T23:59:59Z", "2026-05-02T23:59:58Z"]);
     seen("next", &["2026-05-05T00:00:00Z"]);
-    for (world, fills) in [(one_worker().await, 2), (by_day().await, 4)] {
+    for (world, fills) in [(one_worker().await, 1), (by_day().await, 4)] {
         let team = team(&world, 7, "UTC").await;
         world.insert(&events).await;
         let status = world.fill(team, "2026-05-01", "2026-05-05", false).await;
@@ -519,6 +518,39 @@ async fn only_days_that_may_be_filled_come_along() {
     narrowed.expect("remembered");
     let alone = claim(None).await;
     assert_eq!(days_of(&alone), ["2026-05-10"]);
+}
+
+/// Their events are counted before they are filled, and the newest is seen soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_team_of_which_no_day_is_known_all_are_claimed_where_they_are_few() {
+    let world = one_worker().await;
+    let ledger = &world.prefill.ledger;
+    let few = team(&world, 7, "UTC").await;
+    want(&world, few, "2026-05-01", "2026-05-11").await;
+    let claim = ledger.claim("test", LEASE, 1_000, DEFAULT_WAREHOUSE, None);
+    let ten = claim.await.expect("asked").expect("a claim");
+    assert_eq!((days_of(&ten).len(), ten.most_events), (10, 100_000));
+    let expired = ledger.expire(&ten.id.to_string(), true).await;
+    assert_eq!(expired.expect("given back"), 10);
+
+    for (day, events) in [(1, 40_000), (8, 30_000), (9, 60_000), (10, 40_000)] {
+        world
+            .query(&format!(
+                "insert into events (uuid, event, team_id, person_id, session_id, timestamp, pathname) \
+                 select generateUUIDv4(), '$pageview', 7, generateUUIDv4(), concat('{day}-', toString(intDiv(number, 100))), \
+                 toDateTime64('2026-05-{day:02} 01:00:00', 6, 'UTC') + number % 100, '/' \
+                 from numbers({events})"
+            ))
+            .await;
+    }
+    let status = world.fill(few, "2026-05-01", "2026-05-11", false).await;
+    assert_eq!(status, "completed");
+    let filled = world.filled_together(few).await;
+    let sizes: Vec<usize> = filled.iter().map(Vec::len).collect();
+    // Once one is known, it is a million events.
+    assert_eq!(sizes, [2, 8], "{filled:?}");
+    let differences = world.differences(few, "2026-05-01", "2026-05-11").await;
+    assert_eq!(differences, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

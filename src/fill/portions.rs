@@ -81,7 +81,7 @@ pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> 
     if days.len() == 1 {
         return Ok(Portions::of(shared(claim.slices.clone(), weight)));
     }
-    let mut portions = successive(claim.slices.clone(), weight).into_iter();
+    let mut portions = successive(claim.slices.clone(), claim.most_events, weight).into_iter();
     let newest = portions.next().unwrap_or_default();
     let later = portions.flatten().collect();
     let scope = Scope {
@@ -109,14 +109,18 @@ pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> 
 /// Slices of a day in portions of at most [`MOST_EVENTS`] by their weights, or of one.
 fn shared(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
     slices.sort_by_key(|slice| (weight(slice), slice.team_id));
-    in_portions(slices, weight, |_, _| true)
+    in_portions(slices, MOST_EVENTS, weight, |_, _| true)
 }
 
-/// Days of a team in portions as those of [`shared`], the newest first. None has a gap, as the claim has none: who
+/// Days of a team in portions of at most so many events, the newest first. None has a gap, as the claim has none: who
 /// undoes a fill deletes all between its first day and its last.
-fn successive(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec<Vec<Claimed>> {
+fn successive(
+    mut slices: Vec<Claimed>,
+    most_events: u64,
+    weight: impl Fn(&Claimed) -> u64,
+) -> Vec<Vec<Claimed>> {
     slices.sort_by_key(|slice| std::cmp::Reverse(slice.bounds.from));
-    in_portions(slices, weight, |newer, older| {
+    in_portions(slices, most_events, weight, |newer, older| {
         older.bounds.until == newer.bounds.from
     })
 }
@@ -124,6 +128,7 @@ fn successive(mut slices: Vec<Claimed>, weight: impl Fn(&Claimed) -> u64) -> Vec
 /// Slices in their order, each with the one before it as long as there is room and it `may` be.
 fn in_portions(
     slices: Vec<Claimed>,
+    most_events: u64,
     weight: impl Fn(&Claimed) -> u64,
     may: impl Fn(&Claimed, &Claimed) -> bool,
 ) -> Vec<Vec<Claimed>> {
@@ -139,7 +144,7 @@ fn in_portions(
                 portion.push(slice);
             }
             _ => {
-                room = MOST_EVENTS.saturating_sub(needed);
+                room = most_events.saturating_sub(needed);
                 portions.push(vec![slice]);
             }
         }
@@ -212,7 +217,7 @@ mod tests {
             let day = days.iter().find(|(day, _)| *day == number(slice));
             day.expect("a day").1
         };
-        successive(slices.collect(), weight)
+        successive(slices.collect(), MOST_EVENTS, weight)
             .iter()
             .map(|portion| portion.iter().map(number).collect())
             .collect()

@@ -11,7 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::database::{Row, Statement, Tries, json, sql, text};
+use super::database::{Row, Statement, Transacting, Tries, json, sql, text};
 use super::slices::{Receipt, instant_s, milliseconds};
 use crate::calendar::{Bounds, Day, TeamId};
 use crate::error::{Class, Error, Result};
@@ -62,6 +62,8 @@ pub struct Claimed {
 pub struct Claim {
     pub id: Uuid,
     pub slices: Vec<Claimed>,
+    /// How many events several of them may have together.
+    pub most_events: u64,
 }
 
 impl Claim {
@@ -110,6 +112,21 @@ struct Claiming<'a> {
     run: Option<String>,
 }
 
+impl Claiming<'_> {
+    /// The claim of slices that are now running under its id; `None` of none.
+    fn claim(&self, rows: &[Row]) -> Result<Option<Claim>> {
+        let slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
+        Ok((!slices.is_empty()).then_some(Claim {
+            id: self.id,
+            slices,
+            most_events: MOST_EVENTS,
+        }))
+    }
+}
+
+const CLAIM: &str = "claim a slice";
+const CLAIM_MORE: &str = "claim more days";
+
 /// How long it is remembered that the days of a team are filled one by one.
 const BY_DAY: Duration = Duration::from_hours(24);
 
@@ -135,6 +152,8 @@ impl ByDay {
 
 /// So many events are read for at once, or those of one team's day.
 pub const MOST_EVENTS: u64 = 1_000_000;
+/// So many of a team of which no whole day was filled yet: the first of its days should be seen soon.
+const FEW_EVENTS: u64 = 100_000;
 /// The most days of a team that are filled at once: each is a partition, from which rows are deleted by itself
 /// when the fill is stopped. More hardly make a day cheaper.
 const MOST_DAYS: u32 = 10;
@@ -164,70 +183,66 @@ impl Ledger {
         };
         let claim = async {
             loop {
-                let rows = match self.transacts_alone() {
+                let claim = match self.transacts_alone() {
                     true => self.claim_alone(&claiming).await,
                     false => self.claim_among_others(&claiming).await,
                 };
-                match rows {
+                match claim {
                     Err(error) if tries.again(&error).await => {}
                     done => break done,
                 }
             }
         };
-        let rows = telemetry::LEDGER_SECONDS.timed(["claim"], claim).await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let mut slices = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
-        if let [alone] = slices.as_slice() {
-            match self.claim_more(&claiming, alone).await {
-                Ok(more) => slices.extend(more),
-                Err(error) => warn!(
-                    error = error.chain(),
-                    "could not claim more days of a team at once"
-                ),
-            }
-        }
-        Ok(Some(Claim {
-            id: claiming.id,
-            slices,
-        }))
+        telemetry::LEDGER_SECONDS.timed(["claim"], claim).await
     }
 
-    /// Claims older days of a team with one that nobody shares, as many as are small together, going by the
-    /// largest day that was filled when it was over: what each statement takes is much of what such a day does.
-    /// Until then each comes alone, because nothing is known of how large the team's days are, and the first
-    /// of them should be seen soon.
-    async fn claim_more(&self, claiming: &Claiming<'_>, alone: &Claimed) -> Result<Vec<Claimed>> {
-        const DOING: &str = "claim more days";
+    /// A claim with older days of its team, where it is of one day that nobody shares: as many as are small
+    /// together, going by the largest day that was filled when it was over, because what each statement takes is
+    /// much of what such a day does. Until there is one, all that are open, where those are few: who fills them
+    /// counts their events, and gives back the days that are too much with the newest.
+    async fn with_more(
+        &self,
+        transaction: &mut Transacting,
+        claiming: &Claiming<'_>,
+        claim: &Claim,
+    ) -> Result<Claim> {
+        let mut claim = claim.clone();
+        let [alone] = claim.slices.as_slice() else {
+            return Ok(claim);
+        };
         if alone.attempts > 1 || alone.pieces > 1 || alone.is_wider || alone.left_bucket.is_some() {
-            return Ok(Vec::new());
+            return Ok(claim);
         }
         if self.by_day.has(claiming.warehouse, alone.team_id) {
-            return Ok(Vec::new());
+            return Ok(claim);
         }
-        let largest = Statement::new(text!(
-            "select max(case when as_of_us >= until_s * 1000000 then events end) as events, \
-             max(case when day = $2 and filled_at is not null then 1 else 0 end) as was_filled \
-             from slices where team_id = $1"
-        ))
-        .bind(alone.team_id.0)
-        .bind(alone.day.to_string());
-        let largest = self.database.row(DOING, &largest).await?;
+        let known = Statement::new(sql!("known_days"))
+            .bind(alone.team_id.0)
+            .bind(alone.day.to_string())
+            .bind(&claiming.run);
+        let known = transaction.rows(CLAIM_MORE, &known).await?;
+        let Some(known) = known.first() else {
+            return Ok(claim);
+        };
         // What was filled has rows, which are replaced: that is done one by one.
-        if largest.get("was_filled")? {
-            return Ok(Vec::new());
+        if known.get("was_filled")? {
+            return Ok(claim);
         }
-        let Some(events) = largest.get::<Option<i64>>("events")? else {
-            return Ok(Vec::new());
+        let (days, most_events) = match known.get::<Option<i64>>("events")? {
+            Some(events) => {
+                let events = u64::try_from(events).unwrap_or_default().max(1);
+                (MOST_EVENTS / events, MOST_EVENTS)
+            }
+            None if known.get::<i64>("wanted")? < i64::from(MOST_DAYS) => {
+                (u64::from(MOST_DAYS), FEW_EVENTS)
+            }
+            // Who comes next meanwhile would begin with the days that are older than all of these.
+            None => return Ok(claim),
         };
-        let days = (MOST_EVENTS / u64::try_from(events).unwrap_or_default().max(1))
-            .min(u64::from(MOST_DAYS))
-            .min(u64::from(claiming.most));
+        let days = days.min(u64::from(MOST_DAYS)).min(u64::from(claiming.most));
         let Some(more @ 1..) = i64::try_from(days).unwrap_or_default().checked_sub(1) else {
-            return Ok(Vec::new());
+            return Ok(claim);
         };
-        let mut transaction = self.database.begin(DOING).await?;
         let partitions = if self.transacts_alone() {
             None
         } else {
@@ -237,12 +252,12 @@ impl Ledger {
                 .bind(MOST_DAYS)
                 .bind(self.claim_lock(claiming.warehouse))
                 .bind(self.partition_lock(claiming.warehouse));
-            let locked = transaction.rows(DOING, &lock).await?;
+            let locked = transaction.rows(CLAIM_MORE, &lock).await?;
             let locked = locked.iter().map(|row| row.get::<i64>("partition"));
             let locked = locked.collect::<Result<Vec<_>>>()?;
             Some(json(locked.into_iter().map(|partition| json!(partition))))
         };
-        let claim = Statement::new(sql!("claim_more"))
+        let statement = Statement::new(sql!("claim_more"))
             .bind(claiming.id.to_string())
             .bind(claiming.owner)
             .bind(milliseconds(claiming.lease))
@@ -254,10 +269,11 @@ impl Ledger {
             .bind(&alone.timezone)
             .bind(partitions)
             .bind(alone.bounds.from.as_second());
-        let rows = transaction.rows(DOING, &claim).await?;
+        let rows = transaction.rows(CLAIM_MORE, &statement).await?;
         let more = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
-        transaction.commit(DOING).await?;
-        Ok(more)
+        claim.slices.extend(more);
+        claim.most_events = most_events;
+        Ok(claim)
     }
 
     /// From now on this process claims the days of a team one by one: several at once were too much, or would
@@ -266,8 +282,8 @@ impl Ledger {
         self.by_day.add(warehouse, team);
     }
 
-    /// On SQLite one statement is all: nobody else writes meanwhile.
-    async fn claim_alone(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
+    /// On SQLite nobody else writes meanwhile.
+    async fn claim_alone(&self, claiming: &Claiming<'_>) -> Result<Option<Claim>> {
         let statement = Statement::new(sql!("claim"))
             .bind(claiming.id.to_string())
             .bind(claiming.owner)
@@ -275,26 +291,34 @@ impl Ledger {
             .bind(claiming.most)
             .bind(&claiming.run)
             .bind(claiming.warehouse);
-        self.database.returned("claim a slice", &statement).await
+        let mut transaction = self.database.begin(CLAIM).await?;
+        let rows = transaction.rows(CLAIM, &statement).await?;
+        let Some(claim) = claiming.claim(&rows)? else {
+            return Ok(None);
+        };
+        let with_more = self.with_more(&mut transaction, claiming, &claim).await;
+        transaction.commit(CLAIM).await?;
+        Ok(Some(
+            with_more.unwrap_or_else(|error| without_more(claim, &error)),
+        ))
     }
 
     /// On Postgres claims are made at the same time, and none of them sees the others before it is
     /// committed. So each locks its partition and looks again, now at what was committed before. A
     /// slice that deletes rows of partitions beside its own is claimed while nobody else claims. Who
     /// comes second finds the partition taken, and goes on to the next one.
-    async fn claim_among_others(&self, claiming: &Claiming<'_>) -> Result<Vec<Row>> {
-        const DOING: &str = "claim a slice";
+    async fn claim_among_others(&self, claiming: &Claiming<'_>) -> Result<Option<Claim>> {
         for _ in 0..CANDIDATES {
-            let mut transaction = self.database.begin(DOING).await?;
+            let mut transaction = self.database.begin(CLAIM).await?;
             let partition_lock = self.partition_lock(claiming.warehouse);
             let leading = Statement::new(sql!("postgres/claim_leading"))
                 .bind(&claiming.run)
                 .bind(claiming.warehouse)
                 .bind(self.claim_lock(claiming.warehouse))
                 .bind(partition_lock);
-            let rows = transaction.rows(DOING, &leading).await?;
+            let rows = transaction.rows(CLAIM, &leading).await?;
             let Some(leading) = rows.first() else {
-                return Ok(Vec::new());
+                return Ok(None);
             };
             let moves: bool = leading.get("moves")?;
             let together: Option<i64> = leading.get("together")?;
@@ -315,13 +339,28 @@ impl Ledger {
                 .bind(alone)
                 .bind(moves)
                 .bind(together);
-            let rows = transaction.rows(DOING, &batch).await?;
-            if !rows.is_empty() {
-                transaction.commit(DOING).await?;
-                return Ok(rows);
+            let rows = transaction.rows(CLAIM, &batch).await?;
+            if let Some(claim) = claiming.claim(&rows)? {
+                transaction.commit(CLAIM).await?;
+                let with_more = self.with_more_among_others(claiming, &claim).await;
+                return Ok(Some(
+                    with_more.unwrap_or_else(|error| without_more(claim, &error)),
+                ));
             }
         }
-        Ok(Vec::new())
+        Ok(None)
+    }
+
+    /// By itself, because it locks more partitions: whoever waits for the first slice's need not wait for them.
+    async fn with_more_among_others(
+        &self,
+        claiming: &Claiming<'_>,
+        claim: &Claim,
+    ) -> Result<Claim> {
+        let mut transaction = self.database.begin(CLAIM_MORE).await?;
+        let claim = self.with_more(&mut transaction, claiming, claim).await?;
+        transaction.commit(CLAIM_MORE).await?;
+        Ok(claim)
     }
 
     /// The lock that every claim of a warehouse shares while it is made.
@@ -509,4 +548,13 @@ fn claimed(row: &Row) -> Result<Claimed> {
             .get::<Option<i64>>("left_bucket_s")?
             .and_then(|at| Timestamp::from_second(at).ok()),
     })
+}
+
+/// A claim without the days that could not be claimed with it.
+fn without_more(claim: Claim, error: &Error) -> Claim {
+    warn!(
+        error = error.chain(),
+        "could not claim more days of a team at once"
+    );
+    claim
 }
