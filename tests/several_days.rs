@@ -551,6 +551,28 @@ async fn of_a_team_of_which_no_day_is_known_all_are_claimed_where_they_are_few()
     assert_eq!(sizes, [2, 8], "{filled:?}");
     let differences = world.differences(few, "2026-05-01", "2026-05-11").await;
     assert_eq!(differences, Vec::<String>::new());
+
+    // Where one day is much, they are not counted before the newest is filled.
+    let much = team(&world, 8, "UTC").await;
+    let views: Vec<Event> = (1..=10)
+        .map(|day| {
+            let when = format!("2026-06-{day:02}T15:00:00Z");
+            page_view(much, 1, &format!("s{day}"), &when, "/")
+        })
+        .collect();
+    world.insert(&views).await;
+    world
+        .query(
+            "insert into events (uuid, event, team_id, timestamp) \
+             select generateUUIDv4(), 'job done', 8, toDateTime64('2026-06-01 01:00:00', 6, 'UTC') + number / 100 \
+             from numbers(1100000)",
+        )
+        .await;
+    let status = world.fill(much, "2026-06-01", "2026-06-11", false).await;
+    assert_eq!(status, "completed");
+    let filled = world.filled_together(much).await;
+    let sizes: Vec<usize> = filled.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 8, 1], "{filled:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
