@@ -183,7 +183,7 @@ impl Worker {
             match self.while_alive(claim, stop, weighed).await {
                 Ok(Portions { now, later }) => {
                     // One that is too much with the next is probably not the only one. Of few events that tells
-                    // nothing; how many a day has is known once it is filled.
+                    // nothing: what is known of the day once it is filled does.
                     if claim.most_events == MOST_EVENTS
                         && let ([alone], [_, ..]) = (now.as_slice(), later.as_slice())
                         && let [alone] = alone.as_slice()

@@ -1147,11 +1147,11 @@ fn two_shells_work_on_one_empty_directory_at_the_same_time() {
     }
 }
 
-/// Ends the program, or the engine, when some of the days are filled and others are not.
+/// Ends the program, or the engine, while days are being filled.
 async fn disturb(world: &World, fill: &Running, done: impl FnOnce()) {
     let ledger = &world.prefill.ledger;
     support::until(
-        "some days filled and one running",
+        "a day running",
         std::time::Duration::from_secs(60),
         || async {
             let slices = ledger.slices(team_7()).await.expect("slices");

@@ -475,7 +475,7 @@ async fn days_that_are_filled_at_once_equal_those_that_are_filled_by_themselves(
         })
         .collect();
     let mut tables = Vec::new();
-    for (batch, fills) in [(1_000, 2), (1, 6)] {
+    for (batch, fills) in [(1_000, 1), (1, 6)] {
         let mut config = config(|source| source.kind = SourceKind::PostHog);
         (config.service.batch, config.service.workers) = (batch, 1);
         let world = World::with_source(config).await;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
+use tracing::debug;
 
 use super::existing;
 use crate::calendar::{Bounds, TeamId};
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::ledger::{Claim, Claimed, MOST_EVENTS};
 use crate::rollup::{Tables, sql};
 use crate::verify::Scope;
-use crate::warehouse::Warehouse;
+use crate::warehouse::{Statement, Warehouse};
 
 #[derive(Row, Deserialize)]
 struct EventsOf {
@@ -23,13 +24,20 @@ struct EventsOf {
 
 /// What `explain estimate` says of a table.
 #[derive(Row, Deserialize)]
-#[expect(dead_code, reason = "a row is read whole")]
+#[expect(dead_code, reason = "all columns of a row are read")]
 struct Estimate {
     database: String,
     table: String,
     parts: u64,
     rows: u64,
     marks: u64,
+}
+
+impl Estimate {
+    /// Without a granule at either end of each part, most of which is others' rows.
+    fn rows_of_its_own(&self) -> u64 {
+        self.rows / self.marks.max(1) * self.marks.saturating_sub(2 * self.parts)
+    }
 }
 
 /// What is filled of a claim.
@@ -47,6 +55,60 @@ impl Portions {
             now,
             later: Vec::new(),
         }
+    }
+
+    /// Of several days of a team the newest alone.
+    fn newest(slices: &[Claimed]) -> Self {
+        let mut later = slices.to_vec();
+        later.sort_by_key(|slice| slice.bounds.from);
+        let newest = later.pop().into_iter().collect();
+        Self {
+            now: vec![newest],
+            later,
+        }
+    }
+}
+
+/// The statement that counts the events of a claim.
+struct Counting<'a> {
+    warehouse: &'a Warehouse,
+    text: String,
+    comment: &'a str,
+    teams: Vec<i64>,
+    bounds: Bounds,
+    begins: Vec<i64>,
+}
+
+impl Counting<'_> {
+    fn statement(&self, text: &str) -> Statement<'_> {
+        self.warehouse
+            .statement(text, self.comment)
+            .param("teams", self.teams.clone())
+            .param("from_us", self.bounds.from.as_microsecond())
+            .param("until_us", self.bounds.until.as_microsecond())
+            .param("begins", self.begins.clone())
+    }
+
+    /// The events of each team and day. `None` where no more than `most_events` are wanted, fewer than usual, and to
+    /// count them is to read many more: the first day should not wait for that.
+    async fn unless_much(&self, most_events: u64) -> Result<Option<BTreeMap<(i64, i64), u64>>> {
+        if most_events < MOST_EVENTS {
+            let estimates = self
+                .statement(&format!("explain estimate {}", self.text))
+                .rows::<Estimate>("estimate how many events a team has")
+                .await?;
+            // Nothing is said of tables that lie elsewhere.
+            let read: u64 = estimates.iter().map(Estimate::rows_of_its_own).sum();
+            if estimates.is_empty() || read > MOST_EVENTS {
+                return Ok(None);
+            }
+        }
+        let rows = self
+            .statement(&self.text)
+            .rows::<EventsOf>("see how many events each team has")
+            .await?;
+        let events = |row: EventsOf| ((row.team_id, row.begin_s), row.events);
+        Ok(Some(rows.into_iter().map(events).collect()))
     }
 }
 
@@ -70,45 +132,33 @@ pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> 
         until: ends.max().unwrap_or(first.bounds.until),
     };
     let comment = claim.comment();
-    let weigh = tables.render(sql::WEIGH, &[]);
-    let of_claim = |text: &str| {
-        warehouse
-            .statement(text, &comment)
-            .param("teams", teams.iter().map(|team| team.0).collect::<Vec<_>>())
-            .param("from_us", bounds.from.as_microsecond())
-            .param("until_us", bounds.until.as_microsecond())
-            .param(
-                "begins",
-                days.iter().map(|day| day.as_second()).collect::<Vec<_>>(),
-            )
+    let several_days = days.len() > 1;
+    let count = Counting {
+        warehouse,
+        text: tables.render(sql::WEIGH, &[]),
+        comment: &comment,
+        teams: teams.iter().map(|team| team.0).collect(),
+        bounds,
+        begins: days.iter().map(|day| day.as_second()).collect(),
     };
-    // To count the events of days of which one alone is much takes time that the first should not wait for.
-    if claim.most_events < MOST_EVENTS {
-        let estimates = of_claim(&format!("explain estimate {weigh}"))
-            .rows::<Estimate>("estimate how many events a team has")
-            .await?;
-        if estimates.iter().map(|table| table.rows).sum::<u64>() > MOST_EVENTS {
-            let mut later = claim.slices.clone();
-            later.sort_by_key(|slice| slice.bounds.from);
-            let newest = later.pop().into_iter().collect();
-            return Ok(Portions {
-                now: vec![newest],
-                later,
-            });
+    let events = match count.unless_much(claim.most_events).await {
+        Ok(Some(events)) => events,
+        Ok(None) => return Ok(Portions::newest(&claim.slices)),
+        // What is wrong is found again by the fill, and is then that of the one day that was tried.
+        Err(error) if several_days => {
+            debug!(
+                error = error.chain(),
+                "could not count the events of several days"
+            );
+            return Ok(Portions::newest(&claim.slices));
         }
-    }
-    let rows = of_claim(&weigh)
-        .rows::<EventsOf>("see how many events each team has")
-        .await?;
-    let events: BTreeMap<(i64, i64), u64> = rows
-        .into_iter()
-        .map(|row| ((row.team_id, row.begin_s), row.events))
-        .collect();
+        Err(error) => return Err(error),
+    };
     let weight = |slice: &Claimed| {
         let day = (slice.team_id.0, slice.bounds.from.as_second());
         events.get(&day).copied().unwrap_or_default()
     };
-    if days.len() == 1 {
+    if !several_days {
         return Ok(Portions::of(shared(claim.slices.clone(), weight)));
     }
     let mut portions = successive(claim.slices.clone(), claim.most_events, weight).into_iter();

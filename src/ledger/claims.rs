@@ -207,15 +207,9 @@ impl Ledger {
         claim: &Claim,
     ) -> Result<Claim> {
         let mut claim = claim.clone();
-        let [alone] = claim.slices.as_slice() else {
+        let Some(alone) = self.alone(claiming, &claim) else {
             return Ok(claim);
         };
-        if alone.attempts > 1 || alone.pieces > 1 || alone.is_wider || alone.left_bucket.is_some() {
-            return Ok(claim);
-        }
-        if self.by_day.has(claiming.warehouse, alone.team_id) {
-            return Ok(claim);
-        }
         let known = Statement::new(sql!("known_days"))
             .bind(alone.team_id.0)
             .bind(alone.day.to_string())
@@ -228,18 +222,19 @@ impl Ledger {
         if known.get("was_filled")? {
             return Ok(claim);
         }
+        let most_days = claiming.most.min(MOST_DAYS);
         let (days, most_events) = match known.get::<Option<i64>>("events")? {
             Some(events) => {
                 let events = u64::try_from(events).unwrap_or_default().max(1);
                 (MOST_EVENTS / events, MOST_EVENTS)
             }
-            None if known.get::<i64>("wanted")? < i64::from(MOST_DAYS) => {
-                (u64::from(MOST_DAYS), FEW_EVENTS)
+            None if known.get::<i64>("wanted")? < i64::from(most_days) => {
+                (u64::from(most_days), FEW_EVENTS)
             }
             // Who comes next meanwhile would begin with the days that are older than all of these.
             None => return Ok(claim),
         };
-        let days = days.min(u64::from(MOST_DAYS)).min(u64::from(claiming.most));
+        let days = days.min(u64::from(most_days));
         let Some(more @ 1..) = i64::try_from(days).unwrap_or_default().checked_sub(1) else {
             return Ok(claim);
         };
@@ -276,6 +271,20 @@ impl Ledger {
         Ok(claim)
     }
 
+    /// The slice of a claim that older days of its team may come along with.
+    fn alone<'a>(&self, claiming: &Claiming<'_>, claim: &'a Claim) -> Option<&'a Claimed> {
+        let [alone] = claim.slices.as_slice() else {
+            return None;
+        };
+        let may_be_more = claiming.most > 1
+            && alone.attempts == 1
+            && alone.pieces == 1
+            && !alone.is_wider
+            && alone.left_bucket.is_none()
+            && !self.by_day.has(claiming.warehouse, alone.team_id);
+        may_be_more.then_some(alone)
+    }
+
     /// From now on this process claims the days of a team one by one: several at once were too much, or would
     /// have told something else than each of them.
     pub fn claim_by_day(&self, warehouse: &str, team: TeamId) {
@@ -293,8 +302,13 @@ impl Ledger {
             .bind(claiming.warehouse);
         let mut transaction = self.database.begin(CLAIM).await?;
         let rows = transaction.rows(CLAIM, &statement).await?;
-        let Some(claim) = claiming.claim(&rows)? else {
-            return Ok(None);
+        let claim = match claiming.claim(&rows) {
+            Ok(Some(claim)) => claim,
+            // One that cannot be read stays claimed, so that the others come next.
+            none => {
+                transaction.commit(CLAIM).await?;
+                return none;
+            }
         };
         let with_more = self.with_more(&mut transaction, claiming, &claim).await;
         transaction.commit(CLAIM).await?;
@@ -340,13 +354,19 @@ impl Ledger {
                 .bind(moves)
                 .bind(together);
             let rows = transaction.rows(CLAIM, &batch).await?;
-            if let Some(claim) = claiming.claim(&rows)? {
-                transaction.commit(CLAIM).await?;
-                let with_more = self.with_more_among_others(claiming, &claim).await;
-                return Ok(Some(
-                    with_more.unwrap_or_else(|error| without_more(claim, &error)),
-                ));
+            if rows.is_empty() {
+                continue;
             }
+            transaction.commit(CLAIM).await?;
+            return match claiming.claim(&rows)? {
+                Some(claim) if self.alone(claiming, &claim).is_some() => {
+                    let with_more = self.with_more_among_others(claiming, &claim).await;
+                    Ok(Some(
+                        with_more.unwrap_or_else(|error| without_more(claim, &error)),
+                    ))
+                }
+                claim => Ok(claim),
+            };
         }
         Ok(None)
     }

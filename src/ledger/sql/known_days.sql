@@ -1,5 +1,5 @@
 -- What is known of a team's days once one of them is claimed: the most events of a day that was filled when it was
--- over, whether the claimed one was filled before, and how many more are open.
+-- over, whether the claimed one was filled before, and how many others are wanted.
 -- $1 team, $2 day that is claimed, $3 run (or null: any)
 select
     max(case when as_of_us >= until_s * 1000000 then events end) as events,
