@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled, Portions};
 use crate::governor::LOOK_EVERY;
-use crate::ledger::{Claim, Claimed, Ledger, MOST_EVENTS, NotKept, Outcome, Receipt, Width};
+use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width};
 use crate::rollup::{Reading, SCRATCH_PREFIX};
 use crate::schema::Store;
 use crate::telemetry;
@@ -181,14 +181,13 @@ impl Worker {
         let weighed = fill::portions(warehouse, tables, claim);
         let mut portions: VecDeque<Vec<Claimed>> =
             match self.while_alive(claim, stop, weighed).await {
-                Ok(Portions { now, later }) => {
-                    // One that is too much with the next is probably not the only one. Of few events that tells
-                    // nothing: what is known of the day once it is filled does.
-                    if claim.most_events == MOST_EVENTS
-                        && let ([alone], [_, ..]) = (now.as_slice(), later.as_slice())
-                        && let [alone] = alone.as_slice()
-                    {
-                        self.ledger.claim_by_day(&self.store.name, alone.team_id);
+                Ok(Portions {
+                    now,
+                    later,
+                    are_large,
+                }) => {
+                    if are_large && let Some(slice) = later.first() {
+                        self.ledger.claim_by_day(&self.store.name, slice.team_id);
                     }
                     self.ledger.give_back(claim, &later, &NOT_TRIED).await?;
                     now.into()

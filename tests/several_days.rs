@@ -66,6 +66,15 @@ async fn receipts(world: &World, team: TeamId) -> BTreeMap<Day, Receipt> {
         .collect()
 }
 
+/// A page view, and a session, on each of the first days of a month.
+fn a_view_each_day(team: TeamId, month: &str, days: u32) -> Vec<Event> {
+    let view = |day| {
+        let when = format!("2026-{month}-{day:02}T15:00:00Z");
+        page_view(team, 1, &format!("s{day}"), &when, "/")
+    };
+    (1..=days).map(view).collect()
+}
+
 /// A world with one worker, so that who takes what is known.
 async fn one_worker() -> World {
     with_batch(Config::default().service.batch).await
@@ -267,13 +276,7 @@ async fn a_day_that_is_filled_keeps_those_around_it_apart_and_one_without_events
 async fn rows_that_are_there_are_replaced_day_by_day() {
     let world = one_worker().await;
     let team = team(&world, 7, "UTC").await;
-    let events: Vec<Event> = (1..=5)
-        .map(|day| {
-            let when = format!("2026-05-0{day}T15:00:00Z");
-            page_view(team, 1, &format!("s{day}"), &when, "/")
-        })
-        .collect();
-    world.insert(&events).await;
+    world.insert(&a_view_each_day(team, "05", 5)).await;
     let (from, until) = ("2026-05-01", "2026-05-06");
     assert_eq!(world.fill(team, from, until, false).await, "completed");
     let once = world.tables().await;
@@ -322,13 +325,7 @@ async fn days_that_are_many_events_are_put_off_and_one_that_is_alone_keeps_the_o
     let world = one_worker().await;
     for (id, month, events) in [(7, "05", [400_000; 4]), (8, "06", [10, 10, 10, 1_000_001])] {
         let team = team(&world, id, "UTC").await;
-        let views: Vec<Event> = (1..=5)
-            .map(|day| {
-                let when = format!("2026-{month}-0{day}T15:00:00Z");
-                page_view(team, 1, &format!("s{day}"), &when, "/")
-            })
-            .collect();
-        world.insert(&views).await;
+        world.insert(&a_view_each_day(team, month, 5)).await;
         for (day, events) in (1..).zip(events) {
             world
                 .query(&format!(
@@ -554,13 +551,7 @@ async fn of_a_team_of_which_no_day_is_known_all_are_claimed_where_they_are_few()
 
     // Where one day is much, they are not counted before the newest is filled.
     let much = team(&world, 8, "UTC").await;
-    let views: Vec<Event> = (1..=10)
-        .map(|day| {
-            let when = format!("2026-06-{day:02}T15:00:00Z");
-            page_view(much, 1, &format!("s{day}"), &when, "/")
-        })
-        .collect();
-    world.insert(&views).await;
+    world.insert(&a_view_each_day(much, "06", 10)).await;
     world
         .query(
             "insert into events (uuid, event, team_id, timestamp) \

@@ -47,6 +47,8 @@ pub struct Portions {
     pub now: Vec<Vec<Claimed>>,
     /// Older days of a team that are too much with the newest ones.
     pub later: Vec<Claimed>,
+    /// Whether one of those days is too much with the next, by [`MOST_EVENTS`]: then it is probably not the only one.
+    pub are_large: bool,
 }
 
 impl Portions {
@@ -54,6 +56,7 @@ impl Portions {
         Self {
             now,
             later: Vec::new(),
+            are_large: false,
         }
     }
 
@@ -65,6 +68,7 @@ impl Portions {
         Self {
             now: vec![newest],
             later,
+            are_large: false,
         }
     }
 }
@@ -163,7 +167,8 @@ pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> 
     }
     let mut portions = successive(claim.slices.clone(), claim.most_events, weight).into_iter();
     let newest = portions.next().unwrap_or_default();
-    let later = portions.flatten().collect();
+    let later: Vec<Claimed> = portions.flatten().collect();
+    let are_large = claim.most_events == MOST_EVENTS && newest.len() == 1 && !later.is_empty();
     let scope = Scope {
         teams: &[first.team_id],
         bounds: Bounds {
@@ -183,7 +188,11 @@ pub async fn portions(warehouse: &Warehouse, tables: &Tables, claim: &Claim) -> 
     } else {
         vec![newest]
     };
-    Ok(Portions { now, later })
+    Ok(Portions {
+        now,
+        later,
+        are_large,
+    })
 }
 
 /// Slices of a day in portions of at most [`MOST_EVENTS`] by their weights, or of one.
