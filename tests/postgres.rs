@@ -5,6 +5,8 @@
 
 #[path = "support/ledger.rs"]
 mod ledger;
+#[path = "support/midnight.rs"]
+mod midnight;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -42,6 +44,7 @@ impl Deployment {
     /// With teams 1 to 3 of the organization Acme, all off, in a table of 101 columns that has triggers of
     /// its own; nothing of prefill's is there yet.
     fn new() -> Self {
+        midnight::clear_of_midnight();
         let url = new_database();
         psql(
             &url,

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each story uses its part
 
 pub mod ledger;
+pub mod midnight;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -62,6 +63,7 @@ impl World {
     }
 
     async fn made(mut config: Config, dir: TempDir) -> Self {
+        midnight::clear_of_midnight();
         // A failed try is tried again soon: the tests wait for it.
         config.service.backoff_ms = config.service.backoff_ms.min(50);
         config.ledger.url = config
