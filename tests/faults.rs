@@ -31,6 +31,7 @@ use prefill::service::Prefill;
 use rig::Rig;
 use sequence::Sequence;
 use support::page_view;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -87,9 +88,13 @@ fn stride(usual: usize) -> usize {
 /// The seeds of two lanes do not meet.
 const SEEDS_OF_A_LANE: u64 = 100_000;
 
-/// One test at a time: what is to be broken is the call that is meant, and not what a busy machine is
-/// slow at.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Two tests at a time, which half of the time wait for what does not answer; more would make the machine busy,
+/// and what is to be broken is the call that is meant, and not what a busy machine is slow at.
+static CALM: Semaphore = Semaphore::const_new(2);
+
+async fn calm() -> SemaphorePermit<'static> {
+    CALM.acquire().await.expect("it is never closed")
+}
 
 /// Two teams with days of sessions, filled and right.
 struct Filled {
@@ -197,7 +202,7 @@ fn tell(test: &str, runs: usize, begun: Instant, injected: &BTreeMap<String, u64
 #[tokio::test(flavor = "multi_thread")]
 async fn f5_f6_f7_f8_f9_f37_a_fill_whose_nth_call_to_the_warehouse_is_broken_ends_as_an_undisturbed_one()
  {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let begun = Instant::now();
     let filled = Filled::new().await;
     let rig = &filled.rig;
@@ -237,7 +242,7 @@ async fn f5_f6_f7_f8_f9_f37_a_fill_whose_nth_call_to_the_warehouse_is_broken_end
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f5_f6_f8_f37_a_fill_whose_nth_call_to_the_ledger_is_broken_ends_as_an_undisturbed_one() {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let begun = Instant::now();
     if !support::ledger::is_postgres() {
         busy_file().await;
@@ -306,7 +311,7 @@ async fn busy_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f7_f37_an_engine_killed_at_the_nth_call_is_started_again_and_the_fill_ends_as_an_undisturbed_one()
  {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let begun = Instant::now();
     let filled = Filled::new().await;
     let (rig, world) = (&filled.rig, &filled.rig.world);
@@ -345,7 +350,7 @@ async fn f7_f37_an_engine_killed_at_the_nth_call_is_started_again_and_the_fill_e
 #[tokio::test(flavor = "multi_thread")]
 async fn f35_f36_what_failed_is_tried_again_for_the_dates_that_were_asked_for_and_what_succeeded_is_left_alone()
  {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let filled = Filled::new().await;
     let (rig, world) = (&filled.rig, &filled.rig.world);
     let prefill = rig.open().await;
@@ -393,7 +398,7 @@ async fn f35_f36_what_failed_is_tried_again_for_the_dates_that_were_asked_for_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f14_a_day_whose_source_lags_is_not_filled_however_its_look_is_broken() {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let filled = Filled::new().await;
     let (rig, world) = (&filled.rig, &filled.rig.world);
     let mut prefill = rig.open().await;
@@ -447,7 +452,7 @@ async fn f14_a_day_whose_source_lags_is_not_filled_however_its_look_is_broken() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f5_f6_f7_f8_f9_f13_f18_f19_f21_f37_f38_random_operations_under_random_faults() {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let (seed, runs) = (seed(), random_runs());
     println!("PREFILL_FAULTS_SEED={seed}");
     let begun = Instant::now();
@@ -482,7 +487,7 @@ async fn f5_f6_f7_f8_f9_f13_f18_f19_f21_f37_f38_random_operations_under_random_f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleanup_deletes_the_rows_that_a_team_has_in_a_zone_that_it_has_left() {
-    let _alone = ALONE.lock().await;
+    let _calm = calm().await;
     let filled = Filled::new().await;
     let world = &filled.rig.world;
     let team = world.team(9, "Asia/Kathmandu").await;
