@@ -17,12 +17,13 @@
 //! for so many. Who waits for it has had his turn: the time that such statements take is paid back later.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::error::Result;
@@ -74,8 +75,10 @@ pub struct Use {
     pub is_busy: bool,
     /// How long statements of fills were under way within the last minute.
     pub used: Duration,
-    /// How long fills have waited since that was told.
+    /// How long fills have waited for others since that was told.
     pub waited: Duration,
+    /// How long they have waited for memory since that was told.
+    pub waited_for_memory: Duration,
 }
 
 /// Lets the statements of all fills on one warehouse begin.
@@ -117,6 +120,7 @@ struct State {
     /// When statements were under way, without overlaps.
     used: VecDeque<(Instant, Instant)>,
     waited: Duration,
+    waited_for_memory: Duration,
     told: Option<Instant>,
     /// It could not be looked who uses the warehouse.
     is_blind: bool,
@@ -258,9 +262,21 @@ impl Governor {
     /// The claim that it is for goes on being renewed meanwhile, and a fill that loses it is dropped here.
     pub async fn room(&self) -> Option<SemaphorePermit<'_>> {
         let room = self.room.as_ref()?;
+        if let Ok(permit) = room.try_acquire() {
+            return Some(permit);
+        }
         let _waiting = Waiting::new(&self.waiting_for_memory);
-        // It is never closed.
-        room.acquire().await.ok()
+        let mut permit = pin!(room.acquire());
+        loop {
+            let begun = Instant::now();
+            let answer = timeout(LOOK_EVERY, &mut permit).await;
+            // Told while it is waited: it may take as long as a large day does.
+            self.state().waited_for_memory += begun.elapsed();
+            if let Ok(permit) = answer {
+                // It is never closed.
+                return permit.ok();
+            }
+        }
     }
 
     /// How many statements wait for memory right now.
@@ -279,9 +295,9 @@ impl Governor {
         UnderWay(self.clone())
     }
 
-    /// What fills took, where it is time to tell; `last` when no fill follows for now.
+    /// What fills took, where it is time to tell and they ever have to wait; `last` when no fill follows for now.
     pub fn tell(&self, last: bool) -> Option<Use> {
-        self.governs()
+        (self.governs() || self.room.is_some())
             .then(|| self.state().tell(Instant::now(), last))
             .flatten()
     }
@@ -302,6 +318,7 @@ impl State {
             kept_since: now,
             used: VecDeque::new(),
             waited: Duration::ZERO,
+            waited_for_memory: Duration::ZERO,
             told: None,
             is_blind: false,
         }
@@ -320,7 +337,7 @@ impl State {
     /// What fills took, where it is time to tell; `last` when no fill follows for now.
     fn tell(&mut self, now: Instant, last: bool) -> Option<Use> {
         let is_due = self.told.is_none_or(|told| now - told >= TELL_EVERY)
-            || last && self.waited > Duration::ZERO;
+            || last && self.waited + self.waited_for_memory > Duration::ZERO;
         if !is_due {
             return None;
         }
@@ -330,6 +347,7 @@ impl State {
             is_busy: self.is_busy(now),
             used: self.used(now),
             waited: std::mem::take(&mut self.waited),
+            waited_for_memory: std::mem::take(&mut self.waited_for_memory),
         })
     }
 

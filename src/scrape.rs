@@ -353,8 +353,13 @@ impl Standing {
             if let Some(busy) = taken.busy {
                 sheet.set(&telemetry::GOVERNOR_BUSY, name, f64::from(u8::from(busy)));
             }
-            let waited = Duration::try_from_secs_f64(taken.waited_seconds).unwrap_or_default();
-            sheet.total(&telemetry::GOVERNOR_WAITED, name, waited.as_secs());
+            for (counter, seconds) in [
+                (&telemetry::GOVERNOR_WAITED, taken.waited_seconds),
+                (&telemetry::MEMORY_WAITED, taken.waited_for_memory_seconds),
+            ] {
+                let waited = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                sheet.total(counter, name, waited.as_secs());
+            }
         }
         for receiver in &self.receivers {
             let name = [receiver.name.as_str()];

@@ -185,6 +185,7 @@ async fn large_statements_wait_until_there_is_memory_for_them_and_others_do_not(
     let ((), (), answered) = tokio::join!(sleeps(warehouse), sleeps(warehouse), small);
     assert!(begun.elapsed() >= Duration::from_secs(2), "one by one");
     assert!(answered < Duration::from_secs(1), "{answered:?}");
+    assert_eq!(told(&world)["waited_for_memory_seconds"], 0.0, "not told");
 
     let team = world.team(7, "UTC").await;
     bring_events(&world, team, 3, 1_000).await;
@@ -192,4 +193,8 @@ async fn large_statements_wait_until_there_is_memory_for_them_and_others_do_not(
     turned_on.expect("enabled");
     let status = world.fill(team, "2026-05-01", "2026-05-03", false).await;
     assert_eq!(status, "completed");
+    let told = told(&world);
+    let waited = told["waited_for_memory_seconds"].as_f64();
+    assert!(waited >= Some(0.9), "{told}");
+    assert_eq!(told["waited_seconds"], 0.0, "{told}");
 }

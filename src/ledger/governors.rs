@@ -20,6 +20,8 @@ pub struct NotedUse {
     pub used: Duration,
     /// How long fills have waited for others since the ledger was made.
     pub waited: Duration,
+    /// How long they have waited for memory since then.
+    pub waited_for_memory: Duration,
 }
 
 impl NotedUse {
@@ -37,7 +39,8 @@ impl Ledger {
             .bind(warehouse)
             .bind(taken.is_busy)
             .bind(milliseconds(taken.used))
-            .bind(milliseconds(taken.waited));
+            .bind(milliseconds(taken.waited))
+            .bind(milliseconds(taken.waited_for_memory));
         self.database
             .execute("note what fills take of a warehouse", &statement)
             .await?;
@@ -47,7 +50,7 @@ impl Ledger {
     /// What was noted last, by warehouse.
     pub async fn noted_uses(&self) -> Result<BTreeMap<String, NotedUse>> {
         let statement = Statement::new(text!(
-            "select warehouse, {now} - noted_at as ago_ms, busy, used_ms, waited_ms from governors"
+            "select warehouse, {now} - noted_at as ago_ms, busy, used_ms, waited_ms, waited_for_memory_ms from governors"
         ));
         let rows = self
             .database
@@ -63,6 +66,7 @@ impl Ledger {
                         is_busy: row.get("busy")?,
                         used: duration("used_ms")?,
                         waited: duration("waited_ms")?,
+                        waited_for_memory: duration("waited_for_memory_ms")?,
                     },
                 ))
             })

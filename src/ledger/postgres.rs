@@ -41,6 +41,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("sql/postgres/0007_receivers.sql"),
     ),
     (8, "pages", include_str!("sql/postgres/0008_pages.sql")),
+    (9, "memory", include_str!("sql/postgres/0009_memory.sql")),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "alerts", include_str!("sql/0007_alerts.sql")),
     (8, "receivers", include_str!("sql/0008_receivers.sql")),
     (9, "pages", include_str!("sql/0009_pages.sql")),
+    (10, "memory", include_str!("sql/0010_memory.sql")),
 ];
 
 /// How long a write waits for another process's write.

@@ -36,6 +36,9 @@ pub struct WarehouseUse {
     pub used_last_minute: Option<f64>,
     /// How long fills have waited for others since the ledger was made, in seconds.
     pub waited_seconds: f64,
+    /// How long fills have waited for memory since the ledger was made, in seconds: nothing where
+    /// `max_memory_usage_total` is not set.
+    pub waited_for_memory_seconds: f64,
 }
 
 /// How much of each warehouse's time fills may take and take.
@@ -56,6 +59,8 @@ pub async fn uses(ledger: &Ledger, config: &Config) -> Result<Vec<WarehouseUse>>
             busy: busy.map(|noted| noted.is_busy),
             used_last_minute: governs.then(|| share_of_minute(used)),
             waited_seconds: noted.map_or(0.0, |noted| noted.waited.as_secs_f64()),
+            waited_for_memory_seconds: noted
+                .map_or(0.0, |noted| noted.waited_for_memory.as_secs_f64()),
         }
     };
     Ok(config.warehouses.iter().map(of).collect())

@@ -70,6 +70,8 @@ catalogue! {
         "Statements of this process that wait for memory, by max_memory_usage_total.";
     Counter Seconds GOVERNOR_WAITED = "prefill_governor_waited_seconds_total" ["warehouse"]
         "How long fills of all processes have waited for others since the ledger was made.";
+    Counter Seconds MEMORY_WAITED = "prefill_memory_waited_seconds_total" ["warehouse"]
+        "How long fills of all processes have waited for memory, by max_memory_usage_total, since the ledger was made.";
 
     // Work of this process.
     Counter Number CLAIMS = "prefill_claims_total" ["warehouse"]

@@ -295,7 +295,14 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
 
 /// How much of the warehouses' time fills may take and take.
 fn print_uses(uses: &[WarehouseUse]) {
-    let mut rows = Rows::new(&["warehouse", "#budget", "#used", "busy", "#waited"]);
+    let mut rows = Rows::new(&[
+        "warehouse",
+        "#budget",
+        "#used",
+        "busy",
+        "#waited",
+        "#for memory",
+    ]);
     for taken in uses {
         rows.add(vec![
             taken.name.clone(),
@@ -308,6 +315,7 @@ fn print_uses(uses: &[WarehouseUse]) {
             }
             .to_owned(),
             format!("{:.0} s", taken.waited_seconds),
+            format!("{:.0} s", taken.waited_for_memory_seconds),
         ]);
     }
     rows.print();

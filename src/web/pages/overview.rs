@@ -493,6 +493,7 @@ fn warehouses(overview: &Overview, known: &Known) -> Markup {
                 thead { tr {
                     th scope="col" { "Name" } th scope="col" { "State" } th.n scope="col" { "Teams" } th.n scope="col" { "Budget" }
                     th.n scope="col" { "Used" } th scope="col" { "Busy" } th.n scope="col" { "Waited" }
+                    th.n scope="col" { "For memory" }
                 } }
                 tbody {
                     @for taken in &overview.warehouses {
@@ -512,6 +513,7 @@ fn warehouses(overview: &Overview, known: &Known) -> Markup {
                             td.n { @match taken.used_last_minute { Some(used) => (parts::percent(used * 100.0)), None => "-" } }
                             td { @match taken.busy { Some(true) => "yes", Some(false) => "no", None => "-" } }
                             td.n { (format!("{:.0} s", taken.waited_seconds)) }
+                            td.n { (format!("{:.0} s", taken.waited_for_memory_seconds)) }
                         }
                     }
                 }
