@@ -606,10 +606,35 @@ mod tests {
             Some(Use {
                 is_busy,
                 used,
-                waited
+                waited,
+                waited_for_memory: Duration::ZERO,
             })
         );
         assert_eq!(filling.state.tell(filling.now, true), None, "nothing new");
+    }
+
+    #[tokio::test]
+    async fn how_long_memory_is_waited_for_is_told_while_it_is_waited_for_whatever_the_budget() {
+        let governor = Governor::new(1.0, Some(1));
+        let waited = |governor: &Governor| {
+            let told = governor.tell(true);
+            told.map_or(Duration::ZERO, |told| told.waited_for_memory)
+        };
+        let first = governor.room().await;
+        assert_eq!(waited(&governor), Duration::ZERO, "there is room");
+        let second = timeout(LOOK_EVERY * 5, governor.room());
+        let told = async {
+            tokio::time::sleep(LOOK_EVERY * 3).await;
+            waited(&governor)
+        };
+        let (second, told) = tokio::join!(second, told);
+        assert!(second.is_err(), "the first has it");
+        assert!(told >= LOOK_EVERY * 2, "{told:?}");
+        drop(first);
+        assert!(governor.room().await.is_some());
+        let rest = waited(&governor);
+        assert!(told + rest >= LOOK_EVERY * 4, "{told:?} and {rest:?}");
+        assert_eq!(Governor::new(1.0, None).tell(true), None);
     }
 
     #[test]
