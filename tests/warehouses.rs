@@ -624,45 +624,57 @@ async fn what_is_too_much_outside_of_a_fill_says_which_limit_to_raise() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn f8_a_server_that_refuses_answers_500_breaks_off_or_is_silent_leaves_the_right_rows() {
+/// Of each so many calls of a fill one is broken: it is filled again until it is right.
+async fn broken_calls_leave_the_right_rows(fault: Fault, every: usize) {
     let world = world_with_events().await;
     let engine = world.store.warehouse.endpoint().url;
-    for (fault, every) in [
-        (Fault::Refused, 3),
-        (Fault::DoneAndAnswered500, 1),
-        (Fault::BrokenInTheMiddle, 2),
-        // The last costs seconds each time; tests/faults.rs breaks every call in the quick ways.
-        (Fault::Silent, 12),
-    ] {
-        let (between, url) = Between::start(&engine, fault, None).await;
-        let dir = tempfile::tempdir().expect("a directory");
-        let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
-        let team = add_team(&prefill, 7, None).await;
-        prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
-        let before = between.calls.load(Ordering::SeqCst);
-        assert_eq!(fill(&prefill, team, true).await, "completed");
-        let calls = between.calls.load(Ordering::SeqCst) - before;
-        assert!(calls > 10, "{calls}");
-        let mut nth = 1;
-        while nth <= calls {
-            // A fill of an empty table and a refill go other ways.
-            for table in ["web_pre_aggregated_stats", "web_pre_aggregated_bounces"] {
-                if nth % 2 == 0 {
-                    world.query(&format!("truncate table {table}")).await;
-                }
+    let (between, url) = Between::start(&engine, fault, None).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefill = installation(&dir, &[("default", server(&world, Some(url)))]).await;
+    let team = add_team(&prefill, 7, None).await;
+    prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    let before = between.calls.load(Ordering::SeqCst);
+    assert_eq!(fill(&prefill, team, true).await, "completed");
+    let calls = between.calls.load(Ordering::SeqCst) - before;
+    assert!(calls > 10, "{calls}");
+    let mut nth = 1;
+    while nth <= calls {
+        // A fill of an empty table and a refill go other ways.
+        for table in ["web_pre_aggregated_stats", "web_pre_aggregated_bounces"] {
+            if nth % 2 == 0 {
+                world.query(&format!("truncate table {table}")).await;
             }
-            let at = between.calls.load(Ordering::SeqCst) + nth;
-            between.broken.store(at, Ordering::SeqCst);
-            let told = format!("{fault:?} of call {nth} of {calls}");
-            assert_eq!(fill(&prefill, team, true).await, "completed", "{told}");
-            assert_eq!(world.query(VIEWS).await, "3", "{told}");
-            let differences = world.differences(team, "2026-05-01", "2026-05-02").await;
-            assert!(differences.is_empty(), "{told}: {differences:?}");
-            nth += every;
         }
-        between.broken.store(0, Ordering::SeqCst);
+        let at = between.calls.load(Ordering::SeqCst) + nth;
+        between.broken.store(at, Ordering::SeqCst);
+        let told = format!("{fault:?} of call {nth} of {calls}");
+        assert_eq!(fill(&prefill, team, true).await, "completed", "{told}");
+        assert_eq!(world.query(VIEWS).await, "3", "{told}");
+        let differences = world.differences(team, "2026-05-01", "2026-05-02").await;
+        assert!(differences.is_empty(), "{told}: {differences:?}");
+        nth += every;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f8_a_server_that_refuses_leaves_the_right_rows() {
+    broken_calls_leave_the_right_rows(Fault::Refused, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f8_a_server_that_does_it_and_answers_500_leaves_the_right_rows() {
+    broken_calls_leave_the_right_rows(Fault::DoneAndAnswered500, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f8_a_server_that_breaks_off_leaves_the_right_rows() {
+    broken_calls_leave_the_right_rows(Fault::BrokenInTheMiddle, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f8_a_server_that_is_silent_leaves_the_right_rows() {
+    // It costs seconds each time; tests/faults.rs breaks every call in the quick ways.
+    broken_calls_leave_the_right_rows(Fault::Silent, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
