@@ -213,6 +213,9 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
     assert_eq!((engine.pid(), engine.is_child()), (by_hand.0.id(), false));
     assert_eq!(engine.endpoint().password, "se%cr:et");
     assert_eq!(ask(&engine, "select 'a'").await, "a");
+    // Its environment is made by itself, and not by who starts it.
+    let allocator = ask(&engine, "select * from system.jemalloc_stats").await;
+    assert!(allocator.contains("opt.narenas: 1\n"), "{allocator}");
     drop(engine);
     let engine = attach(directory.path()).await;
     assert_eq!(engine.pid(), by_hand.0.id());
