@@ -63,25 +63,35 @@ async fn many_that_attach_at_once_share_one_engine() {
     assert_eq!(engines.iter().filter(|engine| engine.is_child()).count(), 1);
 }
 
+/// Written by a process of its own: a child that another test starts meanwhile would have the file open for
+/// writing for a moment, and what somebody writes to cannot be run ("text file busy").
+fn write_script(path: &Path, text: &str) {
+    let written = Command::new("/bin/sh")
+        .args([
+            "-c",
+            r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 755 "$2""#,
+        ])
+        .args([Path::new("sh"), Path::new(text), path])
+        .status();
+    assert!(written.expect("sh runs").success());
+}
+
 /// Both write to one log, and the quicker one may have the last word in it.
 #[tokio::test]
 async fn an_engine_that_another_was_quicker_than_is_known_by_its_own_words() {
     let directory = tempfile::tempdir().expect("a directory");
     let slower = directory.path().join("slower");
     let text = format!(
-        "#!/bin/sh\n\
-         test -e {0}.was && exec {1} \"$@\"\n\
+        "test -e {0}.was && exec {1} \"$@\"\n\
          touch {0}.was\n\
          echo 'error: another prefill engine (pid unknown) serves this' >&2\n\
          echo 'hint: use that one' >&2\n\
          echo 'INFO engine ready' >&2\n\
-         exit 1\n",
+         exit 1",
         slower.display(),
         PREFILL
     );
-    std::fs::write(&slower, text).expect("written");
-    std::fs::set_permissions(&slower, std::fs::Permissions::from_mode(0o755))
-        .expect("made a program");
+    write_script(&slower, &text);
     let engine = Engine::attach(directory.path(), Some(&slower)).await;
     let engine = engine.expect("attached when the other one is gone");
     assert!(engine.is_child());
@@ -317,9 +327,10 @@ async fn attach_gives_the_engines_own_reason() {
     );
     // A script that sets the wrong library for the real one.
     let script = directory.path().join("prefill");
-    let text = format!("#!/bin/sh\nPREFILL_LIBCHDB=/nothing exec {PREFILL} \"$@\"\n");
-    std::fs::write(&script, text).expect("written");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    write_script(
+        &script,
+        &format!("PREFILL_LIBCHDB=/nothing exec {PREFILL} \"$@\""),
+    );
     let error = Engine::attach(directory.path(), Some(&script))
         .await
         .err()
@@ -344,7 +355,7 @@ async fn attach_gives_the_engines_own_reason() {
         ("kill -KILL $$", "it ended with signal: 9 (SIGKILL)"),
         ("echo error: out of luck >&2; exit 1", "out of luck"),
     ] {
-        std::fs::write(&script, format!("#!/bin/sh\n{text}\n")).expect("written");
+        write_script(&script, text);
         let error = Engine::attach(directory.path(), Some(&script)).await;
         assert_eq!(
             error.err().expect("an error").chain(),
