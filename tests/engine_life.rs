@@ -223,9 +223,6 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
     assert_eq!((engine.pid(), engine.is_child()), (by_hand.0.id(), false));
     assert_eq!(engine.endpoint().password, "se%cr:et");
     assert_eq!(ask(&engine, "select 'a'").await, "a");
-    // Its environment is made by itself, and not by who starts it.
-    let allocator = ask(&engine, "select * from system.jemalloc_stats").await;
-    assert!(allocator.contains("opt.narenas: 1\n"), "{allocator}");
     drop(engine);
     let engine = attach(directory.path()).await;
     assert_eq!(engine.pid(), by_hand.0.id());
@@ -235,6 +232,22 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
     assert!(stop.expect("kill runs").success());
     assert!(by_hand.0.wait().expect("its status").success());
     assert!(!card.exists());
+}
+
+#[tokio::test]
+async fn what_is_free_is_not_kept_for_each_core_unless_the_environment_says_so() {
+    for (options, arenas) in [("", 1), ("percpu_arena:disabled,narenas:3", 3)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_str().expect("text");
+        let mut command = by_hand(&["--data-dir", path]);
+        command.env("JE_MALLOC_CONF", options).stderr(Stdio::null());
+        let _by_hand = Reaped(command.spawn().expect("it runs"));
+        wait_until("it answers", || pid_of(directory.path()).is_some());
+        let engine = attach(directory.path()).await;
+        let told = ask(&engine, "select * from system.jemalloc_stats").await;
+        let expected = format!("opt.narenas: {arenas}\n");
+        assert!(told.contains(&expected), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! `libchdb`, ClickHouse as a shared library: every call into it, and nothing else.
+//! `libchdb`, ClickHouse as a shared library: every call into it, the environment that it is loaded in, and
+//! nothing else.
 //!
 //! The library is opened at run time, so that nothing needs it to build and production never loads
 //! its 566 MB. It is never unloaded: its threads outlive every connection. Errors of statements are
@@ -52,7 +53,7 @@ pub fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
     // Its allocator has an arena for each core as ClickHouse builds it, and what is free in one is not taken
     // for another: the process held twice of what the statements on a large day took. With one arena it
     // holds a quarter less, for no more CPU time (two cores, 2026-11-27). Whoever has set it knows better.
-    let is_set = std::env::var_os(ALLOCATOR).is_some();
+    let is_set = std::env::var_os(ALLOCATOR).is_some_and(|options| !options.is_empty());
     let allocator = (!is_set).then_some((ALLOCATOR, "percpu_arena:disabled,narenas:1"));
     zone.into_iter().chain(allocator)
 }
