@@ -235,22 +235,6 @@ async fn an_engine_run_by_hand_is_used_and_stays_until_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn what_is_free_is_not_kept_for_each_core_unless_the_environment_says_so() {
-    for (options, arenas) in [("", 1), ("percpu_arena:disabled,narenas:3", 3)] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().to_str().expect("text");
-        let mut command = by_hand(&["--data-dir", path]);
-        command.env("JE_MALLOC_CONF", options).stderr(Stdio::null());
-        let _by_hand = Reaped(command.spawn().expect("it runs"));
-        wait_until("it answers", || pid_of(directory.path()).is_some());
-        let engine = attach(directory.path()).await;
-        let told = ask(&engine, "select * from system.jemalloc_stats").await;
-        let expected = format!("opt.narenas: {arenas}\n");
-        assert!(told.contains(&expected), "{told}");
-    }
-}
-
-#[tokio::test]
 async fn a_started_engine_ignores_the_terminals_ctrl_c() {
     let world = World::new().await;
     let pid = world.engine.pid();

@@ -515,12 +515,3 @@ async fn results_do_not_depend_on_the_machines_time_zone() {
         .await;
     assert_eq!(zone, "UTC\t1970-01-01 00:00:00\t1970-01-02 00:00:00\n");
 }
-
-#[tokio::test]
-async fn what_is_free_is_not_kept_for_each_core() {
-    let world = World::new().await;
-    let told = world
-        .text("/", "select * from system.jemalloc_stats format Raw")
-        .await;
-    assert!(told.contains("opt.narenas: 1\n"), "{told}");
-}

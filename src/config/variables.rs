@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::unknown::nearest;
 
 /// Each variable and what it is for, `NAME` standing for the name of a warehouse or of a receiver.
-pub(super) const VARIABLES: [(&str, &str); 16] = [
+pub(super) const VARIABLES: [(&str, &str); 15] = [
     (
         "PREFILL_DATA_DIR",
         "where everything of an installation lies, unless --data-dir says it",
@@ -55,11 +55,6 @@ pub(super) const VARIABLES: [(&str, &str); 16] = [
     (
         "PREFILL_ENGINE_PASSWORD",
         "the password that prefill engine asks for",
-    ),
-    (
-        "JE_MALLOC_CONF",
-        "how the embedded engine's allocator is set up, over percpu_arena:disabled,narenas:1;\n\
-         percpu_arena:percpu is ClickHouse's own",
     ),
     (
         "PREFILL_LOG",
@@ -154,9 +149,7 @@ mod tests {
         text.split('"').filter(|name| {
             // A name to which something is added ends in the line.
             !name.ends_with('_')
-                && ["PREFILL_", "WEB_ANALYTICS_", "JE_"]
-                    .iter()
-                    .any(|begin| name.starts_with(begin))
+                && (name.starts_with("PREFILL_") || name.starts_with("WEB_ANALYTICS_"))
                 && name
                     .chars()
                     .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Endpoint;
-use super::library;
 use super::place::{Card, Place, unusable};
 use crate::error::{Class, Context as _, Error, Result};
 
@@ -257,7 +256,7 @@ fn spawn(place: &Place, program: &Path) -> Result<Child> {
         .arg("--data-dir")
         .arg(place.path())
         .arg("--until-unused")
-        .envs(library::environment())
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -1,5 +1,4 @@
-//! `libchdb`, ClickHouse as a shared library: every call into it, the environment that it is loaded in, and
-//! nothing else.
+//! `libchdb`, ClickHouse as a shared library: every call into it, and nothing else.
 //!
 //! The library is opened at run time, so that nothing needs it to build and production never loads
 //! its 566 MB. It is never unloaded: its threads outlive every connection. Errors of statements are
@@ -41,23 +40,6 @@ type WithParameters = unsafe extern "C" fn(
 ) -> *mut c_void;
 type Counter = unsafe extern "C" fn(RawResult) -> u64;
 
-/// What the library's allocator reads its options from, over those that it was built with.
-const ALLOCATOR: &str = "JE_MALLOC_CONF";
-
-/// What the environment has to say when the library is loaded and does not yet, each with its value.
-pub fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
-    // The engine takes its time zone from the environment alone (`<timezone>` of the configuration is
-    // not read, 2026-11-22), and results must not depend on the machine.
-    let is_utc = std::env::var_os("TZ").as_deref() == Some("UTC".as_ref());
-    let zone = (!is_utc).then_some(("TZ", "UTC"));
-    // Its allocator has an arena for each core as ClickHouse builds it, and what is free in one is not taken
-    // for another: the process held twice of what the statements on a large day took. With one arena it
-    // holds a quarter less, for no more CPU time (two cores, 2026-11-27). Whoever has set it knows better.
-    let is_set = std::env::var_os(ALLOCATOR).is_some_and(|options| !options.is_empty());
-    let allocator = (!is_set).then_some((ALLOCATOR, "percpu_arena:disabled,narenas:1"));
-    zone.into_iter().chain(allocator)
-}
-
 /// The functions of the library, looked up once.
 pub struct Library {
     connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut Handle,
@@ -98,10 +80,12 @@ impl Library {
                 .caused_by(error)
                 .hint(super::fetch::HINT)
         };
-        for (name, value) in environment() {
+        // The engine takes its time zone from the environment alone (`<timezone>` of the
+        // configuration is not read, 2026-11-22), and results must not depend on the machine.
+        if std::env::var_os("TZ").as_deref() != Some("UTC".as_ref()) {
             // SAFETY: the first thing that the serving process does; no other thread reads the
             // environment yet. A started engine gets it from its parent and does not come here.
-            unsafe { std::env::set_var(name, value) };
+            unsafe { std::env::set_var("TZ", "UTC") };
         }
         // SAFETY: loading runs the library's initialisers. The file is the pinned, checksummed
         // one, or one that the operator named.
