@@ -26,6 +26,8 @@ use super::user_agent::Clients;
 
 /// No request line is longer than a server's limit of some kilobytes; a line of a megabyte is no log.
 const LINE_LIMIT_BYTES: usize = 1024 * 1024;
+/// What is said of a last line that the server had not written to its end when the log was copied.
+const CUT_OFF: &str = "cut off: no line break, and fewer fields than the line before";
 /// How often the caller hears of the progress.
 const LINES_A_REPORT: u64 = 4096;
 
@@ -52,6 +54,8 @@ pub struct AccessLog {
     paths: Names,
     queries: Names,
     domains: Names,
+    /// How many fields the last line had after its request.
+    fields: usize,
 }
 
 #[derive(Debug)]
@@ -89,9 +93,9 @@ pub fn read_access_log(
                 log.report
                     .add_unreadable(number, "longer than 1 MiB", start);
             }
-            Some((number, Line::Text(line))) => {
+            Some((number, line @ (Line::Text(text) | Line::Unended(text)))) => {
                 log.report.lines += 1;
-                log.add_line(number, line, options);
+                log.add_line(number, text, matches!(line, Line::Text(_)), options);
             }
         }
         if log.report.lines.is_multiple_of(LINES_A_REPORT) {
@@ -124,6 +128,7 @@ impl AccessLog {
             paths: Names::default(),
             queries: Names::default(),
             domains: Names::default(),
+            fields: 0,
         }
     }
 
@@ -137,13 +142,20 @@ impl AccessLog {
         self.views.iter().map(|view| self.event(view))
     }
 
-    fn add_line(&mut self, number: u64, text: &[u8], options: &AccessLogOptions) {
+    fn add_line(&mut self, number: u64, text: &[u8], is_ended: bool, options: &AccessLogOptions) {
         if text.iter().all(u8::is_ascii_whitespace) {
             self.report.blank += 1;
             return;
         }
         match log_line::parse(text) {
-            Ok(line) => self.add_request(number, text, &line, options),
+            // As an event of its own it would stay beside the one of the whole line.
+            Ok(line) if !is_ended && line.fields < self.fields => {
+                self.report.add_unreadable(number, CUT_OFF, text);
+            }
+            Ok(line) => {
+                self.fields = line.fields;
+                self.add_request(number, text, &line, options);
+            }
             Err(reason) => self.report.add_unreadable(number, reason, text),
         }
     }
@@ -391,6 +403,23 @@ mod tests {
             ..Event::default()
         };
         assert_eq!(events, [expected]);
+    }
+
+    #[test]
+    fn a_last_line_that_is_cut_off_is_left_for_the_next_import() {
+        let first = format!("{} 0.003", line("1.2.3.4", "10:05:03", "/a"));
+        let second = format!("{} 0.004", line("1.2.3.4", "10:05:04", "/b"));
+        let (at, _) = second.rmatch_indices(' ').last().expect("a space");
+        let whole = read(&format!("{first}\n{second}"));
+        assert_eq!((whole.report().events, whole.report().unreadable), (2, 0));
+        for cut in (at + 1)..second.len() - 5 {
+            let log = read(&format!("{first}\n{}", &second[..cut]));
+            let report = log.report();
+            assert_eq!((report.events, report.unreadable), (1, 1), "{cut}");
+        }
+        let without_agent = second.find(" \"Mozilla").expect("a user agent");
+        let log = read(&format!("{first}\n{}", &second[..without_agent]));
+        assert_eq!(log.report().first_unreadable[0].reason, CUT_OFF);
     }
 
     #[test]

@@ -14,6 +14,16 @@ use crate::error::{Error, Result};
 
 /// The first bytes of a gzip file (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What else files of text are packed in, by their first bytes, and what unpacks them to standard output.
+const OTHER_PACKINGS: [(&[u8], &str, &str); 5] = [
+    (b"\xfd7zXZ\0", "xz", "xz -dc"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", "zstd -dc"),
+    (b"BZh", "bzip2", "bzip2 -dc"),
+    (b"PK\x03\x04", "zip", "unzip -p"),
+    (b"\xff\xfe", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+];
+/// How many first bytes tell.
+const MAGIC_BYTES: u64 = 6;
 /// What some editors put before the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Larger reads than `BufReader`'s own 8 KiB save system calls.
@@ -58,7 +68,7 @@ pub fn open(path: &Path) -> Result<Input> {
         .map_err(|source| Error::operator(doing()).caused_by(source))?;
     if metadata.is_dir() {
         return Err(Error::misuse(doing()).caused_by("it is a directory").hint(
-            "import its files one by one, or pipe them: cat DIRECTORY/* | prefill import … -",
+            "pipe its files in together, compressed ones, too: gzip -cdf DIRECTORY/* | prefill import … -",
         ));
     }
     Ok(Input {
@@ -77,6 +87,8 @@ impl Read for Input {
 /// One line without its line break.
 pub(super) enum Line<'a> {
     Text(&'a [u8]),
+    /// The last line of an input, which has no line break: perhaps only the beginning of one.
+    Unended(&'a [u8]),
     /// Longer than the limit: its beginning.
     TooLong(&'a [u8]),
 }
@@ -101,10 +113,16 @@ impl<R: Read> Lines<R> {
     pub fn new(mut input: R, limit_bytes: usize) -> Result<Self> {
         let mut magic = Vec::new();
         (&mut input)
-            .take(GZIP_MAGIC.len() as u64)
+            .take(MAGIC_BYTES)
             .read_to_end(&mut magic)
             .map_err(|source| read_error(source, 0))?;
-        let is_gzip = magic == GZIP_MAGIC;
+        for (first, packing, unpack) in OTHER_PACKINGS {
+            if magic.starts_with(first) {
+                return Err(Error::misuse(format!("it is packed as {packing}"))
+                    .hint(format!("pipe it: {unpack} FILE | prefill import … -")));
+            }
+        }
+        let is_gzip = magic.starts_with(&GZIP_MAGIC);
         let counted = Counted {
             inner: Cursor::new(magic).chain(input),
             read_bytes: 0,
@@ -142,7 +160,8 @@ impl<R: Read> Lines<R> {
             return Ok(None);
         }
         self.number = number;
-        if self.line.last() == Some(&b'\n') {
+        let is_ended = self.line.last() == Some(&b'\n');
+        if is_ended {
             self.line.pop();
             if self.line.last() == Some(&b'\r') {
                 self.line.pop();
@@ -156,7 +175,12 @@ impl<R: Read> Lines<R> {
             Some(line) if number == 1 => line,
             _ => line,
         };
-        Ok(Some((number, Line::Text(line))))
+        let line = if is_ended {
+            Line::Text(line)
+        } else {
+            Line::Unended(line)
+        };
+        Ok(Some((number, line)))
     }
 
     /// How much of the input was read, in its own bytes: compressed ones, if it is compressed.
@@ -184,7 +208,7 @@ fn read_error(source: io::Error, line: u64) -> Error {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             Error::misuse(doing)
                 .caused_by(source)
-                .hint("the compressed file is damaged or cut off: check it with gzip -t")
+                .hint("the compressed file is damaged or cut off: check it with gzip -tv")
         }
         _ => Error::operator(doing).caused_by(source),
     }
@@ -221,6 +245,7 @@ mod tests {
         while let Some((number, line)) = lines.next().expect("readable") {
             all.push(match line {
                 Line::Text(text) => format!("{number}:{}", String::from_utf8_lossy(text)),
+                Line::Unended(text) => format!("{number}.{}", String::from_utf8_lossy(text)),
                 Line::TooLong(start) => format!("{number}>{}", String::from_utf8_lossy(start)),
             });
         }
@@ -238,11 +263,11 @@ mod tests {
     fn lines_end_with_either_line_break_or_the_end_of_the_input() {
         assert_eq!(
             lines_of(b"a\r\n\nb\rc\nd", 10),
-            ["1:a", "2:", "3:b\rc", "4:d"]
+            ["1:a", "2:", "3:b\rc", "4.d"]
         );
         assert_eq!(
             lines_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb", 10),
-            ["1:a", "2:\u{feff}b"]
+            ["1:a", "2.\u{feff}b"]
         );
         assert_eq!(lines_of(b"", 10), [""; 0]);
         assert_eq!(lines_of(b"\n", 10), ["1:"]);
@@ -261,7 +286,27 @@ mod tests {
         let mut members = gzip(b"a\nb");
         members.extend(gzip(b"c\nd\n"));
         assert_eq!(lines_of(&members, 10), ["1:a", "2:bc", "3:d"]);
-        assert_eq!(lines_of(b"\x1f", 10), ["1:\x1f"]);
+        assert_eq!(lines_of(b"\x1f", 10), ["1.\x1f"]);
+    }
+
+    #[test]
+    fn what_is_packed_otherwise_is_refused_with_what_unpacks_it() {
+        let refused = |input: &[u8]| {
+            let error = Lines::new(input, 10).err().expect("packed");
+            assert_eq!(error.class(), Class::Misuse);
+            format!("{error}: {}", error.next_step().expect("a hint"))
+        };
+        assert_eq!(
+            refused(b"\xfd7zXZ\0\0\x04"),
+            "it is packed as xz: pipe it: xz -dc FILE | prefill import … -"
+        );
+        assert_eq!(
+            refused(b"\xff\xfe1\0.\0"),
+            "it is packed as UTF-16: pipe it: iconv -f UTF-16 -t UTF-8 FILE | prefill import … -"
+        );
+        assert!(refused(b"\x28\xb5\x2f\xfd\x24").contains("zstd -dc"));
+        assert!(refused(b"BZh91AY").contains("bzip2 -dc"));
+        assert!(refused(b"PK\x03\x04\x14").contains("unzip -p"));
     }
 
     #[test]

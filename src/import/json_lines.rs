@@ -100,7 +100,7 @@ impl<R: Read> JsonLines<R> {
         while let Some((number, line)) = self.lines.next()? {
             self.report.lines += 1;
             let text = match line {
-                Line::Text(text) => text,
+                Line::Text(text) | Line::Unended(text) => text,
                 Line::TooLong(start) => {
                     let reason = "longer than 16 MiB";
                     self.report.add_unreadable(number, reason, start);
@@ -135,11 +135,11 @@ impl<R: Read> JsonLines<R> {
             }
             let is_page_view = event.event == PAGEVIEW || event.event == SCREEN;
             self.report.add_event(event.timestamp, is_page_view);
-            self.report.without_session += u64::from(event.session_id.is_empty());
+            self.report.without_session += u64::from(is_no_session(&event.session_id));
             if self.persons.insert(event.person_id) {
                 self.report.persons += 1;
             }
-            if !event.session_id.is_empty() && !self.sessions.contains(&event.session_id) {
+            if !is_no_session(&event.session_id) && !self.sessions.contains(&event.session_id) {
                 self.sessions.insert(event.session_id.clone());
                 self.report.sessions += 1;
             }
@@ -189,7 +189,7 @@ fn read_event(
     let fields: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| format!("no JSON object: {error}"))?;
     let mut fields = Fields(fields);
-    let own_team = fields.integer("team_id")?;
+    let own_team = fields.team()?;
     let team_id = match (own_team, team_id) {
         (None, None) => return Err(LeftOut::Unreadable("no team_id: give --team-id".to_owned())),
         (Some(own), Some(asked)) if own != asked => return Err(LeftOut::OtherTeam(own)),
@@ -333,13 +333,28 @@ impl Fields {
         }
     }
 
-    /// Text; a number is as good as its text (`utm_term=5`). Empty where there is none.
+    /// Text; a number is as good as its text (`utm_term=5`), unless it has more digits than were read. Empty where
+    /// there is none.
     fn text(&mut self, name: &str) -> Result<String, Reason> {
         match self.take(name) {
             None => Ok(String::new()),
             Some(Value::String(text)) => Ok(text),
-            Some(Value::Number(number)) => Ok(number.to_string()),
+            Some(Value::Number(number)) if is_as_written(&number) => Ok(number.to_string()),
+            Some(Value::Number(number)) => Err(format!(
+                "{name} is a number of more than 64 bits, which belongs in quotes: {number}"
+            )),
             Some(other) => Err(wrong_type(name, "text", &other)),
+        }
+    }
+
+    /// A team; half a one is none.
+    fn team(&mut self) -> Result<Option<i64>, Reason> {
+        const NAME: &str = "team_id";
+        match self.0.get(NAME) {
+            Some(value) if value.as_f64().is_some_and(|number| number.fract() != 0.0) => {
+                Err(wrong_type(NAME, "a whole number", value))
+            }
+            _ => self.integer(NAME),
         }
     }
 
@@ -407,6 +422,22 @@ fn wrong_type(name: &str, expected: &str, found: &Value) -> Reason {
     format!("{name} is not {expected}: {found}")
 }
 
+/// Whether an event with this is of no session: without an id, or with the UUID that is none.
+fn is_no_session(session_id: &str) -> bool {
+    session_id.is_empty() || session_id == "00000000-0000-0000-0000-000000000000"
+}
+
+/// Whether the text of a number is what the line says: of whole numbers beyond 64 bits only the first digits were
+/// read, and others would have the same.
+fn is_as_written(number: &Number) -> bool {
+    // From here on doubles are further apart than whole numbers.
+    const EXACT_UNTIL: f64 = 9_007_199_254_740_992.0;
+    !number.is_f64()
+        || number
+            .as_f64()
+            .is_some_and(|number| number.abs() < EXACT_UNTIL)
+}
+
 /// The nearest whole number, where it is one of 64 bits.
 fn rounded(number: f64) -> Option<i64> {
     // 2^63 is a double, and the largest i64 is none.
@@ -420,8 +451,8 @@ fn time_of_text(text: &str) -> Option<i64> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Some(timestamp.as_microsecond());
     }
-    // A date alone is a day, not a time.
-    if text.len() < "2026-05-01 10:00".len() {
+    // A date alone is a day, not a time, and one of another zone is not of UTC.
+    if text.len() < "2026-05-01 10:00".len() || text.contains('[') {
         return None;
     }
     let local: DateTime = text.parse().ok()?;
@@ -584,6 +615,7 @@ mod tests {
         assert_eq!(time(json!(0)), Ok(0));
         for wrong in [
             json!("2026-05-01"),
+            json!("2026-05-01T10:00:00[Asia/Kolkata]"),
             json!("soon"),
             json!(""),
             json!(true),
@@ -625,10 +657,12 @@ mod tests {
             line("distinct_id", json!(true)),
             "distinct_id is not text: true"
         );
-        assert_eq!(
-            line("team_id", json!(1e30)),
-            "team_id is not a whole number: 1e+30"
-        );
+        for half in [json!(1e30), json!(6.5), json!(-0.25)] {
+            assert_eq!(
+                line("team_id", half.clone()),
+                format!("team_id is not a whole number: {half}")
+            );
+        }
         assert_eq!(line("event", Value::Null), "no event");
         assert_eq!(
             line("distinct_id", json!("")),
@@ -639,8 +673,40 @@ mod tests {
             "properties is not an object: 3"
         );
         assert!(line("properties", json!("{")).starts_with("properties hold no JSON object"));
+        // Its last digits are lost: somebody else's number would be the same.
+        let many_digits: Value = serde_json::from_str("12345678901234567890123").expect("a number");
+        assert_eq!(
+            line("distinct_id", many_digits),
+            "distinct_id is a number of more than 64 bits, which belongs in quotes: 1.2345678901234568e+22"
+        );
         assert!(reason(&json!([1])).starts_with("no JSON object: "));
         assert!(reason(&json!({})).starts_with("no timestamp"));
+    }
+
+    #[test]
+    fn whole_numbers_are_as_good_as_their_text_up_to_64_bits() {
+        for (number, text) in [
+            (json!(u64::MAX), "18446744073709551615"),
+            (json!(i64::MIN), "-9223372036854775808"),
+            (json!(5.5), "5.5"),
+        ] {
+            let line = json!({"event": "a", "distinct_id": number, "timestamp": 1});
+            assert_eq!(read(&line.to_string(), Some(7)).0[0].distinct_id, text);
+        }
+        let line = json!({"event": "a", "distinct_id": "b", "timestamp": 1, "team_id": 7.0});
+        assert_eq!(read(&line.to_string(), None).0[0].team_id, 7);
+    }
+
+    #[test]
+    fn the_uuid_that_is_none_is_no_session() {
+        let line = |session: &str| {
+            json!({"event": "a", "distinct_id": "b", "timestamp": 1, "session_id": session})
+                .to_string()
+        };
+        let nil = Uuid::nil().to_string();
+        let (events, report) = read(&[line(&nil), line("s")].join("\n"), Some(7));
+        assert_eq!(events.len(), 2);
+        assert_eq!((report.without_session, report.sessions), (1, 1));
     }
 
     #[test]

@@ -35,11 +35,16 @@ pub(super) struct LogLine<'a> {
     pub referrer: Cow<'a, [u8]>,
     /// Empty where the client sent none; none where the format has no such field.
     pub user_agent: Option<Cow<'a, [u8]>>,
+    /// How many fields stand after the request.
+    pub fields: usize,
 }
 
 /// Reads a line without its line break, or says why it can't.
 pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
-    let (before, time, rest) = split_at_time(line).ok_or("no time in brackets")?;
+    let (before, time, rest) = split_at_time(line).ok_or_else(|| match line.contains(&b'[') {
+        true => "no time like [17/May/2015:10:05:03 +0000]",
+        false => "no time in brackets",
+    })?;
     let (virtual_host, address) = parse_hosts(before)?;
     let time_seconds = parse_time(time)?;
 
@@ -60,20 +65,25 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
 
     // Some formats put a number of their own between the bytes and the referrer.
     let mut rest = rest;
+    let mut fields = 2;
     while !rest.is_empty() && rest.first() != Some(&b'"') {
         rest = split_token(rest).1;
+        fields += 1;
     }
-    let (referrer, user_agent) = if rest.is_empty() {
-        (Cow::Borrowed(&b""[..]), None)
-    } else {
-        let (referrer, rest) = quoted(rest).ok_or("the referrer's quote is not closed")?;
+    let (mut referrer, mut user_agent) = (Cow::Borrowed(&b""[..]), None);
+    if !rest.is_empty() {
+        (referrer, rest) = quoted(rest).ok_or("the referrer's quote is not closed")?;
+        fields += 1;
         if rest.first() == Some(&b'"') {
-            let (agent, _) = quoted(rest).ok_or("the user agent's quote is not closed")?;
-            (referrer, Some(agent))
-        } else {
-            (referrer, None)
+            let (agent, after) = quoted(rest).ok_or("the user agent's quote is not closed")?;
+            (user_agent, rest) = (Some(agent), after);
+            fields += 1;
         }
-    };
+    }
+    while !rest.is_empty() {
+        rest = quoted(rest).map_or_else(|| split_token(rest).1, |(_, after)| after);
+        fields += 1;
+    }
     Ok(LogLine {
         virtual_host,
         address,
@@ -82,6 +92,7 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
         status,
         referrer: empty_if_missing(referrer),
         user_agent: user_agent.map(empty_if_missing),
+        fields,
     })
 }
 
@@ -369,6 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_after_the_request_are_counted_a_quoted_one_as_one() {
+        for (further, fields) in [
+            ("", 2),
+            (" 4711", 3),
+            (r#" "r""#, 3),
+            (r#" "r" "agent of words""#, 4),
+            (r#" "r" "agent" 0.003 "10.0.0.1, 10.0.0.2" host=a"#, 7),
+            // Not closed: its words.
+            (r#" "r" "agent" "10.0.0.1, 10.0.0.2"#, 6),
+        ] {
+            assert_eq!(
+                read(&format!("{COMMON}{further}")).fields,
+                fields,
+                "{further}"
+            );
+        }
+    }
+
+    #[test]
     fn a_leading_virtual_host_is_told_from_a_name_with_spaces() {
         let hosts = |before: &str| {
             let line = COMMON.replace("1.2.3.4 - -", before);
@@ -477,7 +507,9 @@ mod tests {
         ] {
             assert_eq!(at(wrong), Err("no such time"), "{wrong}");
         }
-        assert_eq!(at("17/May/2015:10:05:03"), Err("no time in brackets"));
+        let otherwise = Err("no time like [17/May/2015:10:05:03 +0000]");
+        assert_eq!(at("17/May/2015:10:05:03"), otherwise);
+        assert_eq!(at("2015-05-17T10:05:03+00:00"), otherwise);
     }
 
     #[test]
@@ -612,6 +644,7 @@ mod tests {
                 status: Some(status),
                 referrer: Cow::Owned(missing(&referrer)),
                 user_agent: Some(Cow::Owned(missing(&agent))),
+                fields: 5,
             };
             prop_assert_eq!(parse(line.as_bytes()), Ok(expected));
         }

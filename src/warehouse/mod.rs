@@ -287,6 +287,8 @@ impl Warehouse {
             // The same rows again after a deletion are wanted, and a replicated table would drop them;
             // that nothing is written twice is seen to by looking at the tables.
             .with_setting("insert_deduplicate", "0")
+            // A log of years has more months than are taken at once otherwise.
+            .with_setting("max_partitions_per_insert_block", "0")
             // Where tables are Distributed: what is asked of them within a statement is asked once, of all
             // shards, and not of each shard by itself.
             .with_setting("distributed_product_mode", "global");
