@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -13,6 +15,8 @@ use crate::error::{Class, Context, Error, Result};
 
 /// Why the answer could not be written; the first reason counts.
 static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+/// Whether what was printed names a command to run.
+static NAMES_COMMAND: AtomicBool = AtomicBool::new(false);
 
 /// Writes a part of an answer to standard output.
 ///
@@ -31,6 +35,7 @@ pub fn bytes(answer: &[u8]) {
 /// Prints a line of an answer, see [`bytes()`]; what it is made of may come from anywhere, see
 /// [`printable`].
 pub fn line(text: impl AsRef<str>) {
+    look_for_command(text.as_ref());
     bytes(format!("{}\n", printable(text.as_ref())).as_bytes());
 }
 
@@ -49,6 +54,45 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// Remembers whether a text names a command of ours, but for `serve`, which it speaks of more than it asks for.
+fn look_for_command(text: &str) {
+    let mut named = text.match_indices("prefill ");
+    if named.any(|(at, name)| {
+        let next = &text[at + name.len()..];
+        !next.starts_with('-') && !next.starts_with("serve")
+    }) {
+        NAMES_COMMAND.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Tells a person who named this installation by options that the commands that were printed need them, too.
+pub fn tell_options(options: &[(&str, &Path)]) {
+    if options.is_empty()
+        || !NAMES_COMMAND.load(Ordering::Relaxed)
+        || !std::io::stderr().is_terminal()
+    {
+        return;
+    }
+    let options: Vec<String> = options
+        .iter()
+        .map(|(name, path)| format!("{name} {}", shell_word(&path.display().to_string())))
+        .collect();
+    note(format!(
+        "commands for this installation need {}, as here",
+        options.join(" ")
+    ));
+}
+
+/// A text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// The error that the answer was not written to its end.
@@ -123,6 +167,7 @@ pub fn object(answer: &serde_json::Value) {
 
 /// Tells a person something that is not the answer, on a line, see [`printable`].
 pub fn note(text: impl AsRef<str>) {
+    look_for_command(text.as_ref());
     drop(writeln!(Log, "{}", printable(text.as_ref())));
 }
 

@@ -99,6 +99,32 @@ async fn an_engine_that_another_was_quicker_than_is_known_by_its_own_words() {
 }
 
 #[tokio::test]
+async fn an_engine_that_is_told_to_stop_ends_well_whatever_it_has_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().to_string_lossy().into_owned();
+    for round in 0..4 {
+        let mut by_hand = Reaped(
+            by_hand(&["--data-dir", &place, "--port", "0"])
+                .spawn()
+                .expect("started"),
+        );
+        wait_until("it has published its card", || {
+            directory.path().join("engine.json").exists()
+        });
+        let engine = attach(directory.path()).await;
+        assert!(!engine.is_child());
+        let table = "create table if not exists t (a String) engine = MergeTree order by a";
+        for sql in [table, "insert into t values ('kept')", "select * from t"] {
+            ask(&engine, sql).await;
+        }
+        let pid = rustix::process::Pid::from_child(&by_hand.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
+        let status = by_hand.0.wait().expect("ended");
+        assert_eq!(status.code(), Some(0), "round {round}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn a_killed_engine_is_revived_once_for_all_with_its_data() {
     let world = World::new().await;
     world

@@ -174,7 +174,12 @@ async fn a_get_reads_and_does_not_write() {
         .await
         .expect("an answer");
     assert_eq!(read.text().await.expect("a text"), "2\n");
-    for query in ["insert%20into%20t%20values%20(1)", "drop%20table%20t"] {
+    for query in [
+        "insert%20into%20t%20values%20(1)",
+        "drop%20table%20t",
+        "set%20max_threads=1%20parallel%20with%20truncate%20table%20t",
+        "use%20default%20parallel%20with%20drop%20table%20t",
+    ] {
         for session in ["", "&session_id=s"] {
             let (code, _, text) = refused(world.get(&format!("/?query={query}{session}"))).await;
             assert_eq!(code, 164, "{text}");
@@ -196,6 +201,93 @@ async fn a_get_reads_and_does_not_write() {
         ping.expect("an answer").text().await.expect("a text"),
         "Ok.\n"
     );
+}
+
+#[tokio::test]
+async fn who_asks_to_read_only_reads_and_sets_nothing() {
+    let world = World::new().await;
+    world
+        .text("/", "create table t (a Int8) engine = Memory")
+        .await;
+    let value = "select getSetting('readonly')";
+    assert_eq!(world.text("/?readonly=1", value).await, "1\n");
+    assert_eq!(world.text("/?readonly=2", value).await, "2\n");
+    assert_eq!(world.text("/?readonly=0", value).await, "0\n");
+    let get = world.get("/?readonly=1&max_threads=3&query=select%20getSetting('max_threads')");
+    let get = get.send().await.expect("an answer");
+    assert_eq!(get.text().await.expect("a text"), "3\n");
+    let parameter = "select {a:Int32} + 1";
+    let path = "/?readonly=1&param_a=1";
+    assert_eq!(world.text(path, parameter).await, "2\n");
+    for (path, sql) in [
+        ("/?readonly=1", "insert into t values (1)"),
+        ("/?readonly=2", "insert into t values (1)"),
+        ("/?readonly=1", "select 1 settings max_threads = 1"),
+    ] {
+        let (code, _, text) = world.failure(path, sql).await;
+        assert_eq!(code, 164, "{path} {sql}: {text}");
+    }
+    // A session that was told so stays so, and goes on.
+    world.text("/?session_id=r", "set readonly = 1").await;
+    assert_eq!(world.text("/?session_id=r", value).await, "1\n");
+    let (code, _, _) = world
+        .failure("/?session_id=r", "insert into t values (1)")
+        .await;
+    assert_eq!(code, 164);
+    assert_eq!(world.text("/", "select count() from t").await, "0\n");
+}
+
+#[tokio::test]
+async fn rows_as_one_array_are_one_array_however_many_they_are() {
+    let world = World::new().await;
+    let set = "output_format_json_array_of_rows";
+    for (rows, sql) in [
+        (200_000, "select number from numbers(200000)".to_owned()),
+        (0, "select number from numbers(0)".to_owned()),
+        (1, "select 0 as number".to_owned()),
+    ] {
+        for format in ["JSONEachRow", "JSONLines", "NDJSON"] {
+            let inside = format!("{sql} format {format} settings {set} = 1");
+            let outside = format!("{sql} format {format}");
+            for text in [
+                world.text("/", &inside).await,
+                world.text(&format!("/?{set}=1"), &outside).await,
+            ] {
+                let read: Vec<serde_json::Value> = serde_json::from_str(&text)
+                    .unwrap_or_else(|error| panic!("{format}, {rows} rows: {error}"));
+                assert_eq!(read.len(), rows, "{format}");
+                let number = |row: &serde_json::Value| row["number"].as_u64();
+                let numbers = read.iter().filter_map(number);
+                assert!(numbers.eq(0..rows as u64), "{format}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_external_table_may_be_described_in_the_form_itself() {
+    let world = World::new().await;
+    let form = "--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nselect sum(a) from t\r\n--B\r\nContent-Disposition: form-data; name=\"t\"; filename=\"x\"\r\n\r\n1\n2\n\r\n--B\r\nContent-Disposition: form-data; name=\"t_structure\"\r\n\r\na Int32\r\n--B--\r\n";
+    let answer = world
+        .post("/", form)
+        .header("Content-Type", "multipart/form-data; boundary=B")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.text().await.expect("a text"), "3\n");
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_body_was_read_says_that_the_connection_ends() {
+    let world = World::new().await;
+    let url = format!("{}/", world.engine.endpoint().url);
+    let refused = reqwest::Client::new().post(url).body("select 1").send();
+    let refused = refused.await.expect("an answer");
+    assert_eq!(refused.status(), 403);
+    assert_eq!(refused.headers()["connection"], "close");
+    let packed = world.post("/", "select 1").header("Content-Encoding", "xz");
+    let packed = packed.send().await.expect("an answer");
+    assert_eq!(packed.headers()["connection"], "close");
 }
 
 #[tokio::test]

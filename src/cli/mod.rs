@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::arguments::{Any, Arguments, Command, Everywhere, LogFormat};
 use crate::cli::commands::describing;
 use crate::config::{Config, default_data_dir};
+use crate::engine;
 use crate::error::{Class, Context, Error, Result};
 use crate::output;
 use crate::rollup::Tables;
@@ -45,18 +46,35 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr(&arguments);
     let json = arguments.everywhere.json;
+    let of_place = [
+        ("--data-dir", arguments.everywhere.data_dir.clone()),
+        ("--config", arguments.everywhere.config.clone()),
+    ];
+    let is_engine = matches!(
+        &arguments.command,
+        Any::OfInstallation(Command::Engine(engine)) if !engine.fetch
+    );
     let ended = run(arguments).and_then(|ended| match output::unwritten() {
         Some(error) => Err(error),
         None => Ok(ended),
     });
-    match ended {
-        Ok(Ended::Well) => ExitCode::SUCCESS,
-        Ok(Ended::Badly) => ExitCode::from(1),
+    let code = match ended {
+        Ok(Ended::Well) => 0,
+        Ok(Ended::Badly) => 1,
         Err(error) => {
             output::error(&error, json);
-            ExitCode::from(if error.class() == Class::Misuse { 2 } else { 1 })
+            if error.class() == Class::Misuse { 2 } else { 1 }
         }
+    };
+    if !json {
+        let named = of_place.iter();
+        let named = named.filter_map(|(name, path)| Some((*name, path.as_deref()?)));
+        output::tell_options(&named.collect::<Vec<_>>());
     }
+    if is_engine {
+        engine::leave(code);
+    }
+    ExitCode::from(code)
 }
 
 /// Help and version, or what is wrong with the words of the command line.

@@ -40,6 +40,8 @@ const MAX_STATEMENT: usize = 16 << 20;
 /// How much data goes to the engine at a time.
 const CHUNK: usize = 256 << 10;
 const DEFAULT_FORMAT: &str = "TabSeparated";
+/// The setting that forbids writing: 1 also to set anything, 2 not.
+const READ_ONLY: &str = "readonly";
 
 /// The engine of this process.
 pub struct Core {
@@ -225,11 +227,11 @@ fn parsed(
     request.read_only |= request
         .settings
         .iter()
-        .any(|(n, v)| n == "readonly" && v != "0");
+        .any(|(n, v)| n == READ_ONLY && v != "0");
     let mut body = unpack(body, request.body, request.native_body)?;
     let mut externals = Vec::new();
     let mut text = std::mem::take(&mut request.query).into_bytes();
-    if let Some(boundary) = request.boundary.take() {
+    if let Some(boundary) = request.boundary.clone() {
         let whole = read_up_to(&mut body, MAX_STATEMENT)?;
         for field in form(&whole, &boundary)? {
             if field.file {
@@ -269,7 +271,12 @@ fn parsed(
             external(connection, table, &request)?;
         }
         if request.read_only && request.session.is_none() {
-            connection.query(b"set readonly = 2", DEFAULT_FORMAT, &[])?;
+            let strictly = request
+                .settings
+                .iter()
+                .any(|(n, v)| n == READ_ONLY && v == "1");
+            let set = format!("set {READ_ONLY} = {}", if strictly { 1 } else { 2 });
+            connection.query(set.as_bytes(), DEFAULT_FORMAT, &[])?;
         }
         perform(
             core, connection, &statement, &text, &request, &mut body, reply,
@@ -400,6 +407,17 @@ fn in_session(
     settings: &[(String, String)],
     work: impl FnOnce(&mut Connection) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
+    let value = connection.query(
+        format!("select getSetting('{READ_ONLY}')").as_bytes(),
+        "TSVRaw",
+        &[],
+    )?;
+    // Nothing can be set any more, also not what marks the statement: it ends by itself.
+    let nothing: &[(String, String)] = &[];
+    let settings = match value.bytes().trim_ascii() {
+        b"1" if request.settings.is_empty() => nothing,
+        _ => settings,
+    };
     let names: Vec<String> = settings.iter().map(|(name, _)| literal(name)).collect();
     let remembered = format!(
         "select name, if(changed, value, '') , changed from system.settings where name in ({}) format JSONCompactEachRow",
@@ -476,7 +494,8 @@ fn settings(
     if whole && !has("max_result_bytes") {
         settings.push(("max_result_bytes".to_owned(), WHOLE.to_string()));
     }
-    let ours = |name: &str| name == HANDLE || (name == "readonly" && request.session.is_some());
+    // It forbids setting anything after it, and in a session could not be taken back.
+    let ours = |name: &str| name == HANDLE || name == READ_ONLY;
     settings.extend(
         request
             .settings
@@ -484,8 +503,6 @@ fn settings(
             .filter(|(name, _)| !ours(name))
             .cloned(),
     );
-    // It forbids setting what comes after it.
-    settings.sort_by_key(|(name, _)| name == "readonly");
     Ok(settings)
 }
 
@@ -500,6 +517,9 @@ fn prepare(
             DEFAULT_FORMAT,
             &[],
         )?;
+    }
+    if settings.is_empty() {
+        return Ok(());
     }
     let assignments: Vec<String> = settings
         .iter()
@@ -594,9 +614,19 @@ fn perform(
             }
             let mut stream = connection.stream(text, format, parameters)?;
             let mut header = None;
+            let mut array = None;
             while let Some(chunk) = stream.next()? {
                 reply.count(chunk.counts());
                 let bytes = chunk.bytes();
+                if header.is_none() && streaming == Streaming::Objects && bytes.starts_with(b"[") {
+                    array = Some(RowsOfArray::default());
+                }
+                if let Some(array) = &mut array {
+                    header.get_or_insert_default();
+                    let rows = rows_of_array(bytes).ok_or("a chunk that is no array".to_owned())?;
+                    array.write(rows, reply)?;
+                    continue;
+                }
                 match &header {
                     None => {
                         let length = streaming.header(bytes);
@@ -613,7 +643,10 @@ fn perform(
                     },
                 }
             }
-            Ok(())
+            match array {
+                Some(array) => array.end(reply),
+                None => Ok(()),
+            }
         }
         Kind::Kill => {
             let text = statement::killable(text, |id| core.own_id(id));
@@ -649,6 +682,8 @@ enum Streaming {
     No,
     /// One after the other.
     Rows,
+    /// As [`Self::Rows`], unless `output_format_json_array_of_rows` makes an array of each.
+    Objects,
     /// Each begins with the same lines.
     Lines(usize),
     /// Each begins with the number of columns, their names and, with `types`, their types.
@@ -659,7 +694,7 @@ impl Streaming {
     /// The length of what every chunk begins with.
     fn header(self, chunk: &[u8]) -> usize {
         match self {
-            Self::No | Self::Rows => 0,
+            Self::No | Self::Rows | Self::Objects => 0,
             Self::Lines(lines) => {
                 let ends = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 ends.map(|(at, _)| at + 1)
@@ -682,11 +717,7 @@ fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> 
         | "TabSeparatedRaw"
         | "TSVRaw"
         | "CSV"
-        | "JSONEachRow"
-        | "JSONLines"
-        | "NDJSON"
         | "JSONCompactEachRow"
-        | "JSONStringsEachRow"
         | "JSONCompactStringsEachRow"
         | "RowBinary"
         | "Native"
@@ -694,6 +725,7 @@ fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> 
         | "RawBLOB"
         | "MsgPack"
         | "Null" => Streaming::Rows,
+        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONStringsEachRow" => Streaming::Objects,
         "TabSeparatedWithNames" | "TSVWithNames" | "JSONCompactEachRowWithNames" => {
             Streaming::Lines(1)
         }
@@ -704,6 +736,39 @@ fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> 
         "RowBinaryWithNamesAndTypes" => Streaming::Columns { types: true },
         _ => Streaming::No,
     }
+}
+
+/// One array of the rows of many, while it is written.
+#[derive(Default)]
+struct RowsOfArray {
+    has_rows: bool,
+}
+
+impl RowsOfArray {
+    const BEGIN: &[u8] = b"[\n";
+    const END: &[u8] = b"\n]\n";
+
+    fn write(&mut self, rows: &[u8], reply: &mut Reply) -> Result<(), Stop> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        reply.write(if self.has_rows { b",\n" } else { Self::BEGIN })?;
+        self.has_rows = true;
+        Ok(reply.write(rows)?)
+    }
+
+    fn end(self, reply: &mut Reply) -> Result<(), Stop> {
+        if !self.has_rows {
+            reply.write(Self::BEGIN)?;
+        }
+        Ok(reply.write(Self::END)?)
+    }
+}
+
+/// The rows within an array.
+fn rows_of_array(chunk: &[u8]) -> Option<&[u8]> {
+    let rows = chunk.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+    Some(rows.trim_ascii())
 }
 
 /// The length of the header of RowBinaryWithNames[AndTypes].

@@ -91,9 +91,10 @@ fn ok() -> Response {
 /// An error before there is a statement.
 fn refused(failure: &Failure) -> Response {
     let mut response = (failure.status(), format!("{}\n", failure.text)).into_response();
-    response
-        .headers_mut()
-        .insert("x-clickhouse-exception-code", failure.code.into());
+    let headers = response.headers_mut();
+    headers.insert("x-clickhouse-exception-code", failure.code.into());
+    // Its body is not read, so no other request can follow it on this connection.
+    headers.insert("connection", HeaderValue::from_static("close"));
     response
 }
 

@@ -36,6 +36,7 @@ use std::fmt;
 
 pub use attach::Engine;
 pub use fetch::{fetch, locate};
+pub use library::leave;
 pub use serve::{ServeOptions, serve};
 
 /// How to reach an engine.

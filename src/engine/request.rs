@@ -186,7 +186,7 @@ impl Request {
             request.answer = Coding::accepted(header("accept-encoding").unwrap_or_default());
         }
         let encoding = header("content-encoding").unwrap_or_default().trim();
-        request.body = Coding::named(encoding).ok_or_else(|| {
+        request.body = Coding::named(&encoding.to_ascii_lowercase()).ok_or_else(|| {
             let message = format!("Unknown compression method {encoding} of the request body");
             Failure::new(UNKNOWN_COMPRESSION_METHOD, message)
         })?;

@@ -362,7 +362,7 @@ fn data_start(text: &[u8], mut at: usize) -> usize {
 fn whole(text: &[u8]) -> Result<Statement, Refused> {
     let tokens: Vec<Token> = Tokens { text, at: 0 }.collect();
     let mut depth = 0usize;
-    let (mut totals, mut inserts, mut ended) = (false, false, false);
+    let (mut totals, mut inserts, mut ended, mut parallel) = (false, false, false, false);
     let mut format = None;
     for (at, token) in tokens.iter().enumerate() {
         if ended && token.mark() != Some(b';') {
@@ -375,6 +375,9 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
             Lexeme::Mark(b';') if depth == 0 => ended = true,
             Lexeme::Word if token.is("TOTALS") => totals = true,
             Lexeme::Word if depth == 0 && token.is("INSERT") => inserts = true,
+            Lexeme::Word if token.is("PARALLEL") && next.is_some_and(|t| t.is("WITH")) => {
+                parallel = true;
+            }
             Lexeme::Word
                 if depth == 0 && token.is("INTO") && next.is_some_and(|t| t.is("OUTFILE")) =>
             {
@@ -393,7 +396,10 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
     }
     let first = tokens.iter().find(|token| token.mark() != Some(b'('));
     let begins = |words: &[&str]| first.is_some_and(|t| words.iter().any(|word| t.is(word)));
-    let kind = if begins(&["SELECT", "WITH", "FROM"]) && !inserts {
+    let kind = if parallel {
+        // Whatever comes beside the first one.
+        Kind::Other
+    } else if begins(&["SELECT", "WITH", "FROM"]) && !inserts {
         Kind::Select { totals }
     } else if begins(&["KILL"]) && tokens.get(1).is_some_and(|t| t.is("QUERY")) {
         Kind::Kill
@@ -401,9 +407,10 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
         Kind::Other
     };
     let reads = matches!(kind, Kind::Select { .. })
-        || begins(&[
-            "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE",
-        ]);
+        || !parallel
+            && begins(&[
+                "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "SET", "USE",
+            ]);
     Ok(Statement {
         kind,
         format,
