@@ -90,6 +90,26 @@ async fn the_document_is_what_the_server_does() {
         "{watch}"
     );
     assert_eq!(document["openapi"], "3.1.0");
+    // What may be left out has to be so for a client that is made of the document, too.
+    for (path, name) in [
+        ("teams", "after"),
+        ("coverage", "after"),
+        ("backfills", "after"),
+        ("backfills", "team_id"),
+    ] {
+        let all = &document["paths"][format!("/api/v1/{path}")]["get"]["parameters"];
+        let mut all = all.as_array().expect("parameters").iter();
+        let parameter = all.find(|parameter| parameter["name"] == name);
+        assert_eq!(
+            parameter.expect("described")["required"],
+            false,
+            "{path} {name}"
+        );
+    }
+    for schema in ["NewBackfill", "ToValidate"] {
+        let required = &document["components"]["schemas"][schema]["required"];
+        assert_eq!(*required, serde_json::json!(["team_id"]), "{schema}");
+    }
 
     // What it was asked to do, it did not do to death.
     served.get("/healthz").await.done(200);

@@ -82,7 +82,7 @@ impl Action {
 #[into_params(parameter_in = Query)]
 pub struct Listing {
     /// Of this team only.
-    #[param(nullable = false, value_type = TeamId)]
+    #[param(required = false, nullable = false, value_type = TeamId)]
     team_id: Option<Id>,
     /// As many at most.
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
@@ -128,7 +128,7 @@ pub struct NewBackfill {
     #[schema(value_type = TeamId)]
     team_id: Id,
     /// Today and that many days before it.
-    #[schema(value_type = i64, minimum = 1, maximum = 36500, nullable = false)]
+    #[schema(required = false, value_type = i64, minimum = 1, maximum = 36500, nullable = false)]
     days: Option<Whole>,
     /// In the team's time zone.
     #[schema(inline, nullable = false)]
@@ -346,7 +346,7 @@ pub struct ToValidate {
     #[schema(value_type = TeamId)]
     team_id: Id,
     /// Today and that many days before it.
-    #[schema(value_type = i64, minimum = 1, maximum = 36500, nullable = false)]
+    #[schema(required = false, value_type = i64, minimum = 1, maximum = 36500, nullable = false)]
     days: Option<Whole>,
     /// In the team's time zone.
     #[schema(inline, nullable = false)]

@@ -35,7 +35,7 @@ pub struct Teams {
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<u32>,
     /// Those after this team: the `next` of the answer before.
-    #[param(nullable = false, value_type = TeamId)]
+    #[param(required = false, nullable = false, value_type = TeamId)]
     after: Option<Id>,
 }
 
@@ -193,7 +193,7 @@ pub struct DaysOfTeams {
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<u32>,
     /// Those after this team: the `next` of the answer before.
-    #[param(nullable = false, value_type = TeamId)]
+    #[param(required = false, nullable = false, value_type = TeamId)]
     after: Option<Id>,
 }
 
