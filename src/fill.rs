@@ -379,7 +379,8 @@ impl Fill<'_> {
             .await
     }
 
-    /// Takes the teams without a session out of the batch, unless that is known to be all.
+    /// Takes the days without a session out of the batch, unless that is known to be all, or their sessions are gone
+    /// and the tables have rows of them.
     async fn take_out_incomplete(
         &self,
         batch: &mut Batch,
@@ -407,13 +408,29 @@ impl Fill<'_> {
             if is_complete {
                 known.push(slice);
             } else {
-                incomplete.push((slice, Filled::NoEventsYet));
+                incomplete.push(slice);
             }
+        }
+        if !incomplete.is_empty() {
+            let teams: Vec<TeamId> = incomplete.iter().map(|slice| slice.team_id).collect();
+            let (from_s, until_s) = (
+                batch.bounds.from.as_second(),
+                batch.bounds.until.as_second(),
+            );
+            let rows =
+                verify::rows_within(self.warehouse, self.tables, &teams, from_s, until_s).await?;
+            let has_rows = |slice: &Claimed| {
+                let bucket_s = slice.bounds.from.as_second();
+                let mut rows = rows.iter();
+                rows.any(|rows| rows.team() == slice.team_id && rows.bucket_s == bucket_s)
+            };
+            known.extend(incomplete.extract_if(.., |slice| has_rows(slice)));
         }
         let teams: BTreeSet<TeamId> = known.iter().map(|slice| slice.team_id).collect();
         batch.teams = teams.into_iter().collect();
         batch.slices = known;
-        Ok(incomplete)
+        let waiting = incomplete.into_iter();
+        Ok(waiting.map(|slice| (slice, Filled::NoEventsYet)).collect())
     }
 
     /// Whether the source has all of the day; of today, all until now.

@@ -45,6 +45,43 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn f13_a_day_that_loses_its_last_session_loses_its_rows() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let (from, until) = ("2026-05-01", "2026-05-03");
+    let found = "select toDate(period_bucket), sumMerge(total_session_count_state), sumMerge(pageviews_count_state) \
+                 from web_pre_aggregated_bounces group by 1 order by 1";
+    world
+        .insert(&[page_view(team, 1, "s1", "2026-05-02T00:10:00Z", "/")])
+        .await;
+    world.fill(team, from, until, false).await;
+    assert_eq!(world.query(found).await, "2026-05-02\t1\t1");
+    // A late event moves its start to the day before, and no event of the team is later than it.
+    world
+        .insert(&[page_view(team, 1, "s1", "2026-05-01T23:55:00Z", "/")])
+        .await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(world.query(found).await, "2026-05-01\t1\t2");
+    let no_difference = Vec::<String>::new();
+    assert_eq!(world.differences(team, from, until).await, no_difference);
+    // Its events are deleted, and the source may still bring some for the day that has no rows.
+    let delete = "alter table events delete where true settings mutations_sync = 2";
+    world.query(delete).await;
+    assert_eq!(world.fill(team, from, until, true).await, "waiting");
+    assert_eq!(world.query(found).await, "");
+    let stats = format!("select count() from {}", prefill::rollup::STATS);
+    assert_eq!(world.query(&stats).await, "0");
+    assert_eq!(world.differences(team, from, until).await, no_difference);
+    // And it is filled as any other when they come back.
+    world
+        .insert(&[page_view(team, 1, "s2", "2026-05-02T10:00:00Z", "/")])
+        .await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(world.query(found).await, "2026-05-02\t1\t1");
+}
+
 /// The table of raw events, made again with instants of a type and in an order.
 async fn made_again(world: &World, kind: &str, order: &str) {
     let create = include_str!("../src/event/create_events.sql").replace("{table}", "events");
