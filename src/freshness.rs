@@ -18,11 +18,12 @@ use tracing::{info, warn};
 
 use crate::calendar::{Bounds, Day, TeamId, Zone};
 use crate::config::SourceKind;
-use crate::error::Result;
-use crate::ledger::{Ledger, Reason, Slice, State};
+use crate::error::{Class, Result};
+use crate::ledger::{Ledger, Reason, Slice, State, Tally, Team, Verified};
 use crate::rollup::sql;
 use crate::schema::Store;
 use crate::verify::{self, Scope};
+use crate::warehouse::name::with_names;
 
 /// Up to where the source was looked at, in microseconds since 1970; followed by the warehouse.
 const MARK: &str = "scanned_us";
@@ -35,6 +36,8 @@ pub fn mark_of(warehouse: &str) -> String {
 const OVERLAP: Duration = Duration::from_secs(120);
 /// How long a session lasts at most.
 const SESSION_US: i64 = 86_400_000_000;
+/// What came in so many microseconds is not looked at in less.
+const LEAST_WIDTH_US: i64 = 1_000_000;
 /// So many days are named in the log, of those that are found at once.
 const MOST_NAMED: usize = 10;
 const COMMENT: &str = "prefill:freshness";
@@ -58,199 +61,337 @@ struct Touched {
 ///
 /// When the ledger or the warehouse fails: then the next look covers the same time again.
 pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
-    let Store {
-        name,
-        warehouse,
-        tables,
-    } = store;
-    let mark = mark_of(name);
-    let mut zones = BTreeMap::new();
-    let mut slices = BTreeMap::new();
-    for team in ledger.teams().await? {
-        // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
-        let mut of_team = ledger.slices(team.id).await?;
-        of_team.retain(|_, slice| slice.warehouse == *name);
-        if let Ok(zone) = team.zone()
-            && !of_team.is_empty()
-        {
-            slices.insert(team.id, of_team);
-            zones.insert(team.id, zone);
-        }
-    }
-    if zones.is_empty() {
+    let tallies = ledger.tallies().await?;
+    let mut teams = ledger.teams().await?;
+    // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
+    teams.retain(|team| tallies.contains_key(&team.id));
+    let mark = mark_of(&store.name);
+    let since = ledger.mark(&mark).await?;
+    let look = Look::begin(ledger, store, &teams, tallies, since).await?;
+    look.whole(&mark).await
+}
+
+/// As [`look`], at the days of one team.
+///
+/// # Errors
+///
+/// As [`look`].
+pub async fn look_at(ledger: &Ledger, store: &Store, team: &Team) -> Result<usize> {
+    let tallies = ledger.tallies_of(Some(&[team.id])).await?;
+    if tallies.is_empty() {
         return Ok(0);
     }
-    store.look_again().await?;
-    let now = warehouse
-        .statement(
-            "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
-            COMMENT,
-        )
-        .rows::<Now>("read the warehouse's clock")
-        .await?
-        .first()
-        .map_or(0, |now| now.value);
-    // Without a mark, from the earliest fill: what came before it is in it.
-    let since = match ledger.mark(&mark).await? {
-        Some(mark) => mark - i64::try_from(OVERLAP.as_micros()).unwrap_or(0),
-        None => slices
-            .values()
-            .flat_map(BTreeMap::values)
-            .filter_map(|slice| slice.receipt.as_ref().map(|receipt| receipt.as_of_us))
-            .min()
-            .unwrap_or(0),
-    };
-    warehouse.turn().await;
-    let sessions: Vec<Touched> = warehouse
-        .statement(&tables.render(sql::LATE_DAYS, &[]), COMMENT)
-        .param("since_us", since)
-        .param("teams", zones.keys().map(|team| team.0).collect::<Vec<_>>())
-        .rows("look for late events")
-        .await?;
-    let mut suspects: BTreeSet<(TeamId, Day)> = BTreeSet::new();
-    for session in sessions {
-        let team = TeamId(session.team_id);
-        let first = Timestamp::from_microsecond(session.first_us);
-        let last = Timestamp::from_microsecond(session.last_us);
-        if let (Some(zone), Ok(first), Ok(last)) = (zones.get(&team), first, last) {
-            // The day on which it starts, and those on which it may have started before an earlier
-            // event came. Two, or three around a change of clocks; not more of an id used forever.
-            let (first, last) = (Day::of(first, zone), Day::of(last, zone));
-            let days = (0..=2).map(|later| first.plus(later));
-            suspects.extend(days.take_while(|day| *day <= last).map(|day| (team, day)));
-        }
-    }
-    suspects.extend(of_other_persons(store, &slices, &zones, since).await?);
-    let mut touched = 0;
-    let mut undecided = false;
-    for (team, day) in suspects {
-        let Some(slice) = slices.get(&team).and_then(|slices| slices.get(&day)) else {
-            continue;
-        };
-        // Of what somebody asked for again and may cancel, its events have to be known, too.
-        let is_forced = slice.state == State::Stale && slice.reason == Reason::Forced.text();
-        let changed = match (&slice.receipt, slice.state) {
-            (Some(receipt), state) if state == State::Filled || is_forced => {
-                let scope = Scope {
-                    teams: &[team],
-                    bounds: Bounds {
-                        from: slice.bucket,
-                        until: slice.until,
-                    },
-                    as_of_us: now,
-                    comment: COMMENT,
-                };
-                warehouse.turn().await;
-                let raw = verify::raw(warehouse, tables, &scope).await?;
-                let raw = raw.get(&team).copied().unwrap_or_default();
-                raw.checksum != receipt.checksum || i64::try_from(raw.events) != Ok(receipt.events)
-            }
-            // It may or may not have seen them: told apart once it is filled.
-            (_, State::Running) => {
-                undecided = true;
-                false
-            }
-            _ => slice.waiting_for_events,
-        };
-        if changed && ledger.touch(team, day, Reason::LateEvents, None).await? {
-            touched += 1;
-            if touched <= MOST_NAMED {
-                info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
-            }
-        }
-    }
-    if let Some(more @ 1..) = touched.checked_sub(MOST_NAMED) {
-        info!(
-            days = more,
-            "the events of {more} more days have changed since they were filled: filling them again"
-        );
-    }
-    touched += repair(ledger, store, &slices).await?;
-    // Never in the future, and only once everything before it was dealt with.
-    if !undecided {
-        ledger.set_mark(&mark, now).await?;
-    }
-    Ok(touched)
+    // Nobody looks at all teams where no service runs.
+    let of_all = mark_of(&store.name);
+    let own = format!("{of_all}:{}", team.id);
+    let since = ledger.mark(&of_all).await?.max(ledger.mark(&own).await?);
+    let teams = std::slice::from_ref(team);
+    let look = Look::begin(ledger, store, teams, tallies, since).await?;
+    look.whole(&own).await
 }
 
-/// The filled days that an event may be of whose person is another since the mark.
-async fn of_other_persons(
-    store: &Store,
-    slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
-    zones: &BTreeMap<TeamId, Zone>,
+/// A look at days of some teams.
+struct Look<'a> {
+    ledger: &'a Ledger,
+    store: &'a Store,
+    zones: BTreeMap<TeamId, Zone>,
+    tallies: BTreeMap<TeamId, (Tally, Verified)>,
+    /// By the warehouse's clock, in microseconds since 1970.
+    now: i64,
+    /// From when on events are new.
     since: i64,
-) -> Result<BTreeSet<(TeamId, Day)>> {
-    let filled = || {
-        let all = slices.values().flat_map(BTreeMap::values);
-        all.filter(|slice| slice.receipt.is_some())
-    };
-    let from = filled().map(|slice| slice.bucket).min();
-    let until = filled().map(|slice| slice.until).max();
-    let (SourceKind::PostHog, Some(from), Some(until)) = (store.tables.source.kind, from, until)
-    else {
-        return Ok(BTreeSet::new());
-    };
-    let hours: Vec<Touched> = store
-        .warehouse
-        .statement(&store.tables.render(sql::LATE_PERSONS, &[]), COMMENT)
-        .param("since_us", since)
-        .param("from_us", from.as_microsecond())
-        .param("until_us", until.as_microsecond() + SESSION_US)
-        .param("teams", zones.keys().map(|team| team.0).collect::<Vec<_>>())
-        .rows("look for events of other persons")
-        .await?;
-    let mut days = BTreeSet::new();
-    for hour in hours {
-        let team = TeamId(hour.team_id);
-        // The session of an event has begun at most 24 hours before it.
-        let first = Timestamp::from_microsecond(hour.first_us - SESSION_US);
-        let last = Timestamp::from_microsecond(hour.last_us);
-        if let (Some(zone), Ok(first), Ok(last)) = (zones.get(&team), first, last) {
-            let (first, last) = (Day::of(first, zone), Day::of(last, zone));
-            let all = (0..).map(|later| first.plus(later));
-            days.extend(all.take_while(|day| *day <= last).map(|day| (team, day)));
-        }
-    }
-    Ok(days)
 }
 
-/// Marks the days whose rows are not those that were verified: deleted, doubled, written by others.
-async fn repair(
-    ledger: &Ledger,
-    store: &Store,
-    slices: &BTreeMap<TeamId, BTreeMap<Day, Slice>>,
-) -> Result<usize> {
-    let teams: Vec<TeamId> = slices.keys().copied().collect();
-    let totals =
-        verify::totals(&store.warehouse, &store.tables, &teams, verify::ALL_BUCKETS).await?;
-    let mut touched = 0;
-    for slice in slices
-        .values()
-        .flat_map(BTreeMap::values)
-        .collect::<Vec<_>>()
-    {
-        let (team, day) = (slice.team_id, slice.day);
-        let holds = totals.get(&(team, slice.bucket.as_second()));
-        let (State::Filled, Some(receipt)) = (slice.state, &slice.receipt) else {
-            continue;
-        };
-        // One that was filled again since its receipt was read is right as it is.
-        if !holds.copied().unwrap_or_default().are_of(receipt)
-            && ledger
-                .touch(team, day, Reason::RowsChanged, slice.filled_at)
+impl<'a> Look<'a> {
+    async fn begin(
+        ledger: &'a Ledger,
+        store: &'a Store,
+        teams: &[Team],
+        tallies: BTreeMap<TeamId, (Tally, Verified)>,
+        mark: Option<i64>,
+    ) -> Result<Self> {
+        let zones: BTreeMap<TeamId, Zone> = teams
+            .iter()
+            .filter_map(|team| Some((team.id, team.zone().ok()?)))
+            .collect();
+        let (mut now, mut since) = (0, 0);
+        if !zones.is_empty() {
+            store.look_again().await?;
+            now = store
+                .warehouse
+                .statement(
+                    "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
+                    COMMENT,
+                )
+                .rows::<Now>("read the warehouse's clock")
                 .await?
-        {
-            touched += 1;
-            if touched <= MOST_NAMED {
-                warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+                .first()
+                .map_or(0, |now| now.value);
+            // Without a mark, from the earliest fill: what came before it is in it.
+            let mark = match mark {
+                Some(mark) => Some(mark),
+                None => ledger.first_fill(&store.name).await?,
+            };
+            since = mark.map_or(0, |mark| {
+                mark - i64::try_from(OVERLAP.as_micros()).unwrap_or(0)
+            });
+        }
+        Ok(Self {
+            ledger,
+            store,
+            zones,
+            tallies,
+            now,
+            since,
+        })
+    }
+
+    /// Looks for whatever makes a day stale, and moves the mark.
+    async fn whole(&self, mark: &str) -> Result<usize> {
+        let (touched, until) = self.for_late_events().await?;
+        // Never in the future, and only once everything before it was dealt with.
+        if let Some(until) = until {
+            self.ledger.set_mark(mark, until).await?;
+        }
+        Ok(touched + self.for_changed_rows().await?)
+    }
+
+    fn teams(&self) -> Vec<i64> {
+        self.zones.keys().map(|team| team.0).collect()
+    }
+
+    /// Touches the days that new events reached; how many, and up to when nothing is left to be looked at.
+    /// Where all that is new is too much for a statement, it looks at what came in shorter times.
+    async fn for_late_events(&self) -> Result<(usize, Option<i64>)> {
+        if self.zones.is_empty() {
+            return Ok((0, None));
+        }
+        let mut suspects = self.of_other_persons().await?;
+        let (mut from, mut width) = (self.since, None);
+        let (mut touched, mut done) = (0, Some(self.now));
+        loop {
+            let before = width
+                .map(|width| from + width)
+                .filter(|before| *before < self.now);
+            match self.reached(from, before).await {
+                Ok(reached) => suspects.extend(reached),
+                Err(error) if error.class() == Class::Narrower => {
+                    let half = width.unwrap_or(self.now - from) / 2;
+                    if half < LEAST_WIDTH_US {
+                        return Err(error);
+                    }
+                    width = Some(half);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let (more, all_known) = self.touch(&std::mem::take(&mut suspects)).await?;
+            touched += more;
+            if !all_known {
+                done = None;
+            }
+            let Some(before) = before else { break };
+            from = before;
+            width = width.map(|width| width * 2);
+        }
+        tell_more(touched, |days| {
+            info!(
+                days,
+                "the events of {days} more days have changed since they were filled: filling them again"
+            );
+        });
+        Ok((touched, done))
+    }
+
+    /// The days that may have got events that came within `[from, before)`, or since `from`.
+    async fn reached(&self, from: i64, before: Option<i64>) -> Result<BTreeSet<(TeamId, Day)>> {
+        let Store {
+            warehouse, tables, ..
+        } = self.store;
+        warehouse.turn().await;
+        let is_new = match before {
+            None => sql::IS_NEW,
+            Some(_) => sql::IS_NEW_UNTIL,
+        };
+        let text = with_names(
+            &tables.render(sql::LATE_DAYS, &[]),
+            &[("is_new", &tables.render(is_new, &[]))],
+        );
+        let statement = warehouse
+            .statement(&text, COMMENT)
+            .param("since_us", from)
+            .param("teams", self.teams());
+        let statement = match before {
+            None => statement,
+            Some(before) => statement.param("before_us", before),
+        };
+        let sessions: Vec<Touched> = statement.rows("look for late events").await?;
+        let mut suspects = BTreeSet::new();
+        for session in sessions {
+            let team = TeamId(session.team_id);
+            let first = Timestamp::from_microsecond(session.first_us);
+            let last = Timestamp::from_microsecond(session.last_us);
+            if let (Some(zone), Ok(first), Ok(last)) = (self.zones.get(&team), first, last) {
+                // The day on which it starts, and those on which it may have started before an earlier
+                // event came. Two, or three around a change of clocks; not more of an id used forever.
+                let (first, last) = (Day::of(first, zone), Day::of(last, zone));
+                let days = (0..=2).map(|later| first.plus(later));
+                suspects.extend(days.take_while(|day| *day <= last).map(|day| (team, day)));
             }
         }
+        Ok(suspects)
     }
+
+    /// Marks those of the suspects whose events really are others than when they were filled; how many, and
+    /// whether that could be told of all.
+    async fn touch(&self, suspects: &BTreeSet<(TeamId, Day)>) -> Result<(usize, bool)> {
+        let Store {
+            warehouse, tables, ..
+        } = self.store;
+        let (mut touched, mut all_known) = (0, true);
+        let mut slices = BTreeMap::new();
+        let mut of_team = None;
+        for (team, day) in suspects {
+            if of_team != Some(team) {
+                of_team = Some(team);
+                slices = self.slices(*team).await?;
+            }
+            let Some(slice) = slices.get(day) else {
+                continue;
+            };
+            // Of what somebody asked for again and may cancel, its events have to be known, too.
+            let is_forced = slice.state == State::Stale && slice.reason == Reason::Forced.text();
+            let changed = match (&slice.receipt, slice.state) {
+                (Some(receipt), state) if state == State::Filled || is_forced => {
+                    let scope = Scope {
+                        teams: &[*team],
+                        bounds: Bounds {
+                            from: slice.bucket,
+                            until: slice.until,
+                        },
+                        as_of_us: self.now,
+                        comment: COMMENT,
+                    };
+                    warehouse.turn().await;
+                    let raw = verify::raw(warehouse, tables, &scope).await?;
+                    let raw = raw.get(team).copied().unwrap_or_default();
+                    raw.checksum != receipt.checksum
+                        || i64::try_from(raw.events) != Ok(receipt.events)
+                }
+                // It may or may not have seen them: told apart once it is filled.
+                (_, State::Running) => {
+                    all_known = false;
+                    false
+                }
+                _ => slice.waiting_for_events,
+            };
+            let late = Reason::LateEvents;
+            if changed && self.ledger.touch(*team, *day, late, None).await? {
+                touched += 1;
+                if touched <= MOST_NAMED {
+                    info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
+                }
+            }
+        }
+        Ok((touched, all_known))
+    }
+
+    /// The slices of a team that are of this warehouse.
+    async fn slices(&self, team: TeamId) -> Result<BTreeMap<Day, Slice>> {
+        let mut slices = self.ledger.slices(team).await?;
+        slices.retain(|_, slice| slice.warehouse == self.store.name);
+        Ok(slices)
+    }
+
+    /// The filled days that an event may be of whose person is another since the mark.
+    async fn of_other_persons(&self) -> Result<BTreeSet<(TeamId, Day)>> {
+        let reach = |of_day: fn(&Verified) -> Option<Day>| {
+            let bounds = move |(team, zone): (&TeamId, &Zone)| {
+                zone.bounds(of_day(&self.tallies.get(team)?.1)?)
+            };
+            self.zones.iter().filter_map(bounds)
+        };
+        let from = reach(|filled| filled.oldest).map(|day| day.from).min();
+        let until = reach(|filled| filled.newest).map(|day| day.until).max();
+        let (SourceKind::PostHog, Some(from), Some(until)) =
+            (self.store.tables.source.kind, from, until)
+        else {
+            return Ok(BTreeSet::new());
+        };
+        let hours: Vec<Touched> = self
+            .store
+            .warehouse
+            .statement(&self.store.tables.render(sql::LATE_PERSONS, &[]), COMMENT)
+            .param("since_us", self.since)
+            .param("from_us", from.as_microsecond())
+            .param("until_us", until.as_microsecond() + SESSION_US)
+            .param("teams", self.teams())
+            .rows("look for events of other persons")
+            .await?;
+        let mut days = BTreeSet::new();
+        for hour in hours {
+            let team = TeamId(hour.team_id);
+            // The session of an event has begun at most 24 hours before it.
+            let first = Timestamp::from_microsecond(hour.first_us - SESSION_US);
+            let last = Timestamp::from_microsecond(hour.last_us);
+            if let (Some(zone), Ok(first), Ok(last)) = (self.zones.get(&team), first, last) {
+                let (first, last) = (Day::of(first, zone), Day::of(last, zone));
+                let all = (0..).map(|later| first.plus(later));
+                days.extend(all.take_while(|day| *day <= last).map(|day| (team, day)));
+            }
+        }
+        Ok(days)
+    }
+
+    /// Marks the days whose rows are not those that were verified: deleted, doubled, written by others. Days
+    /// are read one by one only of teams of whose days together the tables hold something else.
+    async fn for_changed_rows(&self) -> Result<usize> {
+        let Store {
+            warehouse, tables, ..
+        } = self.store;
+        let teams: Vec<TeamId> = self.zones.keys().copied().collect();
+        let sums = verify::sums(warehouse, tables, &teams).await?;
+        let differ = teams.into_iter().filter(|team| {
+            let verified = self.tallies.get(team).map(|(_, verified)| *verified);
+            let sums = sums.get(team).copied().unwrap_or_default();
+            !sums.are_of(&verified.unwrap_or_default())
+        });
+        let mut touched = 0;
+        for team in differ {
+            let slices = self.slices(team).await?;
+            let totals = verify::totals(warehouse, tables, &[team], verify::ALL_BUCKETS).await?;
+            for (day, slice) in &slices {
+                let holds = totals.get(&(team, slice.bucket.as_second()));
+                let (State::Filled, Some(receipt)) = (slice.state, &slice.receipt) else {
+                    continue;
+                };
+                // One that was filled again since its receipt was read is right as it is.
+                if !holds.copied().unwrap_or_default().are_of(receipt)
+                    && self
+                        .ledger
+                        .touch(team, *day, Reason::RowsChanged, slice.filled_at)
+                        .await?
+                {
+                    touched += 1;
+                    if touched <= MOST_NAMED {
+                        warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+                    }
+                }
+            }
+        }
+        tell_more(touched, |days| {
+            warn!(
+                days,
+                "the tables do not hold what was verified of {days} more days: filling them again"
+            );
+        });
+        Ok(touched)
+    }
+}
+
+/// Tells how many days there are beyond those that were named.
+fn tell_more(touched: usize, tell: impl FnOnce(usize)) {
     if let Some(more @ 1..) = touched.checked_sub(MOST_NAMED) {
-        warn!(
-            days = more,
-            "the tables do not hold what was verified of {more} more days: filling them again"
-        );
+        tell(more);
     }
-    Ok(touched)
 }

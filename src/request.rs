@@ -222,7 +222,7 @@ impl Prefill {
         self.reconcile(target.team.id).await?;
         // What events have reached since it was filled is not filled any more.
         let store = self.store_of(&target.team).await?;
-        freshness::look(&self.ledger, store).await?;
+        freshness::look_at(&self.ledger, store, &target.team).await?;
         let reason = if force {
             Reason::Forced
         } else {

@@ -15,7 +15,7 @@ use crate::config::{self, SourceKind};
 use crate::error::Result;
 use crate::warehouse::name::{Name, with_names};
 
-pub use source::{Column, Layout, Reading, Source};
+pub use source::{Column, ENDS, Layout, Reading, Source};
 
 /// The name of the rollup of page views.
 pub const STATS: &str = "web_pre_aggregated_stats";
@@ -252,6 +252,11 @@ impl Tables {
         } else {
             ""
         };
+        let (began, ended) = if reading.sessions_have_ends {
+            ("min(min_timestamp)", "max(max_timestamp)")
+        } else {
+            (NEVER, NEVER)
+        };
         let or_lasts_long = if cut.has_days {
             parts::OR_LASTS_LONG
         } else {
@@ -276,6 +281,8 @@ impl Tables {
                 ("is_of_the_days_or_the_next", &is_within(from, &next_day)),
                 ("is_on_the_day_before", &is_within(&day_before, from)),
                 ("late_dates", &late_dates),
+                ("began", &began),
+                ("ended", &ended),
                 ("uuid_of_session", &parts::UUID_OF_SESSION),
                 ("joined", &parts::JOINED),
                 ("parted", &parts::PARTED),
@@ -381,6 +388,9 @@ impl Tables {
     }
 }
 
+/// The instant that stands for none.
+const NEVER: &str = "toDateTime64(0, 6, 'UTC')";
+
 /// Whether an event happened within `[begin_us, end_us)`, both in microseconds since 1970.
 fn is_within(begin_us: &str, end_us: &str, by_date: bool) -> String {
     let dates = if by_date { parts::DATES_WITHIN } else { "" };
@@ -473,6 +483,8 @@ pub mod sql {
     pub const SUMS: &str = include_str!("rollup/sql/sums.sql");
     pub const ROWS_WITHIN: &str = include_str!("rollup/sql/rows_within.sql");
     pub const DAYS_WITH_SESSIONS: &str = include_str!("rollup/sql/days_with_sessions.sql");
+    pub const IS_NEW: &str = include_str!("rollup/sql/is_new.sql");
+    pub const IS_NEW_UNTIL: &str = include_str!("rollup/sql/is_new_until.sql");
     pub const LATE_DAYS: &str = include_str!("rollup/sql/late_days.sql");
     pub const LATE_PERSONS: &str = include_str!("rollup/sql/late_persons.sql");
     /// PostHog's tables, for development.

@@ -8,7 +8,7 @@ use tracing::info;
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
 use crate::event;
-use crate::rollup::{Column, Layout, Required, SCRATCH_PREFIX, Tables, sql};
+use crate::rollup::{Column, ENDS, Layout, Required, SCRATCH_PREFIX, Tables, sql};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Place, Warehouse};
 
@@ -58,7 +58,7 @@ impl Store {
         warehouse.find_niceness().await?;
         let prepared = prepare(&warehouse, &tables, config, with_source).await?;
         let events = columns(&warehouse, &tables.events).await?;
-        tables.look_at(&events, &layout(&warehouse, &tables.events).await?)?;
+        tables.look_at(&events, &layout(&warehouse, &tables).await?)?;
         check(&warehouse, &tables).await?;
         if !warehouse.is_embedded() {
             check_grants(&warehouse, &tables, config).await?;
@@ -83,7 +83,7 @@ impl Store {
             let posthog = self.tables.source.kind == SourceKind::PostHog;
             return Err(no_source(std::slice::from_ref(events), posthog));
         }
-        let layout = layout(&self.warehouse, events).await?;
+        let layout = layout(&self.warehouse, &self.tables).await?;
         let is_other = self.tables.look_at(&there, &layout)?;
         let required = self.tables.required().into_iter();
         let of_events = required.filter(|(table, _)| *table == events);
@@ -125,7 +125,7 @@ pub async fn missing(
     // What is made will fit; what is there has to.
     if missing.is_empty() {
         let events = columns(&warehouse, &tables.events).await?;
-        tables.look_at(&events, &layout(&warehouse, &tables.events).await?)?;
+        tables.look_at(&events, &layout(&warehouse, &tables).await?)?;
         check(&warehouse, &tables).await?;
     }
     if events_are_there && !warehouse.is_embedded() {
@@ -383,9 +383,9 @@ async fn columns(warehouse: &Warehouse, table: &Name) -> Result<Vec<Column>> {
 }
 
 /// How a table lies on disk; nothing where it is not there.
-async fn layout(warehouse: &Warehouse, table: &Name) -> Result<Layout> {
-    let (database, name) = table.parts();
-    let found = warehouse
+async fn layout(warehouse: &Warehouse, tables: &Tables) -> Result<Layout> {
+    let (database, name) = tables.events.parts();
+    let found: Vec<Layout> = warehouse
         .statement_in(
             "system",
             "select partition_key, sorting_key from system.tables where database = {database:String} and name = {table:String}",
@@ -395,7 +395,13 @@ async fn layout(warehouse: &Warehouse, table: &Name) -> Result<Layout> {
         .param("table", name)
         .rows("look at how a table lies on disk")
         .await?;
-    Ok(found.into_iter().next().unwrap_or_default())
+    let mut layout = found.into_iter().next().unwrap_or_default();
+    if tables.source.kind == SourceKind::PostHog {
+        let there = columns(warehouse, &tables.source.raw_sessions).await?;
+        let has = |wanted: &&str| there.iter().any(|column| column.name == *wanted);
+        layout.sessions_have_ends = ENDS.iter().all(has);
+    }
+    Ok(layout)
 }
 
 async fn check(warehouse: &Warehouse, tables: &Tables) -> Result<()> {

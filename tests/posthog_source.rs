@@ -587,6 +587,80 @@ async fn sessions_that_raw_sessions_does_not_have_keep_their_attributes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_session_that_raw_sessions_has_in_part_all_events_are_read() {
+    let world = posthog(|_| {}).await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let mut events = views_of(
+        team,
+        1,
+        "a",
+        &[
+            "2026-05-01T10:00:00Z",
+            "2026-05-01T10:01:00Z",
+            "2026-05-01T10:02:00Z",
+        ],
+    );
+    let session = events[0].session_id.clone();
+    for (place, event) in (0..).zip(&mut events) {
+        event.session_id.clone_from(&session);
+        event.pathname = format!("/{place}");
+        event.current_url = format!("https://acme.test/{place}");
+        event.utm_source = format!("utm{place}");
+    }
+    ingest(&world, &events).await;
+    world
+        .query("create table all_sessions as raw_sessions")
+        .await;
+    world
+        .query("insert into all_sessions select * from raw_sessions")
+        .await;
+    let found =
+        "select distinct entry_pathname, end_pathname, utm_source from web_pre_aggregated_bounces";
+    let whole = "/0\t/2\tutm0";
+    assert_eq!(
+        world.fill(team, "2026-05-01", "2026-05-02", false).await,
+        "completed"
+    );
+    assert_eq!(world.query(found).await, whole);
+    // The states of some of the events: those of the others are on their way.
+    for some in [
+        "timestamp < '2026-05-01 10:01:30'",
+        "pathname = '/2'",
+        "pathname = '/1'",
+    ] {
+        let some = some.replace("pathname", "JSONExtractString(properties, '$pathname')");
+        world.query("truncate table raw_sessions").await;
+        let view = include_str!("../src/rollup/sql/posthog/create_raw_sessions_view.sql");
+        let select = &view[view.find("select").expect("a query")..];
+        let states = select
+            .replace("{events}", "events")
+            .replace("where ", &format!("where {some} and "));
+        world
+            .query(&format!("insert into raw_sessions {states}"))
+            .await;
+        assert_eq!(
+            world.fill(team, "2026-05-01", "2026-05-02", true).await,
+            "completed"
+        );
+        assert_eq!(world.query(found).await, whole, "{some}");
+    }
+    // Of states that say nothing of when they begin and end nobody knows.
+    world.query("truncate table raw_sessions").await;
+    world
+        .query("insert into raw_sessions select * replace (toDateTime64(0, 6, 'UTC') as min_timestamp, toDateTime64(0, 6, 'UTC') as max_timestamp) from all_sessions")
+        .await;
+    world
+        .query("alter table raw_sessions drop column min_timestamp")
+        .await;
+    assert_eq!(
+        world.fill(team, "2026-05-01", "2026-05-02", true).await,
+        "completed"
+    );
+    assert_eq!(world.query(found).await, whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_id_is_written_with_escapes_goes_on_after_midnight() {
     let world = posthog(|_| {}).await;
     let team = world.team(7, "UTC").await;

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use prefill::calendar::TeamId;
 use prefill::config::{Compression, Config, DEFAULT_WAREHOUSE, Warehouse};
 use prefill::error::Class;
+use prefill::freshness::look;
 use prefill::ledger::NewTeam;
+use prefill::request::Asked;
 use prefill::schema::{SYSTEM_TABLES, Store};
 use prefill::service::{Place, Prefill};
 use prefill::warehouse::codes;
@@ -80,8 +82,8 @@ async fn add_team(prefill: &Prefill, id: i64, warehouse: Option<&str>) -> TeamId
     team.id
 }
 
-fn first_of_may() -> prefill::request::Asked {
-    prefill::request::Asked {
+fn first_of_may() -> Asked {
+    Asked {
         days: None,
         date_start: Some("2026-05-01".parse().expect("a date")),
         date_end: Some("2026-05-02".parse().expect("a date")),
@@ -605,7 +607,7 @@ async fn what_is_too_much_outside_of_a_fill_says_which_limit_to_raise() {
     let also_late = page_view(team, 2, "s2", "2026-05-01T12:01:00Z", "/");
     world.insert(&[late, also_late]).await;
     let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
-    let look = prefill::freshness::look(&prefill.ledger, store).await;
+    let look = look(&prefill.ledger, store).await;
     for (error, doing) in [
         (of_validate, "failed to count the raw events"),
         (
@@ -654,6 +656,45 @@ async fn broken_calls_leave_the_right_rows(fault: Fault, every: usize) {
         assert!(differences.is_empty(), "{told}: {differences:?}");
         nth += every;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_events_that_are_too_many_at_once_are_looked_for_by_when_they_came() {
+    let world = world_with_events().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let prefill = installation(&dir, &[("default", server(&world, None))]).await;
+    let team = add_team(&prefill, 7, None).await;
+    let days = ["2026-05-01", "2026-05-02", "2026-05-03"];
+    let late = |day: &str, at: u128| {
+        let when = format!("{day}T11:00:0{at}Z");
+        page_view(team, at, &format!("{day} {at}"), &when, "/")
+    };
+    world.insert(&days.map(|day| late(day, 0))).await;
+    assert_eq!(fill(&prefill, team, false).await, "completed");
+    let asked = Asked {
+        days: None,
+        date_start: Some("2026-05-01".parse().expect("a date")),
+        date_end: Some("2026-05-04".parse().expect("a date")),
+    };
+    let target = prefill.target(team, asked).await.expect("a target");
+    let run = prefill.backfill(&target, false).await.expect("asked");
+    let stop = CancellationToken::new();
+    prefill.finish(run, &stop).await.expect("finished");
+
+    // Of five sessions at once a set would be too large.
+    let mut poor = server(&world, None);
+    let limit = toml::Value::Integer(5);
+    poor.settings.insert("max_rows_in_set".to_owned(), limit);
+    let prefill = installation(&dir, &[("default", poor)]).await;
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    assert_eq!(look(&prefill.ledger, store).await.expect("looked"), 0);
+    for day in days {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        world.insert(&[late(day, 1), late(day, 2)]).await;
+    }
+    assert_eq!(look(&prefill.ledger, store).await.expect("looked"), 3);
+    let mark = prefill.ledger.mark("scanned_us:default").await;
+    assert!(mark.expect("read").is_some(), "all was looked at");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -478,6 +478,16 @@ impl Ledger {
             .collect()
     }
 
+    /// As of when the earliest of a warehouse's fills saw the source, in microseconds since 1970.
+    pub async fn first_fill(&self, warehouse: &str) -> Result<Option<i64>> {
+        let statement = Statement::new(text!(
+            "select min(as_of_us) as as_of_us from slices where warehouse = $1"
+        ))
+        .bind(warehouse);
+        let row = self.database.row("read the first fill", &statement).await?;
+        row.get("as_of_us")
+    }
+
     /// When a slice of a team was first under its latest claim, of the earliest such claim.
     pub async fn first_claim(&self, team: TeamId) -> Result<Option<Timestamp>> {
         let statement = Statement::new(text!(

@@ -138,7 +138,13 @@ pub struct Column {
 pub struct Layout {
     pub partition_key: String,
     pub sorting_key: String,
+    /// Whether PostHog's `raw_sessions` says when a session began and ended.
+    #[serde(skip)]
+    pub sessions_have_ends: bool,
 }
+
+/// The columns of PostHog's `raw_sessions` that say when a session began and ended, as far as its states go.
+pub const ENDS: [&str; 2] = ["min_timestamp", "max_timestamp"];
 
 impl Layout {
     /// Whether the dates of the instants in a column, which is of the type `kind`, are in the key, and the instants
@@ -185,6 +191,8 @@ pub struct Reading {
     parsed: Vec<&'static str>,
     /// Whether ClickHouse finds a day in the table's key by dates alone.
     pub(super) has_days_in_key: bool,
+    /// As of [`Layout`].
+    pub(super) sessions_have_ends: bool,
 }
 
 impl Reading {
@@ -288,7 +296,10 @@ impl Source {
     }
 
     fn look_at_posthog(&self, there: &[Column], layout: &Layout) -> Result<Reading> {
-        let mut reading = Reading::default();
+        let mut reading = Reading {
+            sessions_have_ends: layout.sessions_have_ends,
+            ..Reading::default()
+        };
         for column in POSTHOG_COLUMNS {
             let name = self.column(column)?;
             if *column == "timestamp" {
@@ -673,6 +684,7 @@ mod tests {
             let layout = Layout {
                 partition_key: partition_key.to_owned(),
                 sorting_key: sorting_key.to_owned(),
+                ..Layout::default()
             };
             layout.tells_days(&name, kind)
         };

@@ -1,6 +1,6 @@
 -- The sessions that start within [from, until), counted from PostHog's events, with the attributes
 -- that raw_sessions has of them: reading those from the events would be reading all properties. What
--- raw_sessions does not have, or cannot tell the ends of, is not whole yet.
+-- raw_sessions does not have, has other events of, or cannot tell the ends of, is not whole yet.
 (
     select
         own.team_id as team_id,
@@ -13,7 +13,10 @@
         own.sender as sender,
         own.interactions as interactions,
         own.page_views as page_views,
-        own.has_clear_ends and known.there = 1 as is_whole,
+        own.has_clear_ends and known.there = 1
+            -- states that say nothing of that are taken as they are
+            and (known.ended = toDateTime64(0, 6, 'UTC')
+                or known.began = own.started_at and known.ended = own.ended_at) as is_whole,
         known.entry as entry,
         known.end_pathname as end_pathname
     from {counted_sessions} as own
@@ -25,6 +28,8 @@
             team_id,
             session_id_v7,
             1 as there,
+            {began} as began,
+            {ended} as ended,
             -- one text is carried through the join cheaper than many, as attributes.sql has them
             joined(
                 [
