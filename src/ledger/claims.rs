@@ -445,7 +445,7 @@ impl Ledger {
 
     async fn open_slices(&self, claim: &Claim) -> Result<u64> {
         let statement = Statement::new(text!(
-            "select count(*) as open from slices where claim = $1"
+            "select count(*) as open from slices where claim = $1 and state = 'running'"
         ))
         .bind(claim.id.to_string());
         let row = self.database.row("read a claim", &statement).await?;
