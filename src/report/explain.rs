@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::DayVerdict;
 use crate::calendar::{Day, Days, TeamId, Zone};
 use crate::error::{Error, Result};
-use crate::ledger::{Detail, Extent, Receipt, RunOfSlice, State, Team};
+use crate::ledger::{Detail, Extent, Reason, Receipt, RunOfSlice, State, Team};
 use crate::reconcile;
 use crate::request::Target;
 use crate::schema::Store;
@@ -781,10 +781,12 @@ pub fn process(owner: &str) -> String {
 
 /// What readers of the tables have meanwhile.
 fn readers(detail: &Detail) -> &'static str {
-    if detail.slice.has_data() {
-        "; readers see the rows of the last fill meanwhile"
-    } else {
+    if !detail.slice.has_data() {
         ""
+    } else if detail.slice.reason == Reason::RowsChanged.text() {
+        "; readers see other rows than were verified meanwhile: somebody changed them"
+    } else {
+        "; readers see the rows of the last fill meanwhile"
     }
 }
 

@@ -63,11 +63,17 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
             target.team.id
         )),
         "cancelled" => note(format!("hint: run prefill resume {run} to go on")),
-        // With --force it would fill again what it has just filled.
-        "interrupted" if asked.force => {
-            note("hint: run it again without --force to go on; what is filled stays");
+        "interrupted" => {
+            // With --force it would fill again what it has just filled.
+            let again = if asked.force {
+                "run it again without --force"
+            } else {
+                "run the same command again"
+            };
+            note(format!(
+                "hint: {again} to go on; what is filled stays, and prefill serve goes on, too: prefill cancel {run} gives the rest up"
+            ));
         }
-        "interrupted" => note("hint: run the same command again to go on; what is filled stays"),
         "failed" => note(
             "hint: mend the cause and run the same command again, or prefill retry: only what failed is done again",
         ),

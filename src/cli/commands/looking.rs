@@ -14,6 +14,11 @@ use crate::output::{self, Rows, counted, line, note, number};
 use crate::report::{self, DayVerdict, Task, WarehouseUse};
 use crate::request::{self, Asked, Target};
 
+/// How many teams are named of which something is wrong.
+const MOST_TEAMS: usize = 20;
+/// So much of what is wrong with each.
+const MOST_CHARACTERS: usize = 300;
+
 pub(super) async fn list(to: Surroundings) -> Result<Ended> {
     let list = report::list(&ledger(&to).await?, &to.config, Timestamp::now()).await?;
     if to.json {
@@ -336,13 +341,16 @@ pub(super) async fn health(to: Surroundings) -> Result<Ended> {
             counted(health.enabled_teams, "team"),
             health.teams_with_data
         ));
-        for missing in &health.teams_missing_data {
+        for missing in health.teams_missing_data.iter().take(MOST_TEAMS) {
             line(format!(
                 "team {} ({}) has no data: {}",
-                missing.team_id, missing.team_name, missing.issue
+                missing.team_id,
+                missing.team_name,
+                brief(&missing.issue)
             ));
         }
-        for gap in &health.data_gaps_detected {
+        tell_more_teams(health.teams_missing_data.len(), "no data");
+        for gap in health.data_gaps_detected.iter().take(MOST_TEAMS) {
             let days: Vec<String> = gap.days.iter().map(ToString::to_string).collect();
             let days = if days.is_empty() {
                 String::new()
@@ -351,11 +359,19 @@ pub(super) async fn health(to: Surroundings) -> Result<Ended> {
             };
             line(format!(
                 "team {} ({}) has gaps: {}{days}",
-                gap.team_id, gap.team_name, gap.issue
+                gap.team_id,
+                gap.team_name,
+                brief(&gap.issue)
             ));
         }
-        for recommendation in &health.recommendations {
+        tell_more_teams(health.data_gaps_detected.len(), "gaps");
+        for recommendation in health.recommendations.iter().take(MOST_TEAMS) {
             note(format!("hint: {recommendation}"));
+        }
+        if health.recommendations.len() > MOST_TEAMS {
+            note(
+                "hint: many at once have a cause in common: mend that, then run prefill retry --all, which tries all days that failed",
+            );
         }
     }
     Ok(if health.status == "healthy" {
@@ -363,6 +379,24 @@ pub(super) async fn health(to: Surroundings) -> Result<Ended> {
     } else {
         Ended::Badly
     })
+}
+
+/// Says how many teams there are beyond those that were named.
+fn tell_more_teams(teams: usize, what: &str) {
+    if let Some(more @ 1..) = teams.checked_sub(MOST_TEAMS) {
+        line(format!(
+            "{} more have {what}: prefill health --json names them all",
+            counted(more, "team")
+        ));
+    }
+}
+
+/// The beginning of a text, which may hold a whole statement.
+fn brief(text: &str) -> String {
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 pub(super) async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
