@@ -82,6 +82,40 @@ async fn f13_a_day_that_loses_its_last_session_loses_its_rows() {
     assert_eq!(world.query(found).await, "2026-05-02\t1\t1");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_whose_rows_somebody_changed_is_told_until_it_is_filled_again() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    world
+        .insert(&[
+            page_view(team, 1, "s1", "2026-05-01T10:00:00Z", "/"),
+            page_view(team, 2, "s2", "2026-05-02T10:00:00Z", "/"),
+        ])
+        .await;
+    let (from, until) = ("2026-05-01", "2026-05-03");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let issues = async || {
+        let health = world.prefill.health(jiff::Timestamp::now()).await;
+        let health = health.expect("looked");
+        let gaps = health.data_gaps_detected.iter();
+        gaps.map(|gap| gap.issue.clone()).collect::<Vec<_>>()
+    };
+    let lost = "1 day is filled and the tables do not hold what was verified any more";
+    let delete = "delete from web_pre_aggregated_stats where toDate(period_bucket) = '2026-05-01'";
+    world.query(delete).await;
+    assert_eq!(issues().await, [lost]);
+    // Noticed, and nobody fills it again.
+    assert_eq!(world.look_for_late_events().await, 1);
+    assert_eq!(issues().await, [lost]);
+    let day = "2026-05-01".parse().expect("a date");
+    let told = world.prefill.explain(team, day).await;
+    let why = told.expect("explained").why;
+    assert!(why.contains("other rows than were verified"), "{why}");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(issues().await, Vec::<String>::new());
+}
+
 /// The table of raw events, made again with instants of a type and in an order.
 async fn made_again(world: &World, kind: &str, order: &str) {
     let create = include_str!("../src/event/create_events.sql").replace("{table}", "events");

@@ -68,7 +68,7 @@ pub fn open(path: &Path) -> Result<Input> {
         .map_err(|source| Error::operator(doing()).caused_by(source))?;
     if metadata.is_dir() {
         return Err(Error::misuse(doing()).caused_by("it is a directory").hint(
-            "pipe its files in together, compressed ones, too: gzip -cdf DIRECTORY/* | prefill import … -",
+            "import its files one by one, or in one piece, which cuts no sessions: gzip -cdf DIRECTORY/* | prefill import … -",
         ));
     }
     Ok(Input {
@@ -208,7 +208,7 @@ fn read_error(source: io::Error, line: u64) -> Error {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             Error::misuse(doing)
                 .caused_by(source)
-                .hint("the compressed file is damaged or cut off: check it with gzip -tv")
+                .hint("the compressed file is damaged or cut off: check it with gzip -t")
         }
         _ => Error::operator(doing).caused_by(source),
     }
