@@ -420,9 +420,9 @@ impl Fill<'_> {
             let rows =
                 verify::rows_within(self.warehouse, self.tables, &teams, from_s, until_s).await?;
             let has_rows = |slice: &Claimed| {
-                let bucket_s = slice.bounds.from.as_second();
+                let day = slice.bounds.from.as_second()..slice.bounds.until.as_second();
                 let mut rows = rows.iter();
-                rows.any(|rows| rows.team() == slice.team_id && rows.bucket_s == bucket_s)
+                rows.any(|rows| rows.team() == slice.team_id && day.contains(&rows.bucket_s))
             };
             known.extend(incomplete.extract_if(.., |slice| has_rows(slice)));
         }

@@ -36,6 +36,12 @@ pub fn mark_of(warehouse: &str) -> String {
 const OVERLAP: Duration = Duration::from_secs(120);
 /// How long a session lasts at most.
 const SESSION_US: i64 = 86_400_000_000;
+/// When the days were compared one by one last, in microseconds since 1970; followed by the warehouse.
+const COMPARED: &str = "compared_us";
+/// How often they are, in microseconds.
+const COMPARE_EVERY_US: i64 = 3_600_000_000;
+/// Of so many teams at once the days are held that are compared one by one.
+const TEAMS_AT_ONCE: usize = 500;
 /// What came in so many microseconds is not looked at in less.
 const LEAST_WIDTH_US: i64 = 1_000_000;
 /// So many days are named in the log, of those that are found at once.
@@ -61,6 +67,9 @@ struct Touched {
 ///
 /// When the ledger or the warehouse fails: then the next look covers the same time again.
 pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
+    if !ledger.has_slices(&store.name).await? {
+        return Ok(0);
+    }
     let tallies = ledger.tallies().await?;
     let mut teams = ledger.teams().await?;
     // Of teams that have the setting off, too: the mark moves on, and they may turn it on again.
@@ -68,7 +77,15 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
     let mark = mark_of(&store.name);
     let since = ledger.mark(&mark).await?;
     let look = Look::begin(ledger, store, &teams, tallies, since).await?;
-    look.whole(&mark).await
+    let mut touched = look.for_late_events(&mark).await?;
+    let compared = format!("{COMPARED}:{}", store.name);
+    let last = ledger.mark(&compared).await?;
+    let is_due = last.is_none_or(|last| look.now - last >= COMPARE_EVERY_US || look.now < last);
+    touched += look.for_changed_rows(is_due).await?;
+    if is_due {
+        ledger.set_mark(&compared, look.now).await?;
+    }
+    Ok(touched)
 }
 
 /// As [`look`], at the days of one team.
@@ -87,7 +104,7 @@ pub async fn look_at(ledger: &Ledger, store: &Store, team: &Team) -> Result<usiz
     let since = ledger.mark(&of_all).await?.max(ledger.mark(&own).await?);
     let teams = std::slice::from_ref(team);
     let look = Look::begin(ledger, store, teams, tallies, since).await?;
-    look.whole(&own).await
+    Ok(look.for_late_events(&own).await? + look.for_changed_rows(true).await?)
 }
 
 /// A look at days of some teams.
@@ -146,29 +163,19 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Looks for whatever makes a day stale, and moves the mark.
-    async fn whole(&self, mark: &str) -> Result<usize> {
-        let (touched, until) = self.for_late_events().await?;
-        // Never in the future, and only once everything before it was dealt with.
-        if let Some(until) = until {
-            self.ledger.set_mark(mark, until).await?;
-        }
-        Ok(touched + self.for_changed_rows().await?)
-    }
-
     fn teams(&self) -> Vec<i64> {
         self.zones.keys().map(|team| team.0).collect()
     }
 
-    /// Touches the days that new events reached; how many, and up to when nothing is left to be looked at.
-    /// Where all that is new is too much for a statement, it looks at what came in shorter times.
-    async fn for_late_events(&self) -> Result<(usize, Option<i64>)> {
+    /// Touches the days that new events reached, and moves the mark; how many. Where all that is new is too much for
+    /// a statement, it looks at what came in shorter times.
+    async fn for_late_events(&self, mark: &str) -> Result<usize> {
         if self.zones.is_empty() {
-            return Ok((0, None));
+            return Ok(0);
         }
         let mut suspects = self.of_other_persons().await?;
         let (mut from, mut width) = (self.since, None);
-        let (mut touched, mut done) = (0, Some(self.now));
+        let (mut touched, mut all_known) = (BTreeSet::new(), true);
         loop {
             let before = width
                 .map(|width| from + width)
@@ -185,22 +192,27 @@ impl<'a> Look<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            let (more, all_known) = self.touch(&std::mem::take(&mut suspects)).await?;
-            touched += more;
-            if !all_known {
-                done = None;
+            all_known &= self
+                .touch(&std::mem::take(&mut suspects), &mut touched)
+                .await?;
+            // Never in the future, and only once everything before it was dealt with.
+            if all_known {
+                self.ledger
+                    .set_mark(mark, before.unwrap_or(self.now))
+                    .await?;
             }
             let Some(before) = before else { break };
             from = before;
             width = width.map(|width| width * 2);
         }
+        let touched = touched.len();
         tell_more(touched, |days| {
             info!(
                 days,
                 "the events of {days} more days have changed since they were filled: filling them again"
             );
         });
-        Ok((touched, done))
+        Ok(touched)
     }
 
     /// The days that may have got events that came within `[from, before)`, or since `from`.
@@ -242,16 +254,20 @@ impl<'a> Look<'a> {
         Ok(suspects)
     }
 
-    /// Marks those of the suspects whose events really are others than when they were filled; how many, and
-    /// whether that could be told of all.
-    async fn touch(&self, suspects: &BTreeSet<(TeamId, Day)>) -> Result<(usize, bool)> {
+    /// Marks those of the suspects whose events really are others than when they were filled; whether that could
+    /// be told of all. What was `touched` before is filled as of later than this look.
+    async fn touch(
+        &self,
+        suspects: &BTreeSet<(TeamId, Day)>,
+        touched: &mut BTreeSet<(TeamId, Day)>,
+    ) -> Result<bool> {
         let Store {
             warehouse, tables, ..
         } = self.store;
-        let (mut touched, mut all_known) = (0, true);
+        let mut all_known = true;
         let mut slices = BTreeMap::new();
         let mut of_team = None;
-        for (team, day) in suspects {
+        for (team, day) in suspects.difference(&touched.clone()) {
             if of_team != Some(team) {
                 of_team = Some(team);
                 slices = self.slices(*team).await?;
@@ -269,7 +285,8 @@ impl<'a> Look<'a> {
                             from: slice.bucket,
                             until: slice.until,
                         },
-                        as_of_us: self.now,
+                        // It may have been filled since this look began.
+                        as_of_us: self.now.max(receipt.as_of_us),
                         comment: COMMENT,
                     };
                     warehouse.turn().await;
@@ -287,13 +304,13 @@ impl<'a> Look<'a> {
             };
             let late = Reason::LateEvents;
             if changed && self.ledger.touch(*team, *day, late, None).await? {
-                touched += 1;
-                if touched <= MOST_NAMED {
+                touched.insert((*team, *day));
+                if touched.len() <= MOST_NAMED {
                     info!(team_id = team.0, %day, "the events of team {team}, {day} have changed since it was filled: filling it again");
                 }
             }
         }
-        Ok((touched, all_known))
+        Ok(all_known)
     }
 
     /// The slices of a team that are of this warehouse.
@@ -344,23 +361,40 @@ impl<'a> Look<'a> {
     }
 
     /// Marks the days whose rows are not those that were verified: deleted, doubled, written by others. Days
-    /// are read one by one only of teams of whose days together the tables hold something else.
-    async fn for_changed_rows(&self) -> Result<usize> {
+    /// are compared one by one `each`, or only of teams of whose days together the tables hold something else: one
+    /// day in eleven years weighs nothing there.
+    async fn for_changed_rows(&self, each: bool) -> Result<usize> {
         let Store {
             warehouse, tables, ..
         } = self.store;
         let teams: Vec<TeamId> = self.zones.keys().copied().collect();
-        let sums = verify::sums(warehouse, tables, &teams).await?;
-        let differ = teams.into_iter().filter(|team| {
-            let verified = self.tallies.get(team).map(|(_, verified)| *verified);
-            let sums = sums.get(team).copied().unwrap_or_default();
-            !sums.are_of(&verified.unwrap_or_default())
-        });
+        let differ = if each {
+            teams
+        } else {
+            let sums = verify::sums(warehouse, tables, &teams).await?;
+            let differ = teams.into_iter().filter(|team| {
+                let verified = self.tallies.get(team).map(|(_, verified)| *verified);
+                let sums = sums.get(team).copied().unwrap_or_default();
+                !sums.are_of(&verified.unwrap_or_default())
+            });
+            differ.collect()
+        };
         let mut touched = 0;
-        for team in differ {
-            let slices = self.slices(team).await?;
-            let totals = verify::totals(warehouse, tables, &[team], verify::ALL_BUCKETS).await?;
-            for (day, slice) in &slices {
+        for some in differ.chunks(TEAMS_AT_ONCE) {
+            let mut slices = Vec::new();
+            for team in some {
+                // None of a team of another warehouse.
+                slices.extend(self.slices(*team).await?.into_values());
+            }
+            let of_some: BTreeSet<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
+            if of_some.is_empty() {
+                continue;
+            }
+            let of_some: Vec<TeamId> = of_some.into_iter().collect();
+            // After the slices: what is filled meanwhile is told by its receipt.
+            let totals = verify::totals(warehouse, tables, &of_some, verify::ALL_BUCKETS).await?;
+            for slice in slices {
+                let (team, day) = (slice.team_id, slice.day);
                 let holds = totals.get(&(team, slice.bucket.as_second()));
                 let (State::Filled, Some(receipt)) = (slice.state, &slice.receipt) else {
                     continue;
@@ -369,7 +403,7 @@ impl<'a> Look<'a> {
                 if !holds.copied().unwrap_or_default().are_of(receipt)
                     && self
                         .ledger
-                        .touch(team, *day, Reason::RowsChanged, slice.filled_at)
+                        .touch(team, day, Reason::RowsChanged, slice.filled_at)
                         .await?
                 {
                     touched += 1;

@@ -376,7 +376,8 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
             Lexeme::Word if token.is("TOTALS") => totals = true,
             Lexeme::Word if depth == 0 && token.is("INSERT") => inserts = true,
             Lexeme::Word if token.is("PARALLEL") && next.is_some_and(|t| t.is("WITH")) => {
-                parallel = true;
+                // After a column of that name it may be another clause.
+                parallel |= !tokens.get(at + 2).is_some_and(|t| t.is("TOTALS"));
             }
             Lexeme::Word
                 if depth == 0 && token.is("INTO") && next.is_some_and(|t| t.is("OUTFILE")) =>

@@ -478,6 +478,16 @@ impl Ledger {
             .collect()
     }
 
+    /// Whether there is any slice of a warehouse.
+    pub async fn has_slices(&self, warehouse: &str) -> Result<bool> {
+        let statement = Statement::new(text!(
+            "select 1 as there from slices where warehouse = $1 limit 1"
+        ))
+        .bind(warehouse);
+        let rows = self.database.rows("look for slices", &statement).await?;
+        Ok(!rows.is_empty())
+    }
+
     /// As of when the earliest of a warehouse's fills saw the source, in microseconds since 1970.
     pub async fn first_fill(&self, warehouse: &str) -> Result<Option<i64>> {
         let statement = Statement::new(text!(
