@@ -419,12 +419,15 @@ impl Fill<'_> {
             );
             let rows =
                 verify::rows_within(self.warehouse, self.tables, &teams, from_s, until_s).await?;
-            let has_rows = |slice: &Claimed| {
+            // Whoever died after the rows were gone has left the receipt of them.
+            let with_receipt = self.ledger.with_page_views(self.claim).await?;
+            let had_sessions = |slice: &Claimed| {
                 let day = slice.bounds.from.as_second()..slice.bounds.until.as_second();
                 let mut rows = rows.iter();
                 rows.any(|rows| rows.team() == slice.team_id && day.contains(&rows.bucket_s))
+                    || with_receipt.contains(&(slice.team_id, slice.day))
             };
-            known.extend(incomplete.extract_if(.., |slice| has_rows(slice)));
+            known.extend(incomplete.extract_if(.., |slice| had_sessions(slice)));
         }
         let teams: BTreeSet<TeamId> = known.iter().map(|slice| slice.team_id).collect();
         batch.teams = teams.into_iter().collect();

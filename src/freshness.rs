@@ -9,7 +9,6 @@
 //! looked at in the same way; a person that was changed in the events themselves goes unnoticed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use clickhouse::Row;
 use jiff::Timestamp;
@@ -32,8 +31,8 @@ pub fn mark_of(warehouse: &str) -> String {
     format!("{MARK}:{warehouse}")
 }
 
-/// How much of what was looked at is looked at again.
-const OVERLAP: Duration = Duration::from_secs(120);
+/// How much of what was looked at is looked at again, in microseconds.
+const OVERLAP_US: i64 = 120_000_000;
 /// How long a session lasts at most.
 const SESSION_US: i64 = 86_400_000_000;
 /// When the days were compared one by one last, in microseconds since 1970; followed by the warehouse.
@@ -149,9 +148,7 @@ impl<'a> Look<'a> {
                 Some(mark) => Some(mark),
                 None => ledger.first_fill(&store.name).await?,
             };
-            since = mark.map_or(0, |mark| {
-                mark - i64::try_from(OVERLAP.as_micros()).unwrap_or(0)
-            });
+            since = mark.map_or(0, |mark| mark - OVERLAP_US);
         }
         Ok(Self {
             ledger,
@@ -195,11 +192,10 @@ impl<'a> Look<'a> {
             all_known &= self
                 .touch(&std::mem::take(&mut suspects), &mut touched)
                 .await?;
-            // Never in the future, and only once everything before it was dealt with.
+            // Never in the future nor back, and only once everything before it was dealt with.
             if all_known {
-                self.ledger
-                    .set_mark(mark, before.unwrap_or(self.now))
-                    .await?;
+                let reached = before.map_or(self.now, |before| before.max(self.since + OVERLAP_US));
+                self.ledger.set_mark(mark, reached).await?;
             }
             let Some(before) = before else { break };
             from = before;

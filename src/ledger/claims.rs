@@ -443,6 +443,21 @@ impl Ledger {
             .collect()
     }
 
+    /// Which slices of a claim were filled with page views before.
+    pub async fn with_page_views(&self, claim: &Claim) -> Result<BTreeSet<(TeamId, Day)>> {
+        let statement = Statement::new(text!(
+            "select team_id, day from slices where claim = $1 and state = 'running' and as_of_us is not null and page_views > 0"
+        ))
+        .bind(claim.id.to_string());
+        let rows = self
+            .database
+            .rows("read what was filled", &statement)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
+            .collect()
+    }
+
     async fn open_slices(&self, claim: &Claim) -> Result<u64> {
         let statement = Statement::new(text!(
             "select count(*) as open from slices where claim = $1 and state = 'running'"
