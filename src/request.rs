@@ -6,7 +6,7 @@
 mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Row;
@@ -476,12 +476,13 @@ impl Prefill {
             .collect();
         partitions.sort_unstable();
         partitions.dedup();
-        let held = AtomicUsize::new(0);
+        let held = AtomicU64::new(0);
         let comment = format!("prefill:cleanup:{owner}");
         let delete = async {
             self.hold_all(&store.name, &partitions, owner, &held)
                 .await?;
             let counted = self.count_cleanup(target).await?;
+            self.ledger.begin_cleaning(team, days).await?;
             let delete = async |table, bounds| {
                 fill::delete_rows(&store.warehouse, table, &[team], bounds, &comment).await
             };
@@ -498,7 +499,7 @@ impl Prefill {
         };
         tokio::select! {
             deleted = delete => deleted,
-            lost = self.keep_holding(&store.name, &partitions, owner, &held) => Err(lost),
+            lost = self.keep_holding(owner, &held) => Err(lost),
         }
     }
 
@@ -509,7 +510,7 @@ impl Prefill {
         warehouse: &str,
         partitions: &[i64],
         owner: &str,
-        held: &AtomicUsize,
+        held: &AtomicU64,
     ) -> Result<()> {
         let lease = self.config.service.lease();
         let deadline = Instant::now() + STOP_WITHIN;
@@ -520,7 +521,7 @@ impl Prefill {
                     return Err(Error::new(
                         Class::Later,
                         format!(
-                            "fills of partition {partition} did not stop within {} s",
+                            "the setting is off, and fills of partition {partition} did not stop within {} s: nothing was deleted",
                             STOP_WITHIN.as_secs()
                         ),
                     )
@@ -537,33 +538,22 @@ impl Prefill {
         Ok(())
     }
 
-    /// Renews the hold on the first `held` partitions, however long a deletion takes, until it is lost.
+    /// Renews the hold on `held` partitions, however long a deletion takes, until one of them is lost.
     /// One that nobody renews is soon over, so that a cleanup that was killed is in nobody's way.
-    async fn keep_holding(
-        &self,
-        warehouse: &str,
-        partitions: &[i64],
-        owner: &str,
-        held: &AtomicUsize,
-    ) -> Error {
+    async fn keep_holding(&self, owner: &str, held: &AtomicU64) -> Error {
         let lease = self.config.service.lease();
-        // A fill may have come and gone in a hold that was over and was taken again.
         let lost = worker::renewed(lease, || async {
-            for partition in &partitions[..held.load(Ordering::SeqCst)] {
-                if !self
-                    .ledger
-                    .hold(warehouse, *partition, owner, lease)
-                    .await?
-                {
-                    return Err(Error::new(Class::Lost, "somebody else holds it"));
-                }
+            let expected = held.load(Ordering::SeqCst);
+            // A fill may have come and gone where one was over.
+            if self.ledger.renew_holds(owner, lease).await? < expected {
+                return Err(Error::new(Class::Lost, "the hold on one of them was over"));
             }
             Ok(())
         });
         let why = lost.await;
         Error::new(
             Class::Later,
-            "the hold on the partitions of the range was lost",
+            "the setting is off, and the hold on the partitions of the range was lost: rows of it may be left",
         )
         .caused_by(why)
         .hint("run the same cleanup again")

@@ -75,6 +75,15 @@ pub async fn renewed<F: Future<Output = Result<()>>>(
     }
 }
 
+/// Whether a warehouse that was there before a fill and was gone in its midst was so the last time, too: then
+/// the fill may be what ends it, or what takes longer than something between lets it. One that refuses does
+/// answer.
+fn kills_again(slice: &Claimed, error: &Error) -> bool {
+    error.class() == Class::Unreachable
+        && slice.was_cut_off
+        && codes::code_in(&error.chain()).is_none()
+}
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -326,7 +335,8 @@ impl Worker {
         {
             self.undo(claim, fill).await;
         }
-        if error.class() == Class::Narrower {
+        let kills = fill.is_some() && slices.iter().any(|slice| kills_again(slice, error));
+        if error.class() == Class::Narrower || kills {
             self.narrow(slices).await?;
         }
         for slice in slices {
@@ -574,6 +584,12 @@ impl Worker {
             },
             Class::Lost => Outcome {
                 wait: self.backoff(slice.attempts),
+                ..outcome
+            },
+            // Longer with each time that it was made narrower.
+            Class::Unreachable if kills_again(slice, error) => Outcome {
+                wait: self.backoff(i64::from(slice.pieces.max(1).ilog2()) + 1),
+                counts: false,
                 ..outcome
             },
             Class::Unreachable => Outcome {

@@ -24,10 +24,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use prefill::calendar::{TeamId, Zone};
+use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::DEFAULT_WAREHOUSE;
 use prefill::ledger::{Reason, State, TeamChange};
 use prefill::service::Prefill;
+use prefill::worker::Step;
 use rig::Rig;
 use sequence::Sequence;
 use support::page_view;
@@ -397,6 +398,45 @@ async fn f35_f36_what_failed_is_tried_again_for_the_dates_that_were_asked_for_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fill_in_the_midst_of_which_the_warehouse_is_gone_each_time_is_made_smaller() {
+    let _calm = calm().await;
+    let filled = Filled::new().await;
+    let (rig, world) = (&filled.rig, &filled.rig.world);
+    let prefill = rig.open().await;
+    let team = TeamId(8);
+    let run = world.target(team, "2026-05-02", "2026-05-03").await;
+    let run = world.prefill.backfill(&run, false).await.expect("asked");
+    // More than a quarter of the day's sessions at once end it.
+    let ends_it = |body: &str| {
+        body.contains("insert into")
+            && body.contains("_0_sessions`\n(")
+            && !body.contains("name=\"param_pieces\"\r\n\r\n4\r\n")
+    };
+    rig.warehouse.lose(Some(ends_it));
+    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("a warehouse");
+    let worker = prefill.worker(store, Some(run));
+    let stop = rig.process.begin();
+    let mut tries = 0;
+    while worker.step(&stop).await.expect("a step") == Step::Failed {
+        tries += 1;
+        assert!(tries <= 3, "it is tried in more than four pieces");
+        let slices = prefill.ledger.slices(team).await.expect("slices");
+        let day: Day = "2026-05-02".parse().expect("a day");
+        let of_day = (slices[&day].state, slices[&day].attempts);
+        assert_eq!(of_day, (State::Wanted, 0), "{slices:?}");
+        rig.clock.end_waits().await;
+    }
+    rig.warehouse.lose(None);
+    // As it is, again as it is, halved, and in quarters.
+    assert_eq!(tries, 3);
+    let progress = prefill.ledger.progress(run).await.expect("progress");
+    assert_eq!(progress.status(), "completed");
+    let width = prefill.ledger.width(DEFAULT_WAREHOUSE, team).await;
+    assert_eq!(width.expect("read").map(|width| width.pieces), Some(4));
+    rig.calm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f14_a_day_whose_source_lags_is_not_filled_however_its_look_is_broken() {
     let _calm = calm().await;
     let filled = Filled::new().await;
@@ -528,4 +568,70 @@ async fn a_cleanup_deletes_the_rows_that_a_team_has_in_a_zone_that_it_has_left()
             "off before it moved: {is_off}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cleanup_that_dies_half_way_leaves_no_day_that_seems_to_be_filled_and_is_told() {
+    let _calm = calm().await;
+    let filled = Filled::new().await;
+    let (rig, world) = (&filled.rig, &filled.rig.world);
+    let ledger = &world.prefill.ledger;
+    let day: Day = "2026-05-01".parse().expect("a day");
+    let (mut half, mut deaths) = (0, 0);
+    for nth in 1.. {
+        let prefill = rig.open().await;
+        let target = world.target(TeamId(7), "2026-05-01", "2026-05-02").await;
+        rig.warehouse
+            .arm([(nth, warehouse::Fault::WorkerDiesAfter)]);
+        let stop = rig.process.begin();
+        let ended = rig
+            .until_death(Duration::from_secs(60), prefill.cleanup(&target, &stop))
+            .await;
+        rig.calm().await;
+        let slice = ledger.slices(TeamId(7)).await.expect("slices")[&day].clone();
+        if let Some(cleaned) = ended {
+            cleaned.expect("cleaned");
+            assert_eq!(slice.state, State::Cleaned);
+            break;
+        }
+        deaths += 1;
+        let health = async || world.prefill.health(jiff::Timestamp::now()).await;
+        let told = async || health().await.expect("health").cleanups_not_ended;
+        if slice.state == State::Filled {
+            assert_eq!(world.tables().await, filled.right, "call {nth}");
+        } else {
+            half += 1;
+            let of_slice = (slice.state, slice.reason.as_str());
+            assert_eq!(of_slice, (State::Stale, Reason::Cleanup.text()));
+            // Until its lease is over nobody knows but that it goes on.
+            let explain = async || world.prefill.explain(TeamId(7), day).await;
+            let explained = explain().await.expect("explained");
+            assert_eq!(explained.why, "its rows are being deleted");
+            assert!(told().await.is_empty());
+            rig.clock.end_holds().await;
+            let explained = explain().await.expect("explained");
+            assert!(explained.why.contains("did not end"), "{}", explained.why);
+            let again = "prefill cleanup --team-id 7 --date-start 2026-05-01 --date-end 2026-05-02";
+            assert_eq!(explained.command.as_deref(), Some(again));
+            let told = told().await;
+            let [told] = told.as_slice() else {
+                panic!("one cleanup did not end: {told:?}");
+            };
+            assert_eq!(
+                (told.team_id, told.date_start, told.days),
+                (TeamId(7), day, 1)
+            );
+            assert!(
+                told.recommendation.contains(again),
+                "{}",
+                told.recommendation
+            );
+        }
+        // Who turns the setting on again has all of the day.
+        world.enable(TeamId(7)).await;
+        rig.settle().await.expect("settled");
+        assert_eq!(world.tables().await, filled.right, "call {nth}");
+        assert!(told().await.is_empty());
+    }
+    assert!(half >= 2 && deaths > half, "{half} of {deaths}");
 }

@@ -51,6 +51,8 @@ pub struct Claimed {
     pub pieces: i64,
     /// More is tried at once than what worked last.
     pub is_wider: bool,
+    /// The warehouse gave no answer the last time.
+    pub was_cut_off: bool,
     pub reason: String,
     /// Where its rows were in the zone that the team has left.
     pub left_bucket: Option<Timestamp>,
@@ -578,6 +580,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
         attempts: row.get("attempts")?,
         pieces: row.get("pieces")?,
         is_wider: row.get("is_wider")?,
+        was_cut_off: row.get("was_cut_off")?,
         reason: row.get("reason")?,
         left_bucket: row
             .get::<Option<i64>>("left_bucket_s")?

@@ -42,6 +42,11 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
     (8, "pages", include_str!("sql/postgres/0008_pages.sql")),
     (9, "memory", include_str!("sql/postgres/0009_memory.sql")),
+    (
+        10,
+        "cleanups",
+        include_str!("sql/postgres/0010_cleanups.sql"),
+    ),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

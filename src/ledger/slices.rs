@@ -76,6 +76,8 @@ pub enum Reason {
     ZoneChanged,
     /// The team moved to another warehouse.
     WarehouseChanged,
+    /// Its rows were to be deleted, and nobody knows how many of them are.
+    Cleanup,
 }
 
 impl Reason {
@@ -89,8 +91,19 @@ impl Reason {
             Self::RowsChanged => "rows changed",
             Self::ZoneChanged => "time zone changed",
             Self::WarehouseChanged => "warehouse changed",
+            Self::Cleanup => "cleanup not ended",
         }
     }
+}
+
+/// Days of a team that a cleanup left half done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HalfCleaned {
+    pub team_id: TeamId,
+    pub first: Day,
+    pub last: Day,
+    /// How many of the days from the first to the last.
+    pub days: i64,
 }
 
 /// The partition of both rollups that the bucket at `bucket` falls in: its UTC date as yyyymmdd.
@@ -377,6 +390,42 @@ impl Ledger {
             .await
     }
 
+    /// Records that the rows of a range are about to be deleted, see [`Ledger::clean`].
+    pub async fn begin_cleaning(&self, team: TeamId, days: Days) -> Result<()> {
+        let statement = Statement::new(sql!("cleaning"))
+            .bind(team.0)
+            .bind(days.from.to_string())
+            .bind(days.until.to_string())
+            .bind(Reason::Cleanup.text());
+        self.database
+            .execute("record that rows will be deleted", &statement)
+            .await?;
+        Ok(())
+    }
+
+    /// Days that cleanups have left half done, by team.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn half_cleaned(&self) -> Result<Vec<HalfCleaned>> {
+        let statement = Statement::new(sql!("half_cleaned")).bind(Reason::Cleanup.text());
+        let rows = self
+            .database
+            .rows("look for cleanups that did not end", &statement)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(HalfCleaned {
+                    team_id: TeamId(row.get("team_id")?),
+                    first: row.parsed("first")?,
+                    last: row.parsed("last")?,
+                    days: row.get("days")?,
+                })
+            })
+            .collect()
+    }
+
     /// Records that the rows of a range were deleted.
     pub async fn clean(&self, team: TeamId, days: Days) -> Result<u64> {
         self.on_range(Statement::new(sql!("clean")), team, days)
@@ -418,6 +467,18 @@ impl Ledger {
         let held = transaction.execute(DOING, &statement).await?;
         transaction.commit(DOING).await?;
         Ok(held > 0)
+    }
+
+    /// Renews every hold of `owner` that is not over; how many they are.
+    pub async fn renew_holds(&self, owner: &str, lease: Duration) -> Result<u64> {
+        let statement = Statement::new(text!(
+            "update holds set lease_until = {now} + $2 where owner = $1 and lease_until > {now}"
+        ))
+        .bind(owner)
+        .bind(milliseconds(lease));
+        self.database
+            .execute("renew the hold on partitions", &statement)
+            .await
     }
 
     /// Lets go of everything that `owner` holds.

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "receivers", include_str!("sql/0008_receivers.sql")),
     (9, "pages", include_str!("sql/0009_pages.sql")),
     (10, "memory", include_str!("sql/0010_memory.sql")),
+    (11, "cleanups", include_str!("sql/0011_cleanups.sql")),
 ];
 
 /// How long a write waits for another process's write.

@@ -252,7 +252,9 @@ impl Prefill {
         };
         let validation = self.validate(&target).await?;
         told.verdict = validation.days.into_iter().next();
+        let is_told = told.in_tables.is_some_and(|holds| !holds.as_verified);
         if told.situation == Situation::Filled
+            && !is_told
             && told.verdict.as_ref().is_some_and(|verdict| !verdict.clean)
         {
             told.differs();
@@ -555,6 +557,9 @@ impl Facts {
         let slice = &detail.slice;
         let stops = self.stops();
         let held = !self.team.enabled || detail.held;
+        if held && slice.reason == Reason::Cleanup.text() {
+            return self.half_cleaned(detail);
+        }
         if held || !stops.is_empty() {
             let what: Vec<&str> = stops.iter().map(|stop| stop.what.as_str()).collect();
             let commands: Vec<&str> = stops.iter().map(|stop| stop.command.as_str()).collect();
@@ -652,6 +657,25 @@ impl Facts {
             why: format!("{why}{}", readers(detail)),
             next: when,
             command: None,
+        }
+    }
+
+    /// Of a day whose rows are being deleted, or were to be.
+    fn half_cleaned(&self, detail: &Detail) -> Meaning {
+        if detail.partition_is_cleared {
+            return Meaning {
+                situation: Situation::Held,
+                why: "its rows are being deleted".to_owned(),
+                next: "it has no rows when the cleanup is over".to_owned(),
+                command: None,
+            };
+        }
+        let (team, day) = (self.team.id, self.day);
+        Meaning {
+            situation: Situation::Held,
+            why: "a cleanup of it did not end: readers see the rows that it has left".to_owned(),
+            next: "nothing before somebody runs the cleanup again, or turns the setting on: then the day is filled".to_owned(),
+            command: Some(format!("prefill cleanup --team-id {team} --date-start {day} --date-end {}", day.plus(1))),
         }
     }
 
@@ -785,6 +809,8 @@ fn readers(detail: &Detail) -> &'static str {
         ""
     } else if detail.slice.reason == Reason::RowsChanged.text() {
         "; readers see other rows than were verified meanwhile: somebody changed them"
+    } else if detail.slice.reason == Reason::Cleanup.text() {
+        "; readers see what a cleanup that did not end has left of it meanwhile"
     } else {
         "; readers see the rows of the last fill meanwhile"
     }

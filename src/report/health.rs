@@ -12,7 +12,7 @@ use super::coverage::{gaps_of, unplanned};
 use super::{OfWarehouse, Pauses, WarehouseHealth, enabled_teams};
 use crate::calendar::{Bounds, Day, TeamId};
 use crate::error::Result;
-use crate::ledger::{Extent, State, Tally, Team, Verified};
+use crate::ledger::{self, Extent, State, Tally, Team, Verified};
 use crate::plan::Desire;
 use crate::reconcile;
 use crate::service::Prefill;
@@ -69,6 +69,19 @@ pub struct NotTold {
     pub configured: bool,
 }
 
+/// Days of which a cleanup that did not end has deleted some rows, or all.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HalfCleaned {
+    pub team_id: TeamId,
+    pub date_start: Day,
+    /// The day after the last.
+    pub date_end: Day,
+    /// How many of the days between.
+    pub days: i64,
+    /// With the command.
+    pub recommendation: String,
+}
+
 /// The health of all teams.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -87,6 +100,8 @@ pub struct Health {
     pub warehouses: Vec<WarehouseHealth>,
     /// Receivers of alerts that do not get their messages.
     pub alerts_not_sent: Vec<NotTold>,
+    /// Cleanups that somebody has to run again.
+    pub cleanups_not_ended: Vec<HalfCleaned>,
 }
 
 /// A message that has waited for so long is told to wait; its receiver was tried half a dozen times.
@@ -242,6 +257,8 @@ impl Prefill {
         let paused_days = self.ledger.paused_days(&unfilled).await?;
         let busy = self.ledger.busy_warehouses().await?;
         let alerts_not_sent = self.find_not_told().await?;
+        let cleanups_not_ended = self.ledger.half_cleaned().await?;
+        let cleanups_not_ended = cleanups_not_ended.into_iter().map(HalfCleaned::of);
         let mut health = Health {
             status: "healthy",
             timestamp: now,
@@ -253,6 +270,7 @@ impl Prefill {
             recommendations: Vec::new(),
             warehouses,
             alerts_not_sent,
+            cleanups_not_ended: cleanups_not_ended.collect(),
         };
         for warehouse in &health.warehouses {
             if let Some(error) = &warehouse.error {
@@ -264,6 +282,9 @@ impl Prefill {
         }
         for not_told in &health.alerts_not_sent {
             health.recommendations.push(not_told.recommended());
+        }
+        for half in &health.cleanups_not_ended {
+            health.recommendations.push(half.recommendation.clone());
         }
         if days_not_looked_at > 0 {
             health.recommendations.push(format!(
@@ -471,6 +492,21 @@ impl Prefill {
             }
         }
         Ok(left_out)
+    }
+}
+
+impl HalfCleaned {
+    fn of(half: ledger::HalfCleaned) -> Self {
+        let (team_id, date_start, date_end) = (half.team_id, half.first, half.last.plus(1));
+        Self {
+            team_id,
+            date_start,
+            date_end,
+            days: half.days,
+            recommendation: format!(
+                "a cleanup of team {team_id} did not end: run prefill cleanup --team-id {team_id} --date-start {date_start} --date-end {date_end} again"
+            ),
+        }
     }
 }
 

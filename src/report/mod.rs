@@ -33,7 +33,7 @@ pub use coverage::{
 pub(crate) use coverage::{gaps_of, unplanned};
 pub use explain::{Explanation, FilledDay, InTables, Running, Situation, Stop, TaskOfDay, process};
 pub use glance::{DayAtAGlance, days_of};
-pub use health::{Gap, Health, Mending, MissingData, NotTold};
+pub use health::{Gap, HalfCleaned, Health, Mending, MissingData, NotTold};
 pub use metrics::{MetricValues, Metrics, WarehouseUse, uses};
 pub use numbers::DayNumbers;
 pub use overview::{Freshness, Overview, Standing, overview};

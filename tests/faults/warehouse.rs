@@ -118,6 +118,7 @@ pub struct FaultyWarehouse {
     user: String,
     armed: Arc<Mutex<BTreeMap<usize, Fault>>>,
     refused: Arc<Mutex<Option<&'static str>>>,
+    lost: Arc<Mutex<Option<fn(&str) -> bool>>>,
     calls: Arc<AtomicUsize>,
     under_way: Arc<AtomicUsize>,
     hung: Arc<AtomicUsize>,
@@ -170,6 +171,7 @@ impl FaultyWarehouse {
             password: endpoint.password.clone(),
             armed: Arc::default(),
             refused: Arc::default(),
+            lost: Arc::default(),
             calls: Arc::default(),
             under_way: Arc::default(),
             hung: Arc::default(),
@@ -193,6 +195,11 @@ impl FaultyWarehouse {
     /// Reports every statement as failed that holds this text, until told otherwise.
     pub fn refuse(&self, text: Option<&'static str>) {
         *self.refused.lock().expect("no test died here") = text;
+    }
+
+    /// Gives no answer to a call of which this says so, by its body, until told otherwise.
+    pub fn lose(&self, which: Option<fn(&str) -> bool>) {
+        *self.lost.lock().expect("no test died here") = which;
     }
 
     /// Breaks nothing more; how many calls there were.
@@ -395,6 +402,13 @@ async fn answer(State(faulty): State<FaultyWarehouse>, request: Request) -> Resp
             .process
             .count("warehouse: Refused, whenever it was asked");
         return exception(210, "the network is down (NETWORK_ERROR)");
+    }
+    let lost = *faulty.lost.lock().expect("no test died here");
+    if lost.is_some_and(|lost| lost(&String::from_utf8_lossy(&call.body))) {
+        faulty
+            .process
+            .count("warehouse: ConnectionRefused, whenever it was asked");
+        return gone();
     }
     let nth = faulty.calls.fetch_add(1, Ordering::SeqCst) + 1;
     let fault = faulty.armed.lock().expect("no test died here").remove(&nth);

@@ -365,6 +365,15 @@ pub(super) async fn health(to: Surroundings) -> Result<Ended> {
             ));
         }
         tell_more_teams(health.data_gaps_detected.len(), "gaps");
+        for half in health.cleanups_not_ended.iter().take(MOST_TEAMS) {
+            line(format!(
+                "team {} keeps what a cleanup of {} from {} on has left: it did not end",
+                half.team_id,
+                counted(half.days, "day"),
+                half.date_start
+            ));
+        }
+        tell_more_teams(health.cleanups_not_ended.len(), "days half deleted");
         for recommendation in health.recommendations.iter().take(MOST_TEAMS) {
             note(format!("hint: {recommendation}"));
         }
