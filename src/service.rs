@@ -59,18 +59,28 @@ pub async fn open_ledger(data_dir: &Path, config: &Config) -> Result<Ledger> {
     Ledger::open(data_dir, config).await
 }
 
-/// Makes the directory that everything of an installation lies in.
+/// Fails where something else than a directory is at the place.
 ///
 /// # Errors
 ///
-/// [`Class::Operator`] when it cannot be made.
-pub fn make_data_dir(data_dir: &Path) -> Result<()> {
+/// [`Class::Misuse`].
+pub fn may_be_data_dir(data_dir: &Path) -> Result<()> {
     if data_dir.exists() && !data_dir.is_dir() {
         return Err(
             Error::misuse(format!("{} is not a directory", data_dir.display()))
                 .hint("pass --data-dir DIR (or set PREFILL_DATA_DIR) with a directory"),
         );
     }
+    Ok(())
+}
+
+/// Makes the directory that everything of an installation lies in.
+///
+/// # Errors
+///
+/// [`Class::Operator`] when it cannot be made.
+pub fn make_data_dir(data_dir: &Path) -> Result<()> {
+    may_be_data_dir(data_dir)?;
     std::fs::create_dir_all(data_dir).map_err(|error| {
         Error::operator(format!(
             "failed to make the data directory {}",
@@ -162,21 +172,24 @@ impl Prefill {
         config: Config,
         stop: &CancellationToken,
     ) -> Result<Option<Self>> {
-        let mut said = String::new();
+        let mut trouble = Trouble::default();
         while !stop.is_cancelled() {
             match Self::open(place, config.clone()).await {
                 Err(error) if matches!(error.class(), Class::Unreachable | Class::Later) => {
-                    let chain = error.chain();
-                    if chain != said {
+                    if trouble.is_news(&error) {
                         error!(
-                            error = chain,
+                            error = error.chain(),
                             hint = error.next_step(),
                             "the ledger cannot be used; trying again"
                         );
-                        said = chain;
                     }
                 }
-                opened => return opened.map(Some),
+                opened => {
+                    if opened.is_ok() && trouble.is_over() {
+                        info!("the ledger can be used now");
+                    }
+                    return opened.map(Some);
+                }
             }
             pause(REST, stop).await;
         }
@@ -423,6 +436,32 @@ async fn sum_up(stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
+/// What went wrong in a loop the last time: what goes wrong each second in the same way is told once a minute.
+#[derive(Debug, Default)]
+struct Trouble(Option<(String, Instant)>);
+
+impl Trouble {
+    const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+    /// Whether to tell of it.
+    fn is_news(&mut self, error: &Error) -> bool {
+        let chain = error.chain();
+        let is_known = self
+            .0
+            .as_ref()
+            .is_some_and(|(told, at)| *told == chain && at.elapsed() < Self::TOLD_EVERY);
+        if !is_known {
+            self.0 = Some((chain, Instant::now()));
+        }
+        !is_known
+    }
+
+    /// It works now; whether that is news.
+    fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
 /// What the loops of a service tell each other: "look again".
 #[derive(Clone, Default)]
 struct Wake {
@@ -444,17 +483,25 @@ async fn notice(prefill: Prefill, wake: Wake, stop: CancellationToken) -> Result
         changed: false,
         imports: None,
     };
+    let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         let noticed = tokio::select! {
             noticed = noticing.step(&mut watch) => noticed,
             () = stop.cancelled() => break,
         };
-        if let Err(error) = noticed {
-            warn!(
-                error = error.chain(),
-                "could not look at the teams; trying again"
-            );
-            pause(REST, &stop).await;
+        match noticed {
+            Ok(()) if trouble.is_over() => info!("the ledger answers again"),
+            Ok(()) => {}
+            Err(error) => {
+                if trouble.is_news(&error) {
+                    warn!(
+                        error = error.chain(),
+                        hint = error.next_step(),
+                        "could not look at the teams; trying again"
+                    );
+                }
+                pause(REST, &stop).await;
+            }
         }
     }
     watch.close().await
@@ -547,20 +594,18 @@ async fn keep_filled(
     wake: Wake,
     stop: CancellationToken,
 ) -> Result<()> {
-    let mut said = String::new();
+    let mut trouble = Trouble::default();
     let store = loop {
         match prefill.store(&name).await {
             Ok(store) => break store.clone(),
             Err(error) => {
-                let chain = error.chain();
-                if chain != said {
+                if trouble.is_news(&error) {
                     error!(
                         warehouse = name,
-                        error = chain,
+                        error = error.chain(),
                         hint = error.next_step(),
                         "the warehouse {name} cannot be used; trying again"
                     );
-                    said = chain;
                 }
             }
         }
@@ -569,7 +614,7 @@ async fn keep_filled(
             return Ok(());
         }
     };
-    if !said.is_empty() {
+    if trouble.is_over() {
         info!(warehouse = name, "the warehouse {name} can be used now");
     }
     let worker = prefill.worker(&store, None);
@@ -606,6 +651,7 @@ async fn keep_fresh(
         warehouse: worker.store.warehouse.in_background(),
         ..worker.store.clone()
     };
+    let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         let imported = wake.events.notified();
         let looked = tokio::select! {
@@ -614,14 +660,24 @@ async fn keep_fresh(
             () = stop.cancelled() => break,
         };
         match looked {
-            Ok(0) => {}
-            Ok(_) => wake.work.notify_waiters(),
-            Err(error) => warn!(
+            Ok(found) => {
+                if found > 0 {
+                    wake.work.notify_waiters();
+                }
+                if trouble.is_over() {
+                    info!(
+                        warehouse = worker.store.name,
+                        "late events are looked for again"
+                    );
+                }
+            }
+            Err(error) if trouble.is_news(&error) => warn!(
                 warehouse = worker.store.name,
                 error = error.chain(),
                 hint = error.next_step(),
                 "could not look for late events; trying again"
             ),
+            Err(_) => {}
         }
         tokio::select! {
             () = imported => {}
@@ -657,6 +713,7 @@ async fn keep_alive(store: Store, stop: CancellationToken) -> Result<()> {
 }
 
 async fn keep_working(worker: Worker, wake: Wake, stop: CancellationToken) -> Result<()> {
+    let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         let notified = wake.work.notified();
         let rest = match worker.step(&stop).await {
@@ -667,10 +724,12 @@ async fn keep_working(worker: Worker, wake: Wake, stop: CancellationToken) -> Re
             }
             Ok(Step::Filled | Step::Failed) => continue,
             Err(error) => {
-                warn!(
-                    error = error.chain(),
-                    "a worker could not go on; trying again"
-                );
+                if trouble.is_news(&error) {
+                    warn!(
+                        error = error.chain(),
+                        "a worker could not go on; trying again"
+                    );
+                }
                 REST
             }
         };

@@ -168,6 +168,60 @@ fn a_configuration_that_is_wrong_is_refused_with_what_was_read() {
 }
 
 #[test]
+fn what_shows_only_when_it_is_used_is_checked_too() {
+    let shell = Shell::new();
+    let file = shell.file("no-directory", "");
+    let file = file.to_str().expect("a path");
+    for (name, value, code, what, hint) in [
+        (
+            "PREFILL_LEDGER_URL",
+            "mysql://u:hunter2@db/x",
+            2,
+            "the url of the ledger",
+            "postgres://",
+        ),
+        (
+            "PREFILL_LEDGER_URL",
+            "hunter2",
+            2,
+            "the url of the ledger",
+            "postgres://",
+        ),
+        (
+            "PREFILL_LIBCHDB",
+            file,
+            1,
+            "no-directory",
+            "correct PREFILL_LIBCHDB",
+        ),
+        (
+            "PREFILL_LIBCHDB",
+            "/nowhere",
+            1,
+            "which is no file",
+            "correct PREFILL_LIBCHDB",
+        ),
+        ("PREFILL_LOG", "a=b=c", 2, "PREFILL_LOG", "prefill=debug"),
+    ] {
+        let told = shell.command(&["config", "check"], &[(name, value)]);
+        assert!(!told.err.contains("hunter2"), "{told:?}");
+        told.refused(code, what, hint);
+    }
+    // The last one counts.
+    let told = shell.told(&["config", "check", "--data-dir", file]);
+    told.refused(2, "is not a directory", "--data-dir");
+    // A library that nobody loads is nobody's matter.
+    let server = [
+        ("PREFILL_LIBCHDB", "/nowhere"),
+        ("PREFILL_WAREHOUSE_URL", "http://127.0.0.1:1"),
+    ];
+    shell.command(&["config", "check"], &server).done();
+    // Other commands work without the filter, and say so.
+    let told = shell.command(&["list"], &[("PREFILL_LOG", "a=b=c")]).done();
+    assert!(told.err.contains("PREFILL_LOG is no filter"), "{told:?}");
+}
+
+#[test]
 fn every_setting_is_printed_as_a_file_that_can_be_used_as_it_is() {
     let shell = Shell::new();
     let printed = shell.told(&["config", "print-default"]).done();

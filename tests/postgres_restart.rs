@@ -97,6 +97,11 @@ async fn f4_f37_a_database_that_is_restarted_under_two_workers_loses_nothing_and
         filled(&world, team, "2026-05-01", "2026-05-04").await;
         assert!(one.is_alive() && two.is_alive(), "{}", one.log());
     }
+    // By the looks that failed meanwhile, and not once a second.
+    let log = one.log();
+    let failed = log.matches("could not look at the teams").count();
+    assert!((1..20).contains(&failed), "{log}");
+    assert!(log.contains("the ledger answers again"), "{log}");
     // By a notification, because the timer is an hour away.
     let begun = Instant::now();
     psql(
@@ -173,5 +178,6 @@ async fn a_serve_that_begins_while_its_database_is_down_says_so_once_and_begins_
         1,
         "{said}"
     );
+    assert!(said.contains("the ledger can be used now"), "{said}");
     assert!(!said.contains("secret"), "{said}");
 }

@@ -217,15 +217,43 @@ fn stop_on_signals() -> Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Which lines `PREFILL_LOG` asks for, or else those of a level and above.
+///
+/// # Errors
+///
+/// [`Class::Misuse`] when it is no filter.
+fn log_filter(usual: &str) -> Result<EnvFilter> {
+    match std::env::var("PREFILL_LOG") {
+        Ok(asked) if !asked.is_empty() => EnvFilter::try_new(asked).map_err(|error| {
+            Error::misuse("PREFILL_LOG is no filter of log lines")
+                .caused_by(error)
+                .hint("set it to a level, such as prefill=debug, or unset it")
+        }),
+        _ => Ok(usual_filter(usual)),
+    }
+}
+
+/// sqlx and hyper have nothing to say to an operator that our own lines do not.
+fn usual_filter(level: &str) -> EnvFilter {
+    EnvFilter::new(format!("off,prefill={level}"))
+}
+
 /// Commands say only what went wrong; a service says what it does.
 fn log_to_stderr(arguments: &Arguments) {
     let usual = match arguments.command {
         Any::OfInstallation(Command::Serve | Command::Engine(_)) => "info",
         _ => "warn",
     };
-    // sqlx and hyper have nothing to say to an operator that our own lines do not.
-    let filter = EnvFilter::try_from_env("PREFILL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("off,prefill={usual}")));
+    let filter = log_filter(usual).unwrap_or_else(|error| {
+        // config check says it as an error.
+        if !matches!(arguments.command, Any::Config(_)) {
+            output::note(format!(
+                "hint: {}: {usual} lines are written",
+                error.chain()
+            ));
+        }
+        usual_filter(usual)
+    });
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| output::Log)

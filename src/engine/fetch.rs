@@ -118,20 +118,8 @@ pub fn usable_cpu(has_avx2: bool) -> Result<()> {
 ///
 /// [`Class::Operator`] when it is not there, or not whole.
 pub fn locate() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("PREFILL_LIBCHDB").filter(|name| !name.is_empty()) {
-        let path = PathBuf::from(named);
-        let why = if path.is_file() {
-            match flaw(&path)? {
-                None => return Ok(path),
-                Some(flaw) => flaw,
-            }
-        } else {
-            "which is no file".to_owned()
-        };
-        let why = format!("PREFILL_LIBCHDB names {}, {why}", path.display());
-        return Err(
-            Error::operator(why).hint("correct PREFILL_LIBCHDB, or unset it and run make engine")
-        );
+    if let Some(named) = named()? {
+        return Ok(named);
     }
     let (_, sum) = this_package()?;
     let path = cache()?.join(FILE);
@@ -144,6 +132,28 @@ pub fn locate() -> Result<PathBuf> {
         path.display()
     ))
     .hint(HINT))
+}
+
+/// The library that `PREFILL_LIBCHDB` names.
+///
+/// # Errors
+///
+/// As [`locate`].
+pub fn named() -> Result<Option<PathBuf>> {
+    let named = std::env::var_os("PREFILL_LIBCHDB").filter(|name| !name.is_empty());
+    let Some(path) = named.map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let why = if path.is_file() {
+        match flaw(&path)? {
+            None => return Ok(Some(path)),
+            Some(flaw) => flaw,
+        }
+    } else {
+        "which is no file".to_owned()
+    };
+    let why = format!("PREFILL_LIBCHDB names {}, {why}", path.display());
+    Err(Error::operator(why).hint("correct PREFILL_LIBCHDB, or unset it and run make engine"))
 }
 
 /// The directory of the pinned version in the user's cache.

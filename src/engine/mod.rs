@@ -35,7 +35,7 @@ mod status;
 use std::fmt;
 
 pub use attach::Engine;
-pub use fetch::{fetch, locate};
+pub use fetch::{fetch, locate, named};
 pub use library::leave;
 pub use serve::{ServeOptions, serve};
 

@@ -46,7 +46,7 @@ pub use trigger::Notice;
 pub use watch::Watch;
 pub use widths::Width;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Class, Error, Result};
 use claims::ByDay;
 use database::{Database, Statement, Transacting, text};
@@ -113,6 +113,18 @@ impl Ledger {
             postgres::migrate(&ledger.database, &access.schema, i64::MAX).await?;
         }
         Ok((ledger, missing))
+    }
+
+    /// Looks whether the address of a ledger, where one is configured, can be one; nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Misuse`] when it cannot, or its file cannot be read.
+    pub fn check_address(config: &config::Ledger) -> Result<()> {
+        match config.url()? {
+            Some(url) => postgres::check_address(url.reveal()),
+            None => Ok(()),
+        }
     }
 
     /// Opens the ledger and says what [`Ledger::migrate`] would do to it. Changes nothing on Postgres.

@@ -161,6 +161,11 @@ impl Access {
     }
 }
 
+/// See [`super::Ledger::check_address`].
+pub(super) fn check_address(url: &str) -> Result<()> {
+    options(url).map(drop)
+}
+
 /// Options of a connection, and where it goes, for people.
 fn options(url: &str) -> Result<(PgConnectOptions, String)> {
     let not_valid = || {

@@ -9,10 +9,13 @@ use clap_mangen::Man;
 use serde_json::json;
 
 use crate::cli::arguments::{Arguments, Completions, Configuration, Everywhere, Manual};
-use crate::cli::{Ended, data_dir, load};
+use crate::cli::{Ended, data_dir, load, log_filter};
 use crate::config::{self, Config, Origin};
+use crate::engine;
 use crate::error::{Class, Context, Error, Result};
+use crate::ledger::Ledger;
 use crate::output::{self, line, note};
+use crate::service::may_be_data_dir;
 
 pub(in crate::cli) fn configuration(
     everywhere: &Everywhere,
@@ -35,6 +38,13 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
         // What only serve reads.
         config.http.check_tokens()?;
         let receivers = config.alerts.check_receivers()?;
+        // What shows only when it is used.
+        may_be_data_dir(&data_dir)?;
+        Ledger::check_address(&config.ledger)?;
+        if config.warehouses.values().any(|one| one.url.is_none()) {
+            engine::named()?;
+        }
+        log_filter("warn")?;
         Ok((config, receivers))
     });
     let origin = Origin::of(
