@@ -42,6 +42,8 @@ pub struct Loaded {
 /// Events on their way to the source of their team's warehouse.
 pub struct Load<'a> {
     prefill: &'a Prefill,
+    /// See [`Load::of_lines`].
+    are_lines: bool,
     /// The warehouse of each team that an event was of.
     warehouses: BTreeMap<i64, &'a str>,
     unknown_teams: Vec<TeamId>,
@@ -77,11 +79,22 @@ impl<'a> Load<'a> {
     pub async fn begin(prefill: &'a Prefill, waiting: impl FnOnce()) -> Result<Self> {
         Ok(Self {
             prefill,
+            are_lines: false,
             warehouses: BTreeMap::new(),
             unknown_teams: Vec::new(),
             landings: BTreeMap::new(),
             _turn: take_turn(prefill.data_dir(), waiting).await?,
         })
+    }
+
+    /// Of events that are lines of a log, each with a uuid that holds its place among those of its second: a
+    /// line that has another place in another file is known all the same.
+    #[must_use]
+    pub fn of_lines(self) -> Self {
+        Self {
+            are_lines: true,
+            ..self
+        }
     }
 
     /// Takes an event.
@@ -139,7 +152,7 @@ impl<'a> Load<'a> {
         };
         loaded.unknown_teams.sort_unstable();
         for landing in self.landings.into_values() {
-            let here = landing.end().await?;
+            let here = landing.end(self.are_lines).await?;
             loaded.events += here.events;
             loaded.added += here.added;
             loaded.known += here.known;
@@ -236,11 +249,19 @@ impl<'a> Landing<'a> {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<Loaded> {
+    async fn end(mut self, are_lines: bool) -> Result<Loaded> {
         if let Some(insert) = self.insert.take() {
             insert.end().await.map_err(not_sent)?;
         }
-        let render = |text| self.store.tables.render(text, &[("import", &self.table)]);
+        let id = |uuid: &str| match are_lines {
+            false => uuid.to_owned(),
+            true => with_names(sql::ID_OF_LINE, &[("id", &uuid)]),
+        };
+        let (new_id, known_id) = (id("uuid"), id("{uuid}"));
+        let render = |text| {
+            let text = with_names(text, &[("new_id", &new_id), ("known_id", &known_id)]);
+            self.store.tables.render(&text, &[("import", &self.table)])
+        };
         let warehouse = &self.store.warehouse;
         let new: Vec<Counted> = warehouse
             .statement(&render(sql::COUNT_NEW_EVENTS), COMMENT)

@@ -478,6 +478,7 @@ pub mod sql {
     pub const COUNT_ROWS: &str = include_str!("rollup/sql/count_rows.sql");
     pub const COUNT_NEW_EVENTS: &str = include_str!("rollup/sql/count_new_events.sql");
     pub const ADD_NEW_EVENTS: &str = include_str!("rollup/sql/add_new_events.sql");
+    pub const ID_OF_LINE: &str = include_str!("rollup/sql/id_of_line.sql");
     pub const TOTALS: &str = include_str!("rollup/sql/totals.sql");
     pub const NUMBERS_BY_DAY: &str = include_str!("rollup/sql/numbers_by_day.sql");
     pub const SUMS: &str = include_str!("rollup/sql/sums.sql");

@@ -687,6 +687,53 @@ async fn validate_finds_a_late_event_until_its_day_is_filled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_of_one_second_that_come_in_another_file_or_order_are_known() {
+    let world = four_days_of_team_7().await;
+    let line = |path: &str| {
+        format!(
+            "192.0.2.1 - - [01/May/2026:10:00:00 +0000] \"GET {path} HTTP/1.1\" 200 9 \"-\" \"Mozilla/5.0 (X11; Linux x86_64) Firefox/120.0\""
+        )
+    };
+    let before = format!("{}\n", line("/before").replace("10:00:00", "09:59:59"));
+    let (first, twice, last) = (line("/first"), line("/twice"), line("/last"));
+    let whole = format!("{before}{first}\n{twice}\n{twice}\n{last}\n");
+    let import = |name: &str, text: &str| {
+        let path = world.dir.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        let file = path.to_str().expect("a path");
+        let told = world.told(&["import", "access-log", file, "--team-id", "7", "--json"]);
+        let told = told.done().json();
+        (told["events_added"].clone(), told["events_known"].clone())
+    };
+    assert_eq!(import("whole.log", &whole), (json!(5), json!(0)));
+    // Cut within the second, in another order, and the lines of two servers put together otherwise.
+    assert_eq!(
+        import("tail.log", &format!("{twice}\n{last}\n")),
+        (json!(0), json!(2))
+    );
+    let other_order = format!("{last}\n{twice}\n{first}\n{twice}\n{before}");
+    assert_eq!(import("order.log", &other_order), (json!(0), json!(5)));
+    // One more of a line is one more request.
+    let thrice = format!("{twice}\n{twice}\n{}\n{twice}\n", line("/new"));
+    assert_eq!(import("more.log", &thrice), (json!(2), json!(2)));
+    // What others wrote under uuids of their own is compared as it is.
+    let events = "select uuid, pathname from events where timestamp = '2026-05-01 10:00:00' order by uuid limit 1 by pathname";
+    let known = world.query(events).await;
+    let of_first = known
+        .lines()
+        .find(|line| line.ends_with("/first"))
+        .expect("the first");
+    let uuid = of_first.split('\t').next().expect("a uuid").to_owned();
+    let place = format!("{}7abc{}", &uuid[..14], &uuid[18..]);
+    let other = json!({"uuid": place, "event": "$pageview", "distinct_id": "a", "session_id": "s", "timestamp": "2026-05-01T10:00:00Z"});
+    let file = world.dir.path().join("events.jsonl");
+    std::fs::write(&file, other.to_string()).expect("written");
+    let file = file.to_str().expect("a path");
+    let told = world.told(&["import", "jsonl", file, "--team-id", "7", "--json"]);
+    assert_eq!(told.done().json()["events_added"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cleanup_deletes_its_range_of_its_team_and_nothing_else_and_the_days_come_back_on_request()
 {
     let world = four_days_of_team_7().await;

@@ -29,14 +29,19 @@ pub(super) async fn import_access_log(to: Surroundings, asked: ImportAccessLog) 
         include_bots: asked.include_bots,
     };
     ledger(&to).await?.team(asked.team_id).await?;
-    import_with(&to, &asked.file, move |input, progress, send| {
-        let log = import::read_access_log(input, &options, progress)?;
-        let mut events = log.events().peekable();
-        while events.peek().is_some() {
-            send(events.by_ref().take(HANDFUL).collect())?;
-        }
-        Ok(log.report().clone())
-    })
+    import_with(
+        &to,
+        &asked.file,
+        |load| load.of_lines(),
+        move |input, progress, send| {
+            let log = import::read_access_log(input, &options, progress)?;
+            let mut events = log.events().peekable();
+            while events.peek().is_some() {
+                send(events.by_ref().take(HANDFUL).collect())?;
+            }
+            Ok(log.report().clone())
+        },
+    )
     .await
 }
 
@@ -45,23 +50,29 @@ pub(super) async fn import_jsonl(to: Surroundings, asked: ImportJsonl) -> Result
         ledger(&to).await?.team(team).await?;
     }
     let team = asked.team_id.map(|team| team.0);
-    import_with(&to, &asked.file, move |input, progress, send| {
-        let mut lines = JsonLines::new(input, team)?;
-        loop {
-            let handful = lines.by_ref().take(HANDFUL).collect::<Result<Handful>>()?;
-            progress(lines.read_bytes());
-            if handful.is_empty() {
-                return Ok(lines.report().clone());
+    import_with(
+        &to,
+        &asked.file,
+        |load| load,
+        move |input, progress, send| {
+            let mut lines = JsonLines::new(input, team)?;
+            loop {
+                let handful = lines.by_ref().take(HANDFUL).collect::<Result<Handful>>()?;
+                progress(lines.read_bytes());
+                if handful.is_empty() {
+                    return Ok(lines.report().clone());
+                }
+                send(handful)?;
             }
-            send(handful)?;
-        }
-    })
+        },
+    )
     .await
 }
 
 async fn import_with(
     to: &Surroundings,
     file: &Path,
+    of_kind: for<'a> fn(Load<'a>) -> Load<'a>,
     read: impl FnOnce(
         import::Input,
         &mut dyn FnMut(u64),
@@ -82,10 +93,10 @@ async fn import_with(
     );
     let begun = Instant::now();
     let prefill = open(to).await?;
-    let mut load = Load::begin(&prefill, || {
+    let load = Load::begin(&prefill, || {
         note("another import is under way; waiting for it")
-    })
-    .await?;
+    });
+    let mut load = of_kind(load.await?);
     let (sender, mut handfuls) = mpsc::channel::<Handful>(8);
     let reading_bar = bar.clone();
     let reading = tokio::task::spawn_blocking(move || {

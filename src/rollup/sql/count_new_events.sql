@@ -3,9 +3,9 @@ select uniqExact(uuid) as value
 from {import}
 where true
     -- known already, or twice in the import itself
-    and uuid not in
+    and {new_id} not in
     (
-        select {uuid}
+        select {known_id}
         from {events} as e
         where {team_id} global in (select distinct team_id from {import})
             and {timestamp} >= (select min(timestamp) from {import})
