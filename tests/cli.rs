@@ -401,6 +401,14 @@ async fn people_read_tables_on_standard_output_and_notes_beside_them() {
         list.lines()[1],
         "7 Team 7 Org UTC 33.3 % 4/12 2026-05-01 2026-05-04 queued"
     );
+    // The days of the window are nobody's task.
+    let status = colourful(&["status"]).done();
+    let days = status
+        .lines()
+        .into_iter()
+        .find(|line| line.contains("days"));
+    let days = days.expect("a line of the days").to_owned();
+    assert!(days.starts_with("4 of 12 days filled"), "{status:?}");
     let added = colourful(&["team", "add", "--team-id", "8", "--name", "B"]).done();
     assert_eq!(added.out, "added team 8 (B), time zone UTC\n");
     assert_eq!(

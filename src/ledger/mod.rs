@@ -40,7 +40,7 @@ pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
 pub use slices::{HalfCleaned, Planned, Reason, Receipt, Slice, State, Wanted, partition_of};
 pub use standing::Unfinished;
-pub use tallies::{Tally, Verified, VerifiedDay, WithoutData};
+pub use tallies::{DayCounts, Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};
 pub use trigger::Notice;
 pub use watch::Watch;

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::Ledger;
 use super::database::{Row, Statement, json, sql, text};
@@ -35,6 +37,21 @@ impl Tally {
     pub fn is_unbroken(&self) -> bool {
         self.days.count() == self.slices
     }
+}
+
+/// How many days of all teams there are, by what they are; one may be counted under several of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DayCounts {
+    /// All that are wanted, or were; without those whose rows were deleted on request.
+    pub all: i64,
+    /// That the tables hold, be it as they were before.
+    pub with_data: i64,
+    /// That are filled and to be filled again.
+    pub stale: i64,
+    pub failed: i64,
+    pub running: i64,
+    /// Without events, of a source that is not known to be complete.
+    pub waiting: i64,
 }
 
 /// What was verified of a team's days with data, and how far they reach.
@@ -104,6 +121,24 @@ impl Ledger {
             tallies.insert(TeamId(row.get("team_id")?), (tally(row)?, verified));
         }
         Ok(tallies)
+    }
+
+    /// How it stands with the days of all teams, whether somebody asked for them or not.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn day_counts(&self) -> Result<DayCounts> {
+        let statement = Statement::new(sql!("day_counts"));
+        let row = self.database.row("count the days", &statement).await?;
+        Ok(DayCounts {
+            all: row.get("all_days")?,
+            with_data: row.get("with_data")?,
+            stale: row.get("stale")?,
+            failed: row.get("failed")?,
+            running: row.get("running")?,
+            waiting: row.get("waiting")?,
+        })
     }
 
     /// The tallies of the slices within a range of days, each team's own.

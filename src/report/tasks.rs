@@ -11,7 +11,7 @@ use super::metrics::{WarehouseUse, uses};
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
 use crate::error::{Class, Error, Result};
-use crate::ledger::{Extent, Ledger, Progress, Run, Slice};
+use crate::ledger::{DayCounts, Extent, Ledger, Progress, Run, Slice};
 use crate::service::Prefill;
 use crate::warehouse;
 
@@ -60,6 +60,8 @@ pub struct Tasks {
     /// Whether nothing at all is filled before somebody resumes everything.
     pub all_paused: bool,
     pub paused_teams: Vec<TeamId>,
+    /// Of all teams, also those that no task asked for.
+    pub days: DayCounts,
     pub warehouses: Vec<WarehouseUse>,
 }
 
@@ -120,6 +122,7 @@ pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks>
                 Extent::Task(_) | Extent::Everything => None,
             })
             .collect(),
+        days: ledger.day_counts().await?,
         warehouses: uses(ledger, config).await?,
     })
 }

@@ -9,7 +9,7 @@ use super::{ledger, open, task_id};
 use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
-use crate::ledger::{Extent, Ledger, State};
+use crate::ledger::{DayCounts, Extent, Ledger, State};
 use crate::output::{self, Rows, counted, line, note, number};
 use crate::report::{self, DayVerdict, Task, WarehouseUse};
 use crate::request::{self, Asked, Target};
@@ -269,6 +269,7 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
     }
     if all.tasks.is_empty() {
         note("nothing was asked for yet; run prefill enable or prefill backfill");
+        print_days(&all.days);
         print_uses(&all.warehouses);
         return Ok(Ended::Well);
     }
@@ -294,8 +295,35 @@ async fn status_of_all(to: &Surroundings, ledger: &Ledger) -> Result<Ended> {
     }
     rows.print();
     line("");
+    print_days(&all.days);
     print_uses(&all.warehouses);
     Ok(Ended::Well)
+}
+
+/// How it stands with all days, also those that no task asked for.
+fn print_days(days: &DayCounts) {
+    if days.all == 0 {
+        return;
+    }
+    let told = [
+        (days.running, "being filled"),
+        (days.stale, "to be filled again"),
+        (days.waiting, "waiting for events"),
+        (days.failed, "failed"),
+    ];
+    let told = told.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = std::iter::once(format!(
+        "{} of {} filled",
+        number(days.with_data),
+        counted(days.all, "day")
+    ))
+    .chain(told.map(|(count, what)| format!("{} {what}", number(count))))
+    .collect();
+    line(told.join(", "));
+    if days.failed > 0 {
+        note("hint: prefill health names the days that failed, and prefill retry --all tries them");
+    }
+    line("");
 }
 
 /// How much of the warehouses' time fills may take and take.

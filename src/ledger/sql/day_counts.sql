@@ -1,0 +1,9 @@
+-- How many days all teams have of which kind.
+select
+    cast(coalesce(sum(slices - cleaned), 0) as bigint) as all_days,
+    cast(coalesce(sum(with_data), 0) as bigint) as with_data,
+    cast(coalesce(sum(stale), 0) as bigint) as stale,
+    cast(coalesce(sum(failed), 0) as bigint) as failed,
+    cast(coalesce(sum(running), 0) as bigint) as running,
+    cast(coalesce(sum(waiting), 0) as bigint) as waiting
+from tallies
