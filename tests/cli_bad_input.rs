@@ -686,6 +686,26 @@ const WRITERS: [&[&str]; 6] = [
 ];
 
 #[test]
+fn a_ledger_that_is_damaged_is_told_and_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("prefill.db");
+    let damaged = "no database, and nobody's to write over";
+    std::fs::write(&file, damaged).expect("written");
+    for arguments in [&["status"][..], &["serve"], &["team", "list"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prefill"));
+        command.arg("--data-dir").arg(dir.path()).args(arguments);
+        command.env_remove("PREFILL_LEDGER_URL");
+        let told = Told::from(command.output().expect("the program ran"));
+        told.refused(
+            1,
+            "failed to open the ledger",
+            "put a copy of prefill.db back",
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), damaged);
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_made_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     for arguments in WRITERS {

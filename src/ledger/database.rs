@@ -601,18 +601,17 @@ fn connection_broke(error: &sqlx::Error) -> bool {
 
 /// An error of the ledger's file while `doing` something; it is mostly another process's lock or a full disk.
 pub(super) fn failed_in_file(doing: &str, error: sqlx::Error) -> Error {
-    let full = matches!(
-        code(&error).as_deref(),
-        Some("13" | "8" | "1032" | "10" | "778")
-    );
-    let class = if full { Class::Operator } else { Class::Later };
+    let (class, hint) = match code(&error).as_deref() {
+        Some("13" | "14" | "8" | "1032" | "10" | "778") => (Class::Operator, Some(WRITABLE)),
+        // corrupt, and no database at all
+        Some("11" | "267" | "523" | "779" | "26") => (Class::Operator, Some(DAMAGED)),
+        Some("5" | "6" | "261" | "517") => (Class::Later, Some(LOCKED)),
+        _ => (Class::Later, None),
+    };
     let error = Error::new(class, format!("failed to {doing}")).caused_by(Said(error));
-    if full {
-        error.hint(
-            "check that the data directory is writable and has space, or pass another --data-dir",
-        )
-    } else {
-        error
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
@@ -652,6 +651,10 @@ pub(super) fn failed(doing: &str, error: sqlx::Error) -> Error {
     }
 }
 
+pub(super) const WRITABLE: &str =
+    "check that the data directory is writable and has space, or pass another --data-dir";
+const DAMAGED: &str = "stop prefill serve, and put a copy of prefill.db back, or move it and its -wal and -shm away: then the teams have to be added again, and their days are filled again in place";
+const LOCKED: &str = "another program keeps prefill.db locked (a backup, a shell of SQLite?): end it, or try again when it is done";
 const CERTIFICATE: &str = "check sslmode, sslrootcert and the host name in [ledger] url";
 const REACH: &str = "check that the database of [ledger] url (or PREFILL_LEDGER_URL) runs and can be reached from here";
 

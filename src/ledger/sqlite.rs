@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::SqlStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::database::Database;
+use super::database::{Database, WRITABLE, failed_in_file};
 use crate::error::{Class, Error, Result};
 
 /// Released migrations never change.
@@ -31,11 +31,8 @@ const BUSY: Duration = Duration::from_secs(10);
 /// Opens the file, making it and its tables where they are missing.
 pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
     let options = options(path);
-    let failed = |error: sqlx::Error| {
-        Error::operator(format!("failed to open the ledger {}", path.display()))
-            .caused_by(error)
-            .hint("check that the data directory is writable and has space, or pass another --data-dir")
-    };
+    let opening = format!("open the ledger {}", path.display());
+    let failed = |error: sqlx::Error| failed_in_file(&opening, error);
     // Neither the migrations nor the change to WAL wait for each other, and two shells may begin
     // at once.
     let turn = take_turn(data_dir).await?;
@@ -45,16 +42,15 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
         .await
         .map_err(failed)?;
     migrator().run(&writer).await.map_err(|error| {
-        let hint = if matches!(
-            error,
-            sqlx::migrate::MigrateError::VersionMissing(_)
-                | sqlx::migrate::MigrateError::VersionMismatch(_)
-        ) {
-            "it was written by another version of prefill: use that one, or another --data-dir"
-        } else {
-            "check that the data directory is writable and has space, or pass another --data-dir"
+        let preparing = format!("prepare the ledger {}", path.display());
+        let hint = match error {
+            MigrateError::Execute(error) => return failed_in_file(&preparing, error),
+            MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+                "it was written by another version of prefill: use that one, or another --data-dir"
+            }
+            _ => WRITABLE,
         };
-        Error::operator(format!("failed to prepare the ledger {}", path.display()))
+        Error::operator(format!("failed to {preparing}"))
             .caused_by(error)
             .hint(hint)
     })?;
@@ -82,9 +78,7 @@ async fn take_turn(data_dir: &Path) -> Result<std::fs::File> {
     });
     match locked.await {
         Ok(Ok(file)) => Ok(file),
-        Ok(Err(error)) => Err(Error::operator(doing).caused_by(error).hint(
-            "check that the data directory is writable and has space, or pass another --data-dir",
-        )),
+        Ok(Err(error)) => Err(Error::operator(doing).caused_by(error).hint(WRITABLE)),
         Err(panic) => Err(Error::new(Class::Never, doing).caused_by(panic)),
     }
 }
