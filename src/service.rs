@@ -361,6 +361,7 @@ impl Prefill {
         }
         loops.spawn(sum_up(stop.clone()));
         loops.spawn(notice(self.clone(), wake.clone(), stop.clone()));
+        loops.spawn(keep_in_place(self.ledger.clone(), stop.clone()));
         for name in self.stores.keys() {
             loops.spawn(keep_filled(
                 self.clone(),
@@ -432,6 +433,15 @@ async fn sum_up(stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
         telemetry::sum_up();
         pause(telemetry::SUM_UP_EVERY, &stop).await;
+    }
+    Ok(())
+}
+
+/// Ends the service where its ledger is not the one that everybody else has: both would fill the same days.
+async fn keep_in_place(ledger: Ledger, stop: CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        ledger.must_be_in_place()?;
+        pause(PING_EVERY, &stop).await;
     }
     Ok(())
 }

@@ -307,6 +307,39 @@ async fn several_shells_may_begin_at_once_in_an_empty_directory() {
     }
 }
 
+#[test]
+fn a_ledger_that_is_replaced_under_a_serve_ends_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("prefill.db");
+    let mut serve = Command::new(support::program());
+    serve.arg("--data-dir").arg(dir.path()).arg("serve");
+    serve.env_remove("PREFILL_LEDGER_URL");
+    let config = "[http]\nlisten = \"off\"\n";
+    std::fs::write(dir.path().join("prefill.toml"), config).expect("written");
+    let log = dir.path().join("serve.log");
+    serve.stderr(std::fs::File::create(&log).expect("a log"));
+    let mut serving = Serving(serve.spawn().expect("started"));
+    let begun = std::time::Instant::now();
+    let says = || std::fs::read_to_string(&log).expect("a log");
+    while !says().contains("serving: teams") {
+        assert!(begun.elapsed().as_secs() < 30, "{}", says());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let copy = dir.path().join("copy.db");
+    std::fs::copy(&file, &copy).expect("copied");
+    std::fs::rename(&copy, &file).expect("replaced");
+    let ended = loop {
+        if let Some(ended) = serving.0.try_wait().expect("asked") {
+            break ended;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{}", says());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(ended.code(), Some(1), "{}", says());
+    let why = "was deleted, moved or replaced while it was open";
+    assert!(says().contains(why), "{}", says());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
     let mut config = prefill::config::Config::default();

@@ -174,6 +174,8 @@ impl Statement {
 pub(super) enum Database {
     Sqlite {
         path: PathBuf,
+        /// Tells the file that was opened from one that is there instead.
+        inode: (u64, u64),
         /// One connection: SQLite has one writer, and waiting for a connection is fairer than for a lock.
         writer: SqlitePool,
         reader: SqlitePool,

@@ -222,6 +222,18 @@ impl Ledger {
         self.access.is_none()
     }
 
+    /// Fails where the file that was opened is not at its place any more: what others do there is not seen.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Class::Operator`].
+    pub fn must_be_in_place(&self) -> Result<()> {
+        match &self.database {
+            Database::Sqlite { path, inode, .. } => sqlite::must_be_in_place(path, *inode),
+            Database::Postgres { .. } => Ok(()),
+        }
+    }
+
     /// Tells the watches to look again, once the transaction is committed. SQLite's see the commit.
     async fn tell(&self, transaction: &mut Transacting) -> Result<()> {
         transaction

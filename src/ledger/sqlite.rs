@@ -1,5 +1,6 @@
 //! The ledger in a file of the data directory.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::database::{Database, WRITABLE, failed_in_file};
-use crate::error::{Class, Error, Result};
+use crate::error::{Class, Context as _, Error, Result};
 
 /// Released migrations never change.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -60,11 +61,32 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
         .connect_with(options)
         .await
         .map_err(failed)?;
+    let looked = std::fs::metadata(path).classed(Class::Operator, || {
+        format!("failed to look at the ledger {}", path.display())
+    })?;
     Ok(Database::Sqlite {
         path: path.to_path_buf(),
+        inode: inode(&looked),
         writer,
         reader,
     })
+}
+
+fn inode(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// See [`super::Ledger::must_be_in_place`].
+pub(super) fn must_be_in_place(path: &Path, opened: (u64, u64)) -> Result<()> {
+    let there = std::fs::metadata(path).map(|metadata| inode(&metadata));
+    if there.is_ok_and(|there| there == opened) {
+        return Ok(());
+    }
+    Err(Error::operator(format!(
+        "the ledger {} was deleted, moved or replaced while it was open",
+        path.display()
+    ))
+    .hint("start prefill serve again when the ledger that it is to work on is in its place"))
 }
 
 /// Waits until no other process migrates this directory's ledger; the turn ends with the file.
