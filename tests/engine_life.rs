@@ -220,6 +220,19 @@ async fn holds_an_engine_for_another_test() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_address_was_deleted_is_found_again() {
+    let world = World::new().await;
+    let directory = world.directory.path();
+    let card = directory.join("engine.json");
+    let before = std::fs::read(&card).expect("a card");
+    std::fs::remove_file(&card).expect("deleted");
+    wait_until("it says again where it is", || card.exists());
+    assert_eq!(std::fs::read(&card).expect("a card"), before);
+    let second = attach(directory).await;
+    assert_eq!(second.pid(), world.engine.pid());
+}
+
+#[tokio::test]
 async fn a_second_engine_on_a_directory_is_refused_and_names_the_first() {
     let world = World::new().await;
     let directory = world.directory.path().to_str().expect("text");

@@ -32,6 +32,8 @@ pub struct ServeOptions {
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often sessions are looked at whose timeout may be over.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// How often the engine looks whether others can still find it.
+const LOOK_AT_CARD: Duration = Duration::from_secs(1);
 
 /// Serves until `stop`, ctrl-c, SIGTERM or, with `until_unused`, until nobody uses it.
 ///
@@ -99,6 +101,7 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
         when_unused(&place, stop.clone())?;
     }
     let expiring = tokio::spawn(expire(Arc::clone(&core)));
+    let publishing = tokio::spawn(keep_published(place.clone(), card));
     // An answer is more than one write; without this the second waits for the first's receipt.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
@@ -110,6 +113,9 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
     };
     expiring.abort();
+    publishing.abort();
+    // It may be at it.
+    drop(publishing.await);
     // `chdb_shutdown` fails once a table was loaded: what was written is on disk, so the process
     // withdraws its card and exits, and the kernel drops the lock with it.
     place.withdraw();
@@ -200,6 +206,19 @@ fn when_unused(place: &Place, stop: CancellationToken) -> Result<()> {
         .spawn(wait)
         .classed(Class::Operator, || "failed to start a thread".to_owned())?;
     Ok(())
+}
+
+/// Says again how the engine is reached, where somebody deleted that: nobody else could use it, or start another.
+async fn keep_published(place: Place, card: Card) {
+    loop {
+        tokio::time::sleep(LOOK_AT_CARD).await;
+        if place.card().is_none() && place.path().is_dir() {
+            match place.publish(&card) {
+                Ok(()) => tracing::warn!("engine.json was gone: it is written again"),
+                Err(error) => tracing::debug!(error = error.chain(), "engine.json is gone"),
+            }
+        }
+    }
 }
 
 async fn expire(core: Arc<Core>) {
