@@ -577,6 +577,40 @@ async fn a_run_that_is_paused_by_itself_is_told_on_the_overview_and_resumed_ther
     assert!(!page.contains("wait for a pause to end"), "{page}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cleanup_has_left_and_messages_that_wait_are_told_on_the_overview() {
+    let world = World::new().await;
+    let team = world.team(1, "UTC").await;
+    world.insert(&visits(team, 9)).await;
+    let site = Site::start(&world);
+    world.enable(team).await;
+    filled(&world, team, 8).await;
+    site.until_says("/", "All is well").await;
+    let ledger = &world.prefill.ledger;
+    let days = ledger.slices(team).await.expect("slices");
+    let first = days.keys().next().expect("a day");
+    ledger.set_enabled(team, false).await.expect("off");
+    world.prefill.reconcile(team).await.expect("held");
+    let days = Days::new(*first, first.plus(2)).expect("two days");
+    ledger.begin_cleaning(team, days).await.expect("begun");
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "insert into outbox (receiver, body, made_at) values ('slack.old', '{}', 0)",
+    );
+    let page = site.until_says("/", "1 cleanup did not end").await;
+    for part in [
+        "2 things need somebody",
+        "1 receiver of alerts does not get the messages",
+        "slack.old",
+        &format!(
+            "/teams/1/cleanup?date_start={first}&amp;date_end={}",
+            first.plus(2)
+        ),
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
 /// The embedded engine of an installation, stopped until this is dropped.
 struct Stopped(Pid);
 

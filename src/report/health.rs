@@ -281,7 +281,7 @@ impl Prefill {
             }
         }
         for not_told in &health.alerts_not_sent {
-            health.recommendations.push(not_told.recommended());
+            health.recommendations.push(not_told.recommendation());
         }
         for half in &health.cleanups_not_ended {
             health.recommendations.push(half.recommendation.clone());
@@ -511,7 +511,8 @@ impl HalfCleaned {
 }
 
 impl NotTold {
-    fn recommended(&self) -> String {
+    /// How many messages wait, and the next step.
+    pub fn recommendation(&self) -> String {
         let wait = match self.waiting {
             1 => "1 message waits".to_owned(),
             many => format!("{many} messages wait"),

@@ -69,11 +69,17 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
     let all = asked.days.is_none() && asked.date_start.is_none() && asked.date_end.is_none();
     let mut target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
-    let validation = if all {
-        prefill.validate_wanted(&mut target, now).await?
+    let waiting = output::progress(
+        None,
+        "{spinner} comparing days with their raw events, for {elapsed} so far",
+    );
+    let validated = if all {
+        prefill.validate_wanted(&mut target, now).await
     } else {
-        prefill.validate(&target).await?
+        prefill.validate(&target).await
     };
+    waiting.finish_and_clear();
+    let validation = validated?;
     if to.json {
         output::json(&validation.told(&target))?;
     } else {

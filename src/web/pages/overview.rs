@@ -296,7 +296,8 @@ fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> 
                         }
                         div.next {
                             (hint(&gap.mending.recommendation))
-                            @if let (Some(first), Some(last), true) = (gap.days.first(), gap.days.last(), viewer.may_change()) {
+                            // What is paused is not filled for asking: what lets it go on is further up.
+                            @if let (Some(first), Some(last), true, false) = (gap.days.first(), gap.days.last(), viewer.may_change(), gap.mending.paused) {
                                 (act(&format!("/teams/{}/backfill", gap.team_id), "Fill again", &[
                                     ("date_start", &first.to_string()),
                                     ("date_end", &last.plus(1).to_string()),
@@ -315,6 +316,41 @@ fn missing(viewer: Viewer, overview: &Overview, health: &Health) -> Vec<Markup> 
             &what,
             &html! {},
         ));
+    }
+    let not_told = &health.alerts_not_sent;
+    if !not_told.is_empty() {
+        let what = html! {
+            ul {
+                @for receiver in not_told.iter().take(MOST) { li { (hint(&receiver.recommendation())) } }
+            }
+            (rest(not_told.len()))
+        };
+        let get = if not_told.len() == 1 { "does" } else { "do" };
+        let receivers = counted(not_told.len(), "receiver");
+        let title = format!("{receivers} of alerts {get} not get the messages");
+        items.push(item(&title, &what, &html! {}));
+    }
+    let cleanups = &health.cleanups_not_ended;
+    if !cleanups.is_empty() {
+        let what = html! {
+            p { "Readers see what they have left." }
+            ul {
+                @for half in cleanups.iter().take(MOST) {
+                    li {
+                        (team_link(half.team_id, "")) ": " (counted(half.days, "day")) " from " (half.date_start) " on"
+                        div.next {
+                            (hint(&half.recommendation))
+                            @if viewer.may_change() {
+                                " " a href={ "/teams/" (half.team_id) "/cleanup?date_start=" (half.date_start) "&date_end=" (half.date_end) } { "Delete the rest" }
+                            }
+                        }
+                    }
+                }
+            }
+            (rest(cleanups.len()))
+        };
+        let title = format!("{} did not end", counted(cleanups.len(), "cleanup"));
+        items.push(item(&title, &what, &html! {}));
     }
     if health.days_not_looked_at > 0 {
         let what = html! { p { "Nobody looked whether they have raw events, because there are too many." } };
