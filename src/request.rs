@@ -481,6 +481,8 @@ impl Prefill {
         let delete = async {
             self.hold_all(&store.name, &partitions, owner, &held)
                 .await?;
+            // While the last one was waited for, none may have been over.
+            self.renew_all(owner, &held).await.map_err(not_held)?;
             let counted = self.count_cleanup(target).await?;
             self.ledger.begin_cleaning(team, days).await?;
             let delete = async |table, bounds| {
@@ -542,20 +544,25 @@ impl Prefill {
     /// One that nobody renews is soon over, so that a cleanup that was killed is in nobody's way.
     async fn keep_holding(&self, owner: &str, held: &AtomicU64) -> Error {
         let lease = self.config.service.lease();
-        let lost = worker::renewed(lease, || async {
-            let expected = held.load(Ordering::SeqCst);
-            // A fill may have come and gone where one was over.
-            if self.ledger.renew_holds(owner, lease).await? < expected {
-                return Err(Error::new(Class::Lost, "the hold on one of them was over"));
-            }
-            Ok(())
-        });
-        let why = lost.await;
-        Error::new(
-            Class::Later,
-            "the setting is off, and the hold on the partitions of the range was lost: rows of it may be left",
-        )
-        .caused_by(why)
-        .hint("run the same cleanup again")
+        not_held(worker::renewed(lease, || self.renew_all(owner, held)).await)
     }
+
+    async fn renew_all(&self, owner: &str, held: &AtomicU64) -> Result<()> {
+        let expected = held.load(Ordering::SeqCst);
+        let lease = self.config.service.lease();
+        // A fill may have come and gone where one was over.
+        if self.ledger.renew_holds(owner, lease).await? < expected {
+            return Err(Error::new(Class::Lost, "the hold on one of them was over"));
+        }
+        Ok(())
+    }
+}
+
+fn not_held(why: Error) -> Error {
+    Error::new(
+        Class::Later,
+        "the setting is off, and the hold on the partitions of the range was lost: rows of it may be left",
+    )
+    .caused_by(why)
+    .hint("run the same cleanup again")
 }

@@ -446,29 +446,28 @@ async fn keep_in_place(ledger: Ledger, stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// What went wrong in a loop the last time: what goes wrong each second in the same way is told once a minute.
+/// What goes wrong in a loop, and when that was told: what goes wrong each second in the same way is told once a
+/// minute.
 #[derive(Debug, Default)]
-struct Trouble(Option<(String, Instant)>);
+struct Trouble(BTreeMap<String, Instant>);
 
 impl Trouble {
     const TOLD_EVERY: Duration = Duration::from_secs(60);
 
     /// Whether to tell of it.
     fn is_news(&mut self, error: &Error) -> bool {
+        self.0.retain(|_, told| told.elapsed() < Self::TOLD_EVERY);
         let chain = error.chain();
-        let is_known = self
-            .0
-            .as_ref()
-            .is_some_and(|(told, at)| *told == chain && at.elapsed() < Self::TOLD_EVERY);
-        if !is_known {
-            self.0 = Some((chain, Instant::now()));
+        let is_news = !self.0.contains_key(&chain);
+        if is_news {
+            self.0.insert(chain, Instant::now());
         }
-        !is_known
+        is_news
     }
 
     /// It works now; whether that is news.
     fn is_over(&mut self) -> bool {
-        self.0.take().is_some()
+        !std::mem::take(&mut self.0).is_empty()
     }
 }
 
@@ -726,7 +725,11 @@ async fn keep_working(worker: Worker, wake: Wake, stop: CancellationToken) -> Re
     let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         let notified = wake.work.notified();
-        let rest = match worker.step(&stop).await {
+        let step = worker.step(&stop).await;
+        if step.is_ok() {
+            trouble.is_over();
+        }
+        let rest = match step {
             Ok(Step::Idle) => {
                 let next = worker.ledger.next_open(&worker.store.name).await;
                 let next = next.unwrap_or(None);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::{Class, Error, Result};
 use crate::fill::{self, Fill, Filled, Portions};
 use crate::governor::LOOK_EVERY;
-use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width};
+use crate::ledger::{Claim, Claimed, Ledger, NotKept, Outcome, Receipt, Width, is_of_ledger};
 use crate::rollup::{Reading, SCRATCH_PREFIX};
 use crate::schema::Store;
 use crate::telemetry;
@@ -75,13 +75,12 @@ pub async fn renewed<F: Future<Output = Result<()>>>(
     }
 }
 
-/// Whether a warehouse that was there before a fill and was gone in its midst was so the last time, too: then
-/// the fill may be what ends it, or what takes longer than something between lets it. One that refuses does
-/// answer.
-fn kills_again(slice: &Claimed, error: &Error) -> bool {
+/// Whether the warehouse was gone in the midst of a fill: then the fill may be what ended it, or what takes longer
+/// than something between lets it. One that refuses does answer.
+fn is_cut_off(error: &Error) -> bool {
     error.class() == Class::Unreachable
-        && slice.was_cut_off
         && codes::code_in(&error.chain()).is_none()
+        && !is_of_ledger(error)
 }
 
 /// What a step did.
@@ -335,12 +334,17 @@ impl Worker {
         {
             self.undo(claim, fill).await;
         }
-        let kills = fill.is_some() && slices.iter().any(|slice| kills_again(slice, error));
-        if error.class() == Class::Narrower || kills {
+        let is_cut_off = fill.is_some() && is_cut_off(error);
+        if is_cut_off {
+            self.ledger.note_cut_off(claim, slices).await?;
+        }
+        let again = is_cut_off && slices.iter().any(|slice| slice.cut_offs > 0);
+        if error.class() == Class::Narrower || again {
             self.narrow(slices).await?;
         }
         for slice in slices {
-            self.give_back(claim, slice, error, stop).await?;
+            self.give_back(claim, slice, error, is_cut_off, stop)
+                .await?;
         }
         Ok(true)
     }
@@ -480,7 +484,7 @@ impl Worker {
                             verdict.describe()
                         ),
                     );
-                    self.give_back(claim, &slice, &error, &CancellationToken::new())
+                    self.give_back(claim, &slice, &error, false, &CancellationToken::new())
                         .await?;
                 }
             }
@@ -544,11 +548,18 @@ impl Worker {
         claim: &Claim,
         slice: &Claimed,
         error: &Error,
+        is_cut_off: bool,
         stop: &CancellationToken,
     ) -> Result<()> {
         let spent = slice.attempts >= i64::from(self.config.service.attempts);
-        let least = error.class() == Class::Narrower && slice.pieces >= MOST_PIECES;
+        let is_least = slice.pieces >= MOST_PIECES;
+        let least = error.class() == Class::Narrower && is_least;
+        let cut_off_again = is_cut_off && slice.cut_offs > 0;
         let hint = match error.class() {
+            _ if cut_off_again && is_least => Some(format!(
+                "the warehouse was gone in the midst of it {} times running: look into its log, and whether the system ended it for lack of memory, then run prefill retry",
+                slice.cut_offs + 1
+            )),
             // As long as there is less at a time, nobody has to do anything.
             Class::Narrower => {
                 let limit = error.next_step().filter(|_| least);
@@ -586,10 +597,10 @@ impl Worker {
                 wait: self.backoff(slice.attempts),
                 ..outcome
             },
-            // Longer with each time that it was made narrower.
-            Class::Unreachable if kills_again(slice, error) => Outcome {
-                wait: self.backoff(i64::from(slice.pieces.max(1).ilog2()) + 1),
+            Class::Unreachable if cut_off_again => Outcome {
+                wait: self.backoff(slice.cut_offs),
                 counts: false,
+                failed: is_least,
                 ..outcome
             },
             Class::Unreachable => Outcome {

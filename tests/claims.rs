@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use prefill::calendar::TeamId;
+use prefill::calendar::{Days, TeamId};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Source};
 use prefill::error::{Class, Result};
 use prefill::ledger::{Receipt, State};
@@ -337,6 +337,71 @@ async fn f38_a_day_cleaned_during_its_fill_stays_clean() {
         .find(|slice| slice.day.to_string() == "2026-05-01")
         .expect("the day");
     assert_eq!(day.state, State::Cleaned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cleanups_left_is_told_range_by_range_and_a_day_that_is_wanted_again_is_not_cleaned() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    for (session, day) in [("a", "01"), ("b", "02"), ("c", "03"), ("d", "04")] {
+        let at = format!("2026-05-{day}T10:00:00Z");
+        world.insert(&[page_view(team, 1, session, &at, "/")]).await;
+    }
+    world.enable(team).await;
+    world.fill(team, "2026-05-01", "2026-05-05", false).await;
+    let ledger = &world.prefill.ledger;
+    let days = |from: &str, until: &str| {
+        let day = |text: &str| text.parse().expect("a day");
+        Days::new(day(from), day(until)).expect("days")
+    };
+    ledger.set_enabled(team, false).await.expect("off");
+    world.prefill.reconcile(team).await.expect("held");
+    for (from, until) in [("2026-05-01", "2026-05-03"), ("2026-05-04", "2026-05-05")] {
+        ledger
+            .begin_cleaning(team, days(from, until))
+            .await
+            .expect("begun");
+    }
+    let told = async || ledger.half_cleaned().await.expect("read");
+    assert_eq!(
+        told().await,
+        [
+            (team, days("2026-05-01", "2026-05-03")),
+            (team, days("2026-05-04", "2026-05-05"))
+        ],
+        "nobody asked for the day between"
+    );
+    // A refill that failed fills nothing.
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "update slices set state = 'failed' where day = '2026-05-04'",
+    );
+    assert_eq!(told().await.len(), 2);
+    ledger.set_enabled(team, true).await.expect("on");
+    world.prefill.reconcile(team).await.expect("let go");
+    ledger
+        .clean(team, days("2026-05-01", "2026-05-02"))
+        .await
+        .expect("cleaned");
+    let first = ledger
+        .slices(team)
+        .await
+        .expect("slices")
+        .remove(&"2026-05-01".parse().expect("a day"));
+    let first = first.expect("a slice");
+    assert_eq!(
+        (first.state, first.has_data()),
+        (State::Wanted, false),
+        "{first:?}"
+    );
+    ledger.set_enabled(team, false).await.expect("off");
+    world.prefill.reconcile(team).await.expect("held");
+    support::ledger::plain_sql(world.dir.path(), "delete from teams where id = 7");
+    assert_eq!(
+        told().await,
+        [],
+        "of a team that is gone nobody has to do anything"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -202,6 +202,13 @@ fn what_shows_only_when_it_is_used_is_checked_too() {
             "correct PREFILL_LIBCHDB",
         ),
         ("PREFILL_LOG", "a=b=c", 2, "PREFILL_LOG", "prefill=debug"),
+        (
+            "PREFILL_LOG",
+            "warn,inof",
+            2,
+            "\"inof\" is no level",
+            "prefill=debug",
+        ),
     ] {
         let told = shell.command(&["config", "check"], &[(name, value)]);
         assert!(!told.err.contains("hunter2"), "{told:?}");

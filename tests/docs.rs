@@ -417,11 +417,18 @@ async fn every_answer_in_json_has_the_fields_that_the_document_names_and_no_othe
     // And a cleanup of another team was killed.
     support::ledger::plain_sql(
         dir,
+        "insert into teams (id, name, timezone, web_analytics_pre_aggregated_tables_enabled) values (9, 'B', 'UTC', 0)",
+    );
+    support::ledger::plain_sql(
+        dir,
         "insert into slices (team_id, day, timezone, bucket_s, until_s, partition, state, reason, held, wanted_at, filled_at) values (9, '2026-05-01', 'UTC', 1777593600, 1777680000, 20260501, 'stale', 'cleanup not ended', 1, 0, 0)",
     );
     let health = asked.answer("health", &["health"], 1);
     assert_eq!(health["teams_missing_data"][0]["team_id"], 7);
     assert_eq!(health["cleanups_not_ended"][0]["team_id"], 9);
+    for table in ["slices where team_id", "teams where id"] {
+        support::ledger::plain_sql(dir, &format!("delete from {table} = 9"));
+    }
     assert_eq!(health["alerts_not_sent"][0]["receiver"], "slack.old");
     asked.answer("retry", &["retry", &task], 0);
 

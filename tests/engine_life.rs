@@ -233,6 +233,31 @@ async fn an_engine_whose_address_was_deleted_is_found_again() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_directory_was_replaced_ends_and_is_not_found_in_the_new_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("place");
+    let path = place.to_str().expect("text");
+    let mut by_hand = Reaped(
+        by_hand(&["--data-dir", path])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs"),
+    );
+    wait_until("it answers", || pid_of(&place).is_some());
+    std::fs::remove_dir_all(&place).expect("deleted");
+    std::fs::create_dir(&place).expect("made");
+    let engine = attach(&place).await;
+    assert_ne!(engine.pid(), by_hand.0.id());
+    assert_eq!(ask(&engine, "select 'new'").await, "new");
+    by_hand.0.wait().expect("its status");
+    assert_eq!(
+        pid_of(&place),
+        Some(engine.pid()),
+        "the old one takes nothing of the new one's with it"
+    );
+}
+
+#[tokio::test]
 async fn a_second_engine_on_a_directory_is_refused_and_names_the_first() {
     let world = World::new().await;
     let directory = world.directory.path().to_str().expect("text");

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::arguments::{Any, Arguments, Command, Everywhere, LogFormat};
 use crate::cli::commands::describing;
@@ -223,14 +224,31 @@ fn stop_on_signals() -> Result<CancellationToken> {
 ///
 /// [`Class::Misuse`] when it is no filter.
 fn log_filter(usual: &str) -> Result<EnvFilter> {
-    match std::env::var("PREFILL_LOG") {
-        Ok(asked) if !asked.is_empty() => EnvFilter::try_new(asked).map_err(|error| {
-            Error::misuse("PREFILL_LOG is no filter of log lines")
-                .caused_by(error)
-                .hint("set it to a level, such as prefill=debug, or unset it")
-        }),
-        _ => Ok(usual_filter(usual)),
-    }
+    let asked = std::env::var_os("PREFILL_LOG").filter(|asked| !asked.is_empty());
+    let Some(asked) = asked else {
+        return Ok(usual_filter(usual));
+    };
+    let asked = asked.to_string_lossy();
+    let filter = EnvFilter::try_new(&*asked).map_err(|error| error.to_string());
+    // A word that is no level is taken for the name of a part, and then nothing at all is written.
+    let of_nothing = asked.split(',').find(|part| !asks_for_lines(part.trim()));
+    let filter = match of_nothing {
+        Some(part) => filter.and(Err(format!("{part:?} is no level and no part of prefill"))),
+        None => filter,
+    };
+    filter.map_err(|why| {
+        Error::misuse("PREFILL_LOG is no filter of log lines")
+            .caused_by(why)
+            .hint("set it to a level, such as prefill=debug, or unset it")
+    })
+}
+
+/// Whether a part of a filter is a level, or is of something that has one.
+fn asks_for_lines(part: &str) -> bool {
+    part.is_empty()
+        || part.parse::<LevelFilter>().is_ok()
+        || part.contains(['=', '['])
+        || part.starts_with("prefill")
 }
 
 /// sqlx and hyper have nothing to say to an operator that our own lines do not.

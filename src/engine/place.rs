@@ -13,13 +13,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Endpoint;
 use crate::error::{Class, Context as _, Error, Result};
+
+const ENGINE_LOCK: &str = "engine.lock";
 
 /// What `engine.json` says.
 #[derive(Clone, Serialize, Deserialize)]
@@ -92,7 +94,19 @@ impl Place {
     }
 
     pub fn engine_lock(&self) -> Result<File> {
-        self.lock_file("engine.lock")
+        self.lock_file(ENGINE_LOCK)
+    }
+
+    /// Whether `lock`, which [`Place::engine_lock`] gave, is the file that others find here. What cannot be looked
+    /// at counts as such.
+    pub fn is_locked_by(&self, lock: &File) -> bool {
+        let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match std::fs::metadata(self.0.join(ENGINE_LOCK)) {
+            Ok(there) => lock
+                .metadata()
+                .is_ok_and(|held| inode(held) == inode(there)),
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
     }
 
     pub fn users_lock(&self) -> Result<File> {

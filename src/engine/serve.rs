@@ -1,6 +1,6 @@
 //! `prefill engine`: the process that has the library open and serves ClickHouse's interface.
 
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,13 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
         when_unused(&place, stop.clone())?;
     }
     let expiring = tokio::spawn(expire(Arc::clone(&core)));
-    let publishing = tokio::spawn(keep_published(place.clone(), card));
+    let lock = Arc::new(lock);
+    let publishing = tokio::spawn(keep_published(
+        place.clone(),
+        Arc::clone(&lock),
+        card,
+        stop.clone(),
+    ));
     // An answer is more than one write; without this the second waits for the first's receipt.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
@@ -118,9 +124,12 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
     drop(publishing.await);
     // `chdb_shutdown` fails once a table was loaded: what was written is on disk, so the process
     // withdraws its card and exits, and the kernel drops the lock with it.
-    place.withdraw();
+    if place.is_locked_by(&lock) {
+        place.withdraw();
+    }
     tracing::info!("engine stopped");
-    drop(lock);
+    // The library has the directory until the very end: another engine that began now would not start.
+    std::mem::forget(lock);
     served.classed(Class::Operator, || "failed to serve the engine".to_owned())
 }
 
@@ -209,10 +218,18 @@ fn when_unused(place: &Place, stop: CancellationToken) -> Result<()> {
 }
 
 /// Says again how the engine is reached, where somebody deleted that: nobody else could use it, or start another.
-async fn keep_published(place: Place, card: Card) {
+/// Where the directory is another one now the engine ends: whoever comes there would work on tables that are gone.
+async fn keep_published(place: Place, lock: Arc<File>, card: Card, stop: CancellationToken) {
     loop {
         tokio::time::sleep(LOOK_AT_CARD).await;
-        if place.card().is_none() && place.path().is_dir() {
+        if !place.is_locked_by(&lock) {
+            tracing::error!(
+                "{} was deleted or replaced under the engine",
+                place.path().display()
+            );
+            return stop.cancel();
+        }
+        if place.card().is_none() {
             match place.publish(&card) {
                 Ok(()) => tracing::warn!("engine.json was gone: it is written again"),
                 Err(error) => tracing::debug!(error = error.chain(), "engine.json is gone"),

@@ -259,7 +259,7 @@ mod tests {
             attempts: 1,
             pieces: 1,
             is_wider: false,
-            was_cut_off: false,
+            cut_offs: 0,
             reason: "requested".to_owned(),
             left_bucket: None,
         }

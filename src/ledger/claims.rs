@@ -51,8 +51,8 @@ pub struct Claimed {
     pub pieces: i64,
     /// More is tried at once than what worked last.
     pub is_wider: bool,
-    /// The warehouse gave no answer the last time.
-    pub was_cut_off: bool,
+    /// How often the warehouse was gone in the midst of its fill, since it was last filled or asked for.
+    pub cut_offs: i64,
     pub reason: String,
     /// Where its rows were in the zone that the team has left.
     pub left_bucket: Option<Timestamp>,
@@ -508,6 +508,17 @@ impl Ledger {
             .collect()
     }
 
+    /// Records that the warehouse was gone in the midst of the fill of these slices.
+    pub async fn note_cut_off(&self, claim: &Claim, slices: &[Claimed]) -> Result<()> {
+        let statement = Statement::new(sql!("cut_off"))
+            .bind(claim.id.to_string())
+            .bind(fences(slices));
+        self.database
+            .execute("record that the warehouse was gone", &statement)
+            .await?;
+        Ok(())
+    }
+
     /// Ends a try that did not fill these slices. A claim that is lost has nothing to give back.
     pub async fn give_back(
         &self,
@@ -518,12 +529,9 @@ impl Ledger {
         if slices.is_empty() {
             return Ok(());
         }
-        let rows = slices
-            .iter()
-            .map(|slice| json!([slice.team_id.0, slice.day.to_string(), slice.fence]));
         let statement = Statement::new(sql!("give_back"))
             .bind(claim.id.to_string())
-            .bind(json(rows))
+            .bind(fences(slices))
             .bind(milliseconds(outcome.wait))
             .bind(&outcome.error)
             .bind(outcome.failed)
@@ -566,6 +574,12 @@ impl Ledger {
     }
 }
 
+/// Slices as they are under a claim.
+fn fences(slices: &[Claimed]) -> String {
+    let fence = |slice: &Claimed| json!([slice.team_id.0, slice.day.to_string(), slice.fence]);
+    json(slices.iter().map(fence))
+}
+
 fn claimed(row: &Row) -> Result<Claimed> {
     Ok(Claimed {
         team_id: TeamId(row.get("team_id")?),
@@ -580,7 +594,7 @@ fn claimed(row: &Row) -> Result<Claimed> {
         attempts: row.get("attempts")?,
         pieces: row.get("pieces")?,
         is_wider: row.get("is_wider")?,
-        was_cut_off: row.get("was_cut_off")?,
+        cut_offs: row.get("cut_offs")?,
         reason: row.get("reason")?,
         left_bucket: row
             .get::<Option<i64>>("left_bucket_s")?

@@ -558,6 +558,18 @@ fn cause(error: &Error) -> Option<&sqlx::Error> {
 #[derive(Debug)]
 pub(super) struct Said(pub(super) sqlx::Error);
 
+/// Whether an error came from the ledger, and not from a warehouse.
+pub fn is_of_ledger(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<Said>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let said = self.0.as_database_error();
@@ -603,11 +615,15 @@ fn connection_broke(error: &sqlx::Error) -> bool {
 
 /// An error of the ledger's file while `doing` something; it is mostly another process's lock or a full disk.
 pub(super) fn failed_in_file(doing: &str, error: sqlx::Error) -> Error {
-    let (class, hint) = match code(&error).as_deref() {
-        Some("13" | "14" | "8" | "1032" | "10" | "778") => (Class::Operator, Some(WRITABLE)),
+    // The lowest byte of an extended code is the code: <https://sqlite.org/rescode.html>.
+    let code = code(&error).and_then(|code| code.parse::<u32>().ok());
+    let (class, hint) = match code.map(|code| code & 0xff) {
+        // full, cannot be opened, read-only, input or output
+        Some(13 | 14 | 8 | 10) => (Class::Operator, Some(WRITABLE)),
         // corrupt, and no database at all
-        Some("11" | "267" | "523" | "779" | "26") => (Class::Operator, Some(DAMAGED)),
-        Some("5" | "6" | "261" | "517") => (Class::Later, Some(LOCKED)),
+        Some(11 | 26) => (Class::Operator, Some(DAMAGED)),
+        // busy, and locked
+        Some(5 | 6) => (Class::Later, Some(LOCKED)),
         _ => (Class::Later, None),
     };
     let error = Error::new(class, format!("failed to {doing}")).caused_by(Said(error));

@@ -76,7 +76,7 @@ pub enum Reason {
     ZoneChanged,
     /// The team moved to another warehouse.
     WarehouseChanged,
-    /// Its rows were to be deleted, and nobody knows how many of them are.
+    /// Its rows were to be deleted, and nobody knows how many of them are (half_cleaned.sql has its text, too).
     Cleanup,
 }
 
@@ -94,16 +94,6 @@ impl Reason {
             Self::Cleanup => "cleanup not ended",
         }
     }
-}
-
-/// Days of a team that a cleanup left half done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HalfCleaned {
-    pub team_id: TeamId,
-    pub first: Day,
-    pub last: Day,
-    /// How many of the days from the first to the last.
-    pub days: i64,
 }
 
 /// The partition of both rollups that the bucket at `bucket` falls in: its UTC date as yyyymmdd.
@@ -403,27 +393,33 @@ impl Ledger {
         Ok(())
     }
 
-    /// Days that cleanups have left half done, by team.
+    /// The days that cleanups have left half done, of teams that are there: each range without a day between
+    /// that is not one of them.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn half_cleaned(&self) -> Result<Vec<HalfCleaned>> {
-        let statement = Statement::new(sql!("half_cleaned")).bind(Reason::Cleanup.text());
+    pub async fn half_cleaned(&self) -> Result<Vec<(TeamId, Days)>> {
+        let statement = Statement::new(sql!("half_cleaned"));
         let rows = self
             .database
             .rows("look for cleanups that did not end", &statement)
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(HalfCleaned {
-                    team_id: TeamId(row.get("team_id")?),
-                    first: row.parsed("first")?,
-                    last: row.parsed("last")?,
-                    days: row.get("days")?,
-                })
-            })
-            .collect()
+        let mut ranges: Vec<(TeamId, Days)> = Vec::new();
+        for row in &rows {
+            let (team, day) = (TeamId(row.get("team_id")?), row.parsed("day")?);
+            match ranges.last_mut() {
+                Some((of, days)) if *of == team && days.until == day => days.until = day.plus(1),
+                _ => ranges.push((team, Days::new(day, day.plus(1))?)),
+            }
+        }
+        let teams: BTreeSet<TeamId> = ranges.iter().map(|(team, _)| *team).collect();
+        let teams: Vec<TeamId> = teams.into_iter().collect();
+        // Nobody sees the rows of a team that is gone, and no command could be given for it.
+        let there = self.some_teams(&teams).await?;
+        let there: BTreeSet<TeamId> = there.iter().map(|team| team.id).collect();
+        ranges.retain(|(team, _)| there.contains(team));
+        Ok(ranges)
     }
 
     /// Records that the rows of a range were deleted.

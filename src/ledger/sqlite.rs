@@ -78,9 +78,12 @@ fn inode(metadata: &std::fs::Metadata) -> (u64, u64) {
 
 /// See [`super::Ledger::must_be_in_place`].
 pub(super) fn must_be_in_place(path: &Path, opened: (u64, u64)) -> Result<()> {
-    let there = std::fs::metadata(path).map(|metadata| inode(&metadata));
-    if there.is_ok_and(|there| there == opened) {
-        return Ok(());
+    match std::fs::metadata(path) {
+        Ok(there) if inode(&there) == opened => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // What cannot be looked at may be there all the same.
+        Err(_) => return Ok(()),
     }
     Err(Error::operator(format!(
         "the ledger {} was deleted, moved or replaced while it was open",

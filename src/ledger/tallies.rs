@@ -39,7 +39,7 @@ impl Tally {
     }
 }
 
-/// How many days of all teams there are, by what they are; one may be counted under several of the numbers.
+/// How many days of some teams there are, by what they are; one may be counted under several of the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DayCounts {
     /// All that are wanted, or were; without those whose rows were deleted on request.
@@ -123,13 +123,13 @@ impl Ledger {
         Ok(tallies)
     }
 
-    /// How it stands with the days of all teams, whether somebody asked for them or not.
+    /// How it stands with the days of some teams, whether somebody asked for them or not.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn day_counts(&self) -> Result<DayCounts> {
-        let statement = Statement::new(sql!("day_counts"));
+    pub async fn day_counts(&self, teams: &[TeamId]) -> Result<DayCounts> {
+        let statement = Statement::new(sql!("day_counts")).bind(team_ids(teams));
         let row = self.database.row("count the days", &statement).await?;
         Ok(DayCounts {
             all: row.get("all_days")?,

@@ -188,7 +188,7 @@ impl Ledger {
     }
 
     /// Those of these teams that are there, by id.
-    async fn some_teams(&self, ids: &[TeamId]) -> Result<Vec<Team>> {
+    pub(super) async fn some_teams(&self, ids: &[TeamId]) -> Result<Vec<Team>> {
         let statement = match &self.other_teams {
             Some(teams) => teams.some(),
             None => Statement::new(text!(

@@ -507,6 +507,9 @@ impl Facts {
                 next: "nothing: it is filled again when somebody asks for it, or turns the setting on again".to_owned(),
                 command: Some(self.ask_for_it()),
             },
+            State::Failed if self.is_held(detail) && slice.reason == Reason::Cleanup.text() => {
+                self.half_cleaned(detail)
+            }
             State::Failed => {
                 let tries = slice.attempts;
                 let spent = tries >= i64::from(self.most_tries);
@@ -556,7 +559,7 @@ impl Facts {
     fn open(&self, detail: &Detail) -> Meaning {
         let slice = &detail.slice;
         let stops = self.stops();
-        let held = !self.team.enabled || detail.held;
+        let held = self.is_held(detail);
         if held && slice.reason == Reason::Cleanup.text() {
             return self.half_cleaned(detail);
         }
@@ -658,6 +661,10 @@ impl Facts {
             next: when,
             command: None,
         }
+    }
+
+    fn is_held(&self, detail: &Detail) -> bool {
+        !self.team.enabled || detail.held
     }
 
     /// Of a day whose rows are being deleted, or were to be.

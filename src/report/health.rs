@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::coverage::{gaps_of, unplanned};
 use super::{OfWarehouse, Pauses, WarehouseHealth, enabled_teams};
-use crate::calendar::{Bounds, Day, TeamId};
+use crate::calendar::{Bounds, Day, Days, TeamId};
 use crate::error::Result;
-use crate::ledger::{self, Extent, State, Tally, Team, Verified};
+use crate::ledger::{Extent, State, Tally, Team, Verified};
 use crate::plan::Desire;
 use crate::reconcile;
 use crate::service::Prefill;
@@ -76,7 +76,6 @@ pub struct HalfCleaned {
     pub date_start: Day,
     /// The day after the last.
     pub date_end: Day,
-    /// How many of the days between.
     pub days: i64,
     /// With the command.
     pub recommendation: String,
@@ -496,13 +495,13 @@ impl Prefill {
 }
 
 impl HalfCleaned {
-    fn of(half: ledger::HalfCleaned) -> Self {
-        let (team_id, date_start, date_end) = (half.team_id, half.first, half.last.plus(1));
+    fn of((team_id, days): (TeamId, Days)) -> Self {
+        let (date_start, date_end) = (days.from, days.until);
         Self {
             team_id,
             date_start,
             date_end,
-            days: half.days,
+            days: days.count(),
             recommendation: format!(
                 "a cleanup of team {team_id} did not end: run prefill cleanup --team-id {team_id} --date-start {date_start} --date-end {date_end} again"
             ),

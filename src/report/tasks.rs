@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::enabled_teams;
 use super::metrics::{WarehouseUse, uses};
 use crate::calendar::{Day, TeamId};
 use crate::config::Config;
@@ -60,7 +61,7 @@ pub struct Tasks {
     /// Whether nothing at all is filled before somebody resumes everything.
     pub all_paused: bool,
     pub paused_teams: Vec<TeamId>,
-    /// Of all teams, also those that no task asked for.
+    /// Of all teams that have the setting on, also those that no task asked for.
     pub days: DayCounts,
     pub warehouses: Vec<WarehouseUse>,
 }
@@ -112,6 +113,8 @@ pub async fn page_of_tasks(
 pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks> {
     let pauses = ledger.pauses().await?;
     let (tasks, _) = page_of_tasks(ledger, None, None, most).await?;
+    let teams = enabled_teams(ledger).await?;
+    let teams: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
     Ok(Tasks {
         tasks,
         all_paused: pauses.contains(&Extent::Everything),
@@ -122,7 +125,7 @@ pub async fn tasks(ledger: &Ledger, config: &Config, most: u32) -> Result<Tasks>
                 Extent::Task(_) | Extent::Everything => None,
             })
             .collect(),
-        days: ledger.day_counts().await?,
+        days: ledger.day_counts(&teams).await?,
         warehouses: uses(ledger, config).await?,
     })
 }

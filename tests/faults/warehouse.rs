@@ -66,6 +66,9 @@ pub const FAULTS: [Fault; 12] = [
     Fault::TakenForDead,
 ];
 
+/// Tells calls by their body.
+pub type Which = fn(&str) -> bool;
+
 /// What faults do to the process under test, and how many there were.
 #[derive(Clone, Default)]
 pub struct Process {
@@ -118,7 +121,7 @@ pub struct FaultyWarehouse {
     user: String,
     armed: Arc<Mutex<BTreeMap<usize, Fault>>>,
     refused: Arc<Mutex<Option<&'static str>>>,
-    lost: Arc<Mutex<Option<fn(&str) -> bool>>>,
+    lost: Arc<Mutex<Option<Which>>>,
     calls: Arc<AtomicUsize>,
     under_way: Arc<AtomicUsize>,
     hung: Arc<AtomicUsize>,
@@ -198,7 +201,7 @@ impl FaultyWarehouse {
     }
 
     /// Gives no answer to a call of which this says so, by its body, until told otherwise.
-    pub fn lose(&self, which: Option<fn(&str) -> bool>) {
+    pub fn lose(&self, which: Option<Which>) {
         *self.lost.lock().expect("no test died here") = which;
     }
 

@@ -68,7 +68,7 @@ where (team_id, day) in
     limit coalesce((select min(together, $4) from leading), 1)
 )
 returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, reason,
-    case when error is not null and error_class = 'unreachable' then 1 else 0 end as was_cut_off,
+    cut_offs,
     coalesce((
         select w.pieces from widths_now w
         where w.warehouse = slices.warehouse and w.team_id = slices.team_id), 1) as pieces,

@@ -69,5 +69,5 @@ set state = 'running',
     cancel = 0
 where (team_id, day) in (select team_id, day from more)
 returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, reason,
-    case when error is not null and error_class = 'unreachable' then 1 else 0 end as was_cut_off,
+    cut_offs,
     1 as pieces, 0 as is_wider, cast(null as bigint) as left_bucket_s

@@ -1,6 +1,8 @@
--- The rows of these days were deleted. $1 team, $2 from day, $3 until day
+-- The rows of these days were deleted. Where the setting was turned on meanwhile, they are wanted again.
+-- $1 team, $2 from day, $3 until day
 update slices
-set state = 'cleaned',
+set state = case when held = 1 then 'cleaned' else 'wanted' end,
+    reason = case when held = 1 then reason else 'request' end,
     filled_at = null,
     waiting = 0,
     error = null,

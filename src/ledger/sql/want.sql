@@ -47,6 +47,7 @@ set state = case
     partition = case when slices.state = 'running' then slices.partition else excluded.partition end,
     wanted_at = excluded.wanted_at,
     attempts = 0,
+    cut_offs = 0,
     not_before = 0,
     waiting = 0,
     error = null

@@ -60,7 +60,7 @@ where ctid = any (array(select place from taken))
         select 1 from holds h
         where h.warehouse = $6 and h.partition = $11 and h.lease_until > {now})
 returning team_id, day, timezone, bucket_s, until_s, partition, fence, attempts, reason,
-    case when error is not null and error_class = 'unreachable' then 1 else 0 end as was_cut_off,
+    cut_offs,
     coalesce((
         select w.pieces from widths_now w
         where w.warehouse = slices.warehouse and w.team_id = slices.team_id), 1) as pieces,
