@@ -725,11 +725,7 @@ async fn keep_working(worker: Worker, wake: Wake, stop: CancellationToken) -> Re
     let mut trouble = Trouble::default();
     while !stop.is_cancelled() {
         let notified = wake.work.notified();
-        let step = worker.step(&stop).await;
-        if step.is_ok() {
-            trouble.is_over();
-        }
-        let rest = match step {
+        let rest = match worker.step(&stop).await {
             Ok(Step::Idle) => {
                 let next = worker.ledger.next_open(&worker.store.name).await;
                 let next = next.unwrap_or(None);

@@ -552,12 +552,11 @@ impl Worker {
         stop: &CancellationToken,
     ) -> Result<()> {
         let spent = slice.attempts >= i64::from(self.config.service.attempts);
-        let is_least = slice.pieces >= MOST_PIECES;
-        let least = error.class() == Class::Narrower && is_least;
+        let least = error.class() == Class::Narrower && slice.pieces >= MOST_PIECES;
         let cut_off_again = is_cut_off && slice.cut_offs > 0;
         let hint = match error.class() {
-            _ if cut_off_again && is_least => Some(format!(
-                "the warehouse was gone in the midst of it {} times running: look into its log, and whether the system ended it for lack of memory, then run prefill retry",
+            _ if cut_off_again => Some(format!(
+                "the warehouse was gone in the midst of it {} times running: look into its log, and whether the system ended it for lack of memory",
                 slice.cut_offs + 1
             )),
             // As long as there is less at a time, nobody has to do anything.
@@ -597,10 +596,15 @@ impl Worker {
                 wait: self.backoff(slice.attempts),
                 ..outcome
             },
+            // Nothing is wrong with the day.
+            _ if is_of_ledger(error) => Outcome {
+                wait: WAIT_FOR_WAREHOUSE,
+                counts: false,
+                ..outcome
+            },
             Class::Unreachable if cut_off_again => Outcome {
                 wait: self.backoff(slice.cut_offs),
                 counts: false,
-                failed: is_least,
                 ..outcome
             },
             Class::Unreachable => Outcome {

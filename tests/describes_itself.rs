@@ -204,7 +204,7 @@ fn what_shows_only_when_it_is_used_is_checked_too() {
         ("PREFILL_LOG", "a=b=c", 2, "PREFILL_LOG", "prefill=debug"),
         (
             "PREFILL_LOG",
-            "warn,inof",
+            "inof",
             2,
             "\"inof\" is no level",
             "prefill=debug",

@@ -230,6 +230,21 @@ async fn an_engine_whose_address_was_deleted_is_found_again() {
     assert_eq!(std::fs::read(&card).expect("a card"), before);
     let second = attach(directory).await;
     assert_eq!(second.pid(), world.engine.pid());
+    drop(second);
+    // What says who uses it, too: one that is started then sees its user, and stays.
+    for name in ["engine.json", "engine.lock", "engine.users"] {
+        std::fs::remove_file(directory.join(name)).expect("deleted");
+    }
+    wait_until("it says again where it is", || card.exists());
+    let before = world.engine.pid();
+    kill_hard(before);
+    world.engine.revive().await.expect("another");
+    assert_ne!(world.engine.pid(), before);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(
+        ask(&world.engine, "select 'still here'").await,
+        "still here"
+    );
 }
 
 #[tokio::test]

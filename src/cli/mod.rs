@@ -231,10 +231,9 @@ fn log_filter(usual: &str) -> Result<EnvFilter> {
     let asked = asked.to_string_lossy();
     let filter = EnvFilter::try_new(&*asked).map_err(|error| error.to_string());
     // A word that is no level is taken for the name of a part, and then nothing at all is written.
-    let of_nothing = asked.split(',').find(|part| !asks_for_lines(part.trim()));
-    let filter = match of_nothing {
-        Some(part) => filter.and(Err(format!("{part:?} is no level and no part of prefill"))),
-        None => filter,
+    let filter = match asked.split(',').any(|part| asks_for_lines(part.trim())) {
+        true => filter,
+        false => filter.and(Err(format!("{asked:?} is no level and no part of prefill"))),
     };
     filter.map_err(|why| {
         Error::misuse("PREFILL_LOG is no filter of log lines")
@@ -245,10 +244,7 @@ fn log_filter(usual: &str) -> Result<EnvFilter> {
 
 /// Whether a part of a filter is a level, or is of something that has one.
 fn asks_for_lines(part: &str) -> bool {
-    part.is_empty()
-        || part.parse::<LevelFilter>().is_ok()
-        || part.contains(['=', '['])
-        || part.starts_with("prefill")
+    part.parse::<LevelFilter>().is_ok() || part.contains(['=', '[']) || part.starts_with("prefill")
 }
 
 /// sqlx and hyper have nothing to say to an operator that our own lines do not.

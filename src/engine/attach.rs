@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ struct Hold {
     /// One caller at a time looks whether the engine is alive and starts another.
     reviving: tokio::sync::Mutex<()>,
     /// The shared lock on `engine.users`.
-    _users: File,
+    users: Mutex<File>,
 }
 
 #[derive(Clone)]
@@ -64,14 +64,7 @@ impl Engine {
                 "failed to find the prefill binary".to_owned()
             })?,
         };
-        let users = place.users_lock()?;
-        // Waits while an engine that nobody uses is stopping: it holds the lock until it is gone.
-        let users = tokio::task::spawn_blocking(move || users.lock_shared().map(|()| users))
-            .await
-            .classed(Class::Never, || {
-                "waiting for the engine's lock panicked".to_owned()
-            })?
-            .map_err(|error| unusable("failed to lock engine.users".to_owned(), error))?;
+        let users = hold_users(&place).await?;
         let http = reqwest::Client::builder()
             .timeout(PING)
             .no_proxy()
@@ -85,7 +78,7 @@ impl Engine {
             http,
             current: RwLock::new(current),
             reviving: tokio::sync::Mutex::new(()),
-            _users: users,
+            users: Mutex::new(users),
         })))
     }
 
@@ -118,6 +111,13 @@ impl Engine {
             pid = current.card.pid,
             "the engine does not answer; attaching again"
         );
+        let users = || self.0.users.lock().unwrap_or_else(PoisonError::into_inner);
+        // An engine that sees no user would end at once.
+        let is_seen = self.0.place.has_users(&users());
+        if !is_seen {
+            let again = hold_users(&self.0.place).await?;
+            *users() = again;
+        }
         let found = obtain(&self.0.place, &self.0.program, &self.0.http).await?;
         let endpoint = found.card.endpoint();
         *self
@@ -137,6 +137,18 @@ impl Engine {
     pub fn pid(&self) -> u32 {
         self.current().card.pid
     }
+}
+
+/// The shared lock on `engine.users`. Waits while an engine that nobody uses is stopping: it holds the lock until it
+/// is gone.
+async fn hold_users(place: &Place) -> Result<File> {
+    let users = place.users_lock()?;
+    tokio::task::spawn_blocking(move || users.lock_shared().map(|()| users))
+        .await
+        .classed(Class::Never, || {
+            "waiting for the engine's lock panicked".to_owned()
+        })?
+        .map_err(|error| unusable("failed to lock engine.users".to_owned(), error))
 }
 
 /// Asks with the password: another program may have the port of an engine that died.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::Endpoint;
 use crate::error::{Class, Context as _, Error, Result};
 
-const ENGINE_LOCK: &str = "engine.lock";
+const ENGINE_USERS: &str = "engine.users";
 
 /// What `engine.json` says.
 #[derive(Clone, Serialize, Deserialize)]
@@ -94,23 +94,23 @@ impl Place {
     }
 
     pub fn engine_lock(&self) -> Result<File> {
-        self.lock_file(ENGINE_LOCK)
+        self.lock_file("engine.lock")
     }
 
-    /// Whether `lock`, which [`Place::engine_lock`] gave, is the file that others find here. What cannot be looked
-    /// at counts as such.
-    pub fn is_locked_by(&self, lock: &File) -> bool {
-        let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        match std::fs::metadata(self.0.join(ENGINE_LOCK)) {
-            Ok(there) => lock
-                .metadata()
-                .is_ok_and(|held| inode(held) == inode(there)),
-            Err(error) => error.kind() != ErrorKind::NotFound,
-        }
+    /// What tells the directory of ClickHouse's data from another one that is there instead.
+    pub fn inode_of_data(&self) -> std::io::Result<(u64, u64)> {
+        std::fs::metadata(self.data()).map(|metadata| inode(&metadata))
+    }
+
+    /// Whether others find this file of `engine.users`, too.
+    pub fn has_users(&self, users: &File) -> bool {
+        let there = std::fs::metadata(self.0.join(ENGINE_USERS));
+        let held = users.metadata();
+        there.is_ok_and(|there| held.is_ok_and(|held| inode(&held) == inode(&there)))
     }
 
     pub fn users_lock(&self) -> Result<File> {
-        self.lock_file("engine.users")
+        self.lock_file(ENGINE_USERS)
     }
 
     /// The engine that says it is here; nobody says that it is alive.
@@ -144,6 +144,10 @@ impl Place {
             Err(error) => tracing::warn!(%error, "failed to remove engine.json"),
         }
     }
+}
+
+fn inode(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// An error of the data directory, with what to do about it.

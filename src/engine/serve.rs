@@ -1,6 +1,7 @@
 //! `prefill engine`: the process that has the library open and serves ClickHouse's interface.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,36 +102,34 @@ pub async fn serve(options: ServeOptions, stop: CancellationToken) -> Result<()>
         when_unused(&place, stop.clone())?;
     }
     let expiring = tokio::spawn(expire(Arc::clone(&core)));
-    let lock = Arc::new(lock);
-    let publishing = tokio::spawn(keep_published(
-        place.clone(),
-        Arc::clone(&lock),
-        card,
-        stop.clone(),
-    ));
     // An answer is more than one write; without this the second waits for the first's receipt.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
     let serving = axum::serve(listener, http::router(server))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let looked = place.inode_of_data();
+    let data = looked.map_err(|error| unusable("failed to look at the data".to_owned(), error))?;
+    let is_gone = keep_published(place.clone(), data, card);
     let served = tokio::select! {
-        served = serving => served,
+        served = serving => served.classed(Class::Operator, || "failed to serve the engine".to_owned()),
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+        () = is_gone => Err(Error::operator(format!(
+            "{} was deleted or replaced under the engine",
+            place.data().display()
+        ))
+        .hint("start it again when the data that it is to work on are in their place")),
     };
     expiring.abort();
-    publishing.abort();
-    // It may be at it.
-    drop(publishing.await);
     // `chdb_shutdown` fails once a table was loaded: what was written is on disk, so the process
     // withdraws its card and exits, and the kernel drops the lock with it.
-    if place.is_locked_by(&lock) {
+    if place.inode_of_data().is_ok_and(|there| there == data) {
         place.withdraw();
     }
     tracing::info!("engine stopped");
     // The library has the directory until the very end: another engine that began now would not start.
     std::mem::forget(lock);
-    served.classed(Class::Operator, || "failed to serve the engine".to_owned())
+    served
 }
 
 /// Opens the library and starts the engine, which blocks for a tenth of a second.
@@ -218,18 +217,22 @@ fn when_unused(place: &Place, stop: CancellationToken) -> Result<()> {
 }
 
 /// Says again how the engine is reached, where somebody deleted that: nobody else could use it, or start another.
-/// Where the directory is another one now the engine ends: whoever comes there would work on tables that are gone.
-async fn keep_published(place: Place, lock: Arc<File>, card: Card, stop: CancellationToken) {
+/// Ends where the data are gone, or others are there instead: whoever comes there would work on what is deleted.
+async fn keep_published(place: Place, data: (u64, u64), card: Card) {
+    let mut gone = 0;
     loop {
         tokio::time::sleep(LOOK_AT_CARD).await;
-        if !place.is_locked_by(&lock) {
-            tracing::error!(
-                "{} was deleted or replaced under the engine",
-                place.path().display()
-            );
-            return stop.cancel();
+        match place.inode_of_data() {
+            Ok(there) if there == data => gone = 0,
+            Ok(_) => gone += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => gone += 1,
+            // What cannot be looked at may be there all the same.
+            Err(_) => continue,
         }
-        if place.card().is_none() {
+        if gone > 1 {
+            return;
+        }
+        if gone == 0 && place.card().is_none() {
             match place.publish(&card) {
                 Ok(()) => tracing::warn!("engine.json was gone: it is written again"),
                 Err(error) => tracing::debug!(error = error.chain(), "engine.json is gone"),

@@ -16,6 +16,8 @@ set state = case
     -- nothing is wrong with what somebody stopped
     error = case when cancel = 1 then null else $4 end,
     error_class = case when cancel = 1 then null else $8 end,
+    -- the warehouse was there to the end of it
+    cut_offs = case when $7 = 1 or coalesce($8, 'unreachable') <> 'unreachable' then 0 else cut_offs end,
     waiting = $7,
     reason = case when again = 1 then 'asked for while it ran' else reason end,
     again = 0,

@@ -5,6 +5,7 @@ set state = 'stale',
     reason = 'forced',
     wanted_at = {now},
     attempts = 0,
+    cut_offs = 0,
     not_before = 0,
     error = null
 where state = 'filled'

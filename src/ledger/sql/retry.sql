@@ -4,6 +4,7 @@
 update slices
 set state = case when filled_at is not null then 'stale' else 'wanted' end,
     attempts = 0,
+    cut_offs = 0,
     not_before = 0,
     error = null
 where ($2 is null or team_id = $2)

@@ -28,7 +28,11 @@ set state = case
     end,
     again = case when slices.state = 'running' then 1 else 0 end,
     -- what made it stale still holds when a request is cancelled
-    reason = case when slices.state = 'stale' and excluded.reason = 'forced' then slices.reason else excluded.reason end,
+    reason = case
+        when slices.state = 'stale' and (excluded.reason = 'forced' or slices.reason = 'cleanup not ended')
+            then slices.reason
+        else excluded.reason
+    end,
     timezone = case when slices.state = 'running' then slices.timezone else excluded.timezone end,
     warehouse = case when slices.state = 'running' then slices.warehouse else excluded.warehouse end,
     -- the tables of another warehouse do not hold it
