@@ -592,6 +592,7 @@ async fn a_cleanup_that_dies_half_way_leaves_no_day_that_seems_to_be_filled_and_
         if let Some(cleaned) = ended {
             cleaned.expect("cleaned");
             assert_eq!(slice.state, State::Cleaned);
+            assert_ne!(slice.reason, Reason::Cleanup.text(), "it has ended");
             break;
         }
         deaths += 1;

@@ -3,7 +3,7 @@
 -- $1 team, $2 from day, $3 until day
 update slices
 set state = case when held = 0 and reason = 'cleanup not ended' then 'wanted' else 'cleaned' end,
-    reason = case when held = 0 and reason = 'cleanup not ended' then 'request' else reason end,
+    reason = case when reason = 'cleanup not ended' then 'request' else reason end,
     filled_at = null,
     waiting = 0,
     attempts = 0,
