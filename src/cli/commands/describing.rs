@@ -42,7 +42,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
         may_be_data_dir(&data_dir)?;
         Ledger::check_address(&config.ledger)?;
         if config.warehouses.values().any(|one| one.url.is_none()) {
-            engine::named().map_err(misused)?;
+            engine::named().map_err(|error| misused(&error))?;
         }
         log_filter("warn")?;
         Ok((config, receivers))
@@ -94,7 +94,7 @@ fn check(everywhere: &Everywhere) -> Result<Ended> {
 }
 
 /// What is wrong with a setting, whatever it would be when it is used.
-fn misused(error: Error) -> Error {
+fn misused(error: &Error) -> Error {
     let misuse = Error::misuse(error.chain());
     match error.next_step() {
         Some(hint) => misuse.hint(hint),
