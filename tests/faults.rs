@@ -633,6 +633,8 @@ async fn a_cleanup_that_dies_half_way_leaves_no_day_that_seems_to_be_filled_and_
         rig.settle().await.expect("settled");
         assert_eq!(world.tables().await, filled.right, "call {nth}");
         assert!(told().await.is_empty());
+        let slices = ledger.slices(TeamId(7)).await.expect("slices");
+        assert_ne!(slices[&day].reason, Reason::Cleanup.text(), "call {nth}");
     }
     assert!(half >= 2 && deaths > half, "{half} of {deaths}");
 }

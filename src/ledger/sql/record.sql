@@ -1,7 +1,12 @@
 -- $1 claim, $2 a JSON array of [team, day, fence, then the receipt]
 update slices
 set state = case when again = 1 then 'stale' else 'filled' end,
-    reason = case when again = 1 then 'asked for while it ran' else reason end,
+    reason = case
+        when again = 1 then 'asked for while it ran'
+        -- it is whole again
+        when reason = 'cleanup not ended' then 'request'
+        else reason
+    end,
     filled_at = {now},
     filled_fence = slices.fence,
     not_before = 0,
