@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use super::database::{Database, WRITABLE, failed_in_file};
 use crate::error::{Class, Context as _, Error, Result};
@@ -37,11 +39,7 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
     // Neither the migrations nor the change to WAL wait for each other, and two shells may begin
     // at once.
     let turn = take_turn(data_dir).await?;
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options.clone())
-        .await
-        .map_err(failed)?;
+    let writer = connect(options.clone(), 1).await.map_err(failed)?;
     migrator().run(&writer).await.map_err(|error| {
         let preparing = format!("prepare the ledger {}", path.display());
         let hint = match error {
@@ -56,11 +54,7 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
             .hint(hint)
     })?;
     drop(turn);
-    let reader = SqlitePoolOptions::new()
-        .max_connections(4)
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
+    let reader = connect(options, 4).await.map_err(failed)?;
     let looked = std::fs::metadata(path).classed(Class::Operator, || {
         format!("failed to look at the ledger {}", path.display())
     })?;
@@ -70,6 +64,18 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
         writer,
         reader,
     })
+}
+
+/// Connections that are opened at once and kept. One that is opened after the file was replaced
+/// truncates the `-shm` that the others have mapped, and reading it is a bus error from then on.
+async fn connect(options: SqliteConnectOptions, connections: u32) -> sqlx::Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .min_connections(connections)
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await
 }
 
 fn inode(metadata: &std::fs::Metadata) -> (u64, u64) {
@@ -137,7 +143,6 @@ fn migrator() -> Migrator {
 #[cfg(test)]
 pub(super) mod tests {
     use sqlx::Row as _;
-    use sqlx::sqlite::SqlitePool;
 
     use super::*;
 
@@ -192,6 +197,29 @@ pub(super) mod tests {
             .expect("a signal")
             .get("team_id");
         assert_eq!(last, 8);
+    }
+
+    #[tokio::test]
+    async fn no_connection_is_opened_to_a_file_that_took_the_place_of_the_first() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("prefill.db");
+        let database = open(dir.path(), &path).await.expect("opened");
+        let copy = dir.path().join("copy.db");
+        std::fs::copy(&path, &copy).expect("copied");
+        std::fs::rename(&copy, &path).expect("replaced");
+        let Database::Sqlite { reader, inode, .. } = &database else {
+            panic!("a file");
+        };
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(reader.acquire().await.expect("one of four"));
+        }
+        let replaced = super::inode(&std::fs::metadata(&path).expect("the copy"));
+        let open = std::fs::read_dir("/proc/self/fd").expect("Linux");
+        let open = open.filter_map(|file| std::fs::metadata(file.ok()?.path()).ok());
+        let opened: Vec<_> = open.map(|file| super::inode(&file)).collect();
+        assert!(opened.contains(inode) && !opened.contains(&replaced));
+        must_be_in_place(&path, *inode).expect_err("replaced");
     }
 
     /// What [`ROWS`] are when they are read.

@@ -82,6 +82,7 @@ impl Ledger {
         let Database::Sqlite { path, .. } = &self.database else {
             unreachable!("a ledger without access to Postgres is in a file")
         };
+        self.must_be_in_place()?;
         let connection = sqlite::options(path)
             .connect()
             .await
