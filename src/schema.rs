@@ -3,7 +3,7 @@
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{self, SourceKind};
 use crate::error::{Class, Error, Result};
@@ -32,21 +32,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Reaches a warehouse, making the tables that are missing on it and checking the others.
+    /// Reaches a warehouse, making the tables that are missing on it and checking the others; with what was found and
+    /// done. `with_source` makes the tables of the raw events, too, where they are missing.
     ///
     /// # Errors
     ///
     /// When it cannot be reached, or its tables do not fit.
-    pub async fn open(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
-        Ok(Self::prepared(name, config, place, false).await?.0)
-    }
-
-    /// As [`Store::open`], with what was found and done; `with_source` makes the tables of the raw
-    /// events, too, where they are missing.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::open`].
     pub async fn prepared(
         name: &str,
         config: &config::Warehouse,
@@ -56,7 +47,7 @@ impl Store {
         let tables = Tables::new(config)?;
         let mut warehouse = Warehouse::open(place, config).await?;
         warehouse.find_niceness().await?;
-        let prepared = prepare(&warehouse, &tables, config, with_source).await?;
+        let prepared = prepare(&warehouse, &tables, with_source).await?;
         let events = columns(&warehouse, &tables.events).await?;
         tables.look_at(&events, &layout(&warehouse, &tables).await?)?;
         check(&warehouse, &tables).await?;
@@ -71,18 +62,25 @@ impl Store {
         Ok((store, prepared))
     }
 
-    /// Looks at the columns of the raw events again, which others may have made, changed or dropped since.
+    /// Looks at the tables again, which others may have made, changed or dropped since: a rollup that is not there any
+    /// more is made again, and of the raw events the columns are read as they are now.
     ///
     /// # Errors
     ///
-    /// When the warehouse fails, or a column that is read is not there any more.
+    /// When the warehouse fails, or a table or a column that is read is not there any more.
     pub async fn look_again(&self) -> Result<()> {
+        for rollup in make_missing(&self.warehouse, &self.tables, &rollups(&self.tables)).await? {
+            if rollup.created {
+                self.warn_of_remade(&rollup.table);
+            }
+        }
+        let missing = missing_source(&self.warehouse, &self.tables).await?;
+        if !missing.is_empty() {
+            let posthog = self.tables.source.kind == SourceKind::PostHog;
+            return Err(no_source(&missing, posthog));
+        }
         let events = &self.tables.events;
         let there = columns(&self.warehouse, events).await?;
-        if there.is_empty() {
-            let posthog = self.tables.source.kind == SourceKind::PostHog;
-            return Err(no_source(std::slice::from_ref(events), posthog));
-        }
         let layout = layout(&self.warehouse, &self.tables).await?;
         let is_other = self.tables.look_at(&there, &layout)?;
         let required = self.tables.required().into_iter();
@@ -99,6 +97,15 @@ impl Store {
             );
         }
         Ok(())
+    }
+
+    /// Tells that a rollup which had rows was made again, with none.
+    pub fn warn_of_remade(&self, rollup: &str) {
+        warn!(
+            warehouse = self.name,
+            table = rollup,
+            "the table {rollup} was gone, and with it the days that were filled: it was made again, and prefill serve fills them again"
+        );
     }
 }
 
@@ -139,6 +146,8 @@ pub async fn missing(
 pub struct Prepared {
     pub table: String,
     pub created: bool,
+    #[serde(skip)]
+    pub is_rollup: bool,
 }
 
 #[derive(Row, Deserialize)]
@@ -166,6 +175,14 @@ fn source(tables: &Tables) -> Vec<(&Name, &'static str)> {
     }
 }
 
+/// The rollups, each with the statement that makes it.
+fn rollups(tables: &Tables) -> Vec<(&Name, &'static str)> {
+    vec![
+        (&tables.stats, sql::CREATE_STATS),
+        (&tables.bounces, sql::CREATE_BOUNCES),
+    ]
+}
+
 /// The tables of the raw events that are missing and may be made.
 async fn source_to_make(
     warehouse: &Warehouse,
@@ -173,17 +190,44 @@ async fn source_to_make(
     with_source: bool,
 ) -> Result<Vec<Name>> {
     let posthog = tables.source.kind == SourceKind::PostHog;
+    let missing = missing_source(warehouse, tables).await?;
+    let makes = with_source || !posthog && warehouse.is_embedded();
+    if !makes && !missing.is_empty() {
+        return Err(no_source(&missing, posthog));
+    }
+    Ok(missing)
+}
+
+async fn missing_source(warehouse: &Warehouse, tables: &Tables) -> Result<Vec<Name>> {
     let mut missing = Vec::new();
     for (table, _) in source(tables) {
         if columns(warehouse, table).await?.is_empty() {
             missing.push(table.clone());
         }
     }
-    let makes = with_source || !posthog && warehouse.is_embedded();
-    if !makes && !missing.is_empty() {
-        return Err(no_source(&missing, posthog));
-    }
     Ok(missing)
+}
+
+/// Makes those of the tables that are missing.
+async fn make_missing(
+    warehouse: &Warehouse,
+    tables: &Tables,
+    wanted: &[(&Name, &'static str)],
+) -> Result<Vec<Prepared>> {
+    let mut prepared = Vec::new();
+    for (table, create) in wanted {
+        let created = columns(warehouse, table).await?.is_empty();
+        if created {
+            create_database(warehouse, table.parts().0).await?;
+            make(warehouse, tables, table, create).await?;
+        }
+        prepared.push(Prepared {
+            table: plain(table),
+            created,
+            is_rollup: [&tables.stats, &tables.bounces].contains(table),
+        });
+    }
+    Ok(prepared)
 }
 
 /// Makes the tables that are missing. Those of PostHog are somebody's production, and so are the
@@ -195,29 +239,12 @@ async fn source_to_make(
 async fn prepare(
     warehouse: &Warehouse,
     tables: &Tables,
-    config: &config::Warehouse,
     with_source: bool,
 ) -> Result<Vec<Prepared>> {
     let sessions = &tables.source.raw_sessions;
     let missing = source_to_make(warehouse, tables, with_source).await?;
-    create_database(warehouse, &config.database).await?;
-    for table in missing.iter().filter(|_| with_source) {
-        create_database(warehouse, table.parts().0).await?;
-    }
-    let mut prepared = Vec::new();
-    for (table, create) in source(tables).into_iter().chain([
-        (&tables.stats, sql::CREATE_STATS),
-        (&tables.bounces, sql::CREATE_BOUNCES),
-    ]) {
-        let created = columns(warehouse, table).await?.is_empty();
-        if created {
-            make(warehouse, tables, table, create).await?;
-        }
-        prepared.push(Prepared {
-            table: plain(table),
-            created,
-        });
-    }
+    let wanted = [source(tables), rollups(tables)].concat();
+    let mut prepared = make_missing(warehouse, tables, &wanted).await?;
     // Only what was made here is fed from here.
     if missing.contains(sessions) {
         let (database, name) = sessions.parts();
@@ -232,6 +259,7 @@ async fn prepare(
         prepared.push(Prepared {
             table: plain(&view),
             created: true,
+            is_rollup: false,
         });
     }
     Ok(prepared)

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::calendar::TeamId;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Class, Context, Error, Result};
 use crate::freshness;
 use crate::ledger::{Ledger, Notice, Team, Watch};
@@ -212,8 +212,18 @@ impl Prefill {
             return Err(Error::misuse(format!("there is no warehouse {name:?}"))
                 .hint(format!("add [warehouses.{name}] to the configuration")));
         };
-        cell.get_or_try_init(|| Store::open(name, config, &self.place))
-            .await
+        cell.get_or_try_init(|| self.open_store(name, config)).await
+    }
+
+    async fn open_store(&self, name: &str, config: &config::Warehouse) -> Result<Store> {
+        let (store, prepared) = Store::prepared(name, config, &self.place, false).await?;
+        let made = prepared.iter();
+        let made = made.filter(|table| table.created && table.is_rollup);
+        let made: Vec<&str> = made.map(|rollup| rollup.table.as_str()).collect();
+        if !made.is_empty() && self.ledger.first_fill(name).await?.is_some() {
+            made.iter().for_each(|rollup| store.warn_of_remade(rollup));
+        }
+        Ok(store)
     }
 
     /// Whether it can work now: the ledger answers, and one of the warehouses that were opened.

@@ -201,7 +201,7 @@ impl Worker {
                     now.into()
                 }
                 Err(error) => {
-                    let error = self.of_changed_columns(claim, error, &reading, stop).await;
+                    let error = self.of_changed_tables(claim, error, &reading, stop).await;
                     self.give_up(claim, &claim.slices, None, &error, stop)
                         .await?;
                     return Ok(Step::Failed);
@@ -241,7 +241,7 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    let error = self.of_changed_columns(claim, error, &reading, stop).await;
+                    let error = self.of_changed_tables(claim, error, &reading, stop).await;
                     let is_given_up = self
                         .give_up(claim, &slices, Some(&fill), &error, stop)
                         .await?;
@@ -278,18 +278,20 @@ impl Worker {
         }
     }
 
-    /// Where somebody changed the columns of the raw events since they were read as in `before`, there is nothing
-    /// wrong with the next try; where one is missing now, that is what is wrong.
-    async fn of_changed_columns(
+    /// Where somebody changed the columns of the raw events since they were read as in `before`, or dropped a rollup,
+    /// which is made again here, there is nothing wrong with the next try; where something is missing now, that is
+    /// what is wrong.
+    async fn of_changed_tables(
         &self,
         claim: &Claim,
         error: Error,
         before: &Reading,
         stop: &CancellationToken,
     ) -> Error {
-        if !codes::code_in(&error.chain()).is_some_and(codes::is_of_columns) {
+        let Some(code) = codes::code_in(&error.chain()).filter(|code| codes::is_of_tables(*code))
+        else {
             return error;
-        }
+        };
         let looked = self.while_alive(claim, stop, self.store.look_again()).await;
         match looked {
             Err(misfit)
@@ -302,9 +304,12 @@ impl Worker {
                 warn!(
                     warehouse = self.store.name,
                     error = failed.chain(),
-                    "could not look at the columns of the raw events"
+                    "could not look at the tables again"
                 );
                 error
+            }
+            Ok(()) if code == codes::UNKNOWN_TABLE => {
+                Error::new(Class::Later, "a table was gone that is there again").caused_by(error)
             }
             Ok(()) if *self.store.tables.reading() == *before => error,
             Ok(()) => {

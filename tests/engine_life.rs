@@ -13,6 +13,9 @@ use engine_support::{
 use prefill::engine::Engine;
 use prefill::error::Class;
 
+/// Where ClickHouse keeps the definitions of the tables of a database.
+const DEFINITIONS: &str = "clickhouse/metadata/default";
+
 async fn ask(engine: &Engine, sql: &str) -> String {
     let client = engine_support::client(&engine.endpoint());
     client
@@ -154,6 +157,26 @@ async fn a_killed_engine_is_revived_once_for_all_with_its_data() {
     assert_ne!(world.engine.pid(), dead);
     assert_eq!(other.pid(), world.engine.pid());
     assert_eq!(ask(&other, "select a from t").await, "kept");
+}
+
+#[tokio::test]
+async fn definitions_that_a_full_disk_left_empty_keep_no_engine_from_starting() {
+    let World { engine, directory } = World::new().await;
+    let client = engine_support::client(&engine.endpoint());
+    let create = "create table prefill_import_1 (a String) engine = MergeTree order by a";
+    client.query(create).execute().await.expect("created");
+    let pid = engine.pid();
+    drop(engine);
+    wait_until("the engine ended", || !alive(pid));
+    let definitions = directory.path().join(DEFINITIONS);
+    std::fs::write(definitions.join("prefill_import_2.sql"), "").expect("an empty file");
+    let again = attach(directory.path()).await;
+    let tables = "select arrayStringConcat(groupArray(name), ' ') from system.tables where database = 'default'";
+    assert_eq!(ask(&again, tables).await, "prefill_import_1");
+    let log = std::fs::read_to_string(directory.path().join("engine.log")).expect("a log");
+    let aside = "was empty (was the disk full?) and is now ";
+    let aside = log.split(aside).nth(1).expect("told").lines().next();
+    assert!(Path::new(aside.expect("a path")).is_file(), "{log}");
 }
 
 /// Another shell that uses the engine: holds a shared lock on `engine.users` as a handle does.

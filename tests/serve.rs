@@ -338,6 +338,21 @@ fn a_ledger_that_is_replaced_under_a_serve_ends_it() {
     assert_eq!(ended.code(), Some(1), "{}", says());
     let why = "was deleted, moved or replaced while it was open";
     assert!(says().contains(why), "{}", says());
+    let list = || {
+        let mut list = Command::new(support::program());
+        list.arg("--data-dir").arg(dir.path()).arg("list");
+        let told = list.env_remove("PREFILL_LEDGER_URL").output();
+        let told = told.expect("run");
+        assert!(told.status.success(), "{told:?}");
+        String::from_utf8_lossy(&told.stderr)
+            .matches("was gone, and with it the teams")
+            .count()
+    };
+    assert_eq!(list(), 0);
+    std::fs::remove_file(&file).expect("deleted");
+    assert_eq!((list(), list()), (1, 0));
+    std::fs::write(&file, "").expect("emptied");
+    assert_eq!((list(), list()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,6 +385,59 @@ async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
     )
     .await;
     all_filled(&world, team, 8).await;
+    world.query("drop table web_pre_aggregated_stats").await;
+    until(
+        "a table that was dropped is there again",
+        Duration::from_secs(60),
+        || async { serving_log(&world).contains(GONE).then_some(()) },
+    )
+    .await;
+    until(
+        "the tables are right again",
+        Duration::from_secs(60),
+        || async { (world.tables().await == right).then_some(()) },
+    )
+    .await;
+    all_filled(&world, team, 8).await;
+}
+
+/// What is told of a rollup that somebody dropped.
+const GONE: &str = "web_pre_aggregated_stats was gone, and with it the days that were filled";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_finds_that_a_table_was_dropped_and_makes_it_again() {
+    let world = World::new().await;
+    let (team, other) = (world.team(7, "UTC").await, world.team(8, "UTC").await);
+    world.insert(&recent(team, 8)).await;
+    world.insert(&recent(other, 8)).await;
+    let serving = Serving::start(&world).await;
+    world.enable(team).await;
+    all_filled(&world, team, 8).await;
+    world.query("drop table web_pre_aggregated_stats").await;
+    world.enable(other).await;
+    all_filled(&world, other, 8).await;
+    let log = serving_log(&world);
+    assert!(log.contains(GONE), "{log}");
+    assert!(
+        log.contains("a table was gone that is there again"),
+        "{log}"
+    );
+
+    serving.kill();
+    world.query("drop table web_pre_aggregated_stats").await;
+    let told = world.command(&["list"]).output().expect("run");
+    assert!(told.status.success(), "{told:?}");
+    assert!(
+        !String::from_utf8_lossy(&told.stderr).contains(GONE),
+        "{told:?}"
+    );
+    let told = world.command(&["health"]).output().expect("run");
+    let stderr = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(stderr.matches(GONE).count(), 1, "{stderr}");
+    assert_eq!(told.status.code(), Some(1), "{stderr}");
+    let told = world.command(&["health"]).output().expect("run");
+    let stderr = String::from_utf8_lossy(&told.stderr);
+    assert!(!stderr.contains(GONE), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

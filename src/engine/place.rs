@@ -11,7 +11,7 @@
 //! The kernel drops a lock with its process, however it dies, so nothing here has to be cleaned up
 //! after a crash.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -68,6 +68,35 @@ impl Place {
 
     pub fn data(&self) -> PathBuf {
         self.0.join("clickhouse")
+    }
+
+    /// Sets the definitions without a text aside that a full disk left of tables which were never made: ClickHouse
+    /// does not start with one, and does not look at a `.sql.bak`.
+    pub fn set_empty_definitions_aside(&self) -> std::io::Result<()> {
+        let databases = match std::fs::read_dir(self.data().join("metadata")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            databases => databases?,
+        };
+        // Of each database there is a link to the directory of its definitions.
+        let databases = databases.collect::<std::io::Result<Vec<_>>>()?;
+        for database in databases.iter().map(DirEntry::path) {
+            if !database.is_dir() {
+                continue;
+            }
+            for definition in std::fs::read_dir(database)? {
+                let path = definition?.path();
+                let is_definition = path.extension().is_some_and(|extension| extension == "sql");
+                if is_definition && path.metadata()?.len() == 0 {
+                    let aside = path.with_extension("sql.bak");
+                    std::fs::rename(&path, &aside)?;
+                    tracing::warn!(
+                        "the definition of a table was empty (was the disk full?) and is now {}",
+                        aside.display()
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     pub fn log(&self) -> PathBuf {

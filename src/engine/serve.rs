@@ -140,6 +140,9 @@ async fn start(place: &Place) -> Result<Arc<Core>> {
         let data = place.data();
         std::fs::create_dir_all(&data)
             .map_err(|error| unusable(format!("failed to create {}", data.display()), error))?;
+        place
+            .set_empty_definitions_aside()
+            .map_err(|error| unusable(format!("failed to look into {}", data.display()), error))?;
         let config = place.path().join("engine.xml");
         place.write_private(&config, CONFIG.as_bytes())?;
         Core::start(Library::open(&library)?, &data, &config).ok_or_else(|| {

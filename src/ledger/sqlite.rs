@@ -1,5 +1,6 @@
 //! The ledger in a file of the data directory.
 
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tracing::{debug, warn};
 
 use super::database::{Database, WRITABLE, failed_in_file};
 use crate::error::{Class, Context as _, Error, Result};
@@ -28,6 +30,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "cleanups", include_str!("sql/0011_cleanups.sql")),
 ];
 
+/// What is in the file of [`take_turn`] once a ledger was made.
+const MADE: &[u8] = b"made\n";
+
 /// How long a write waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -39,6 +44,8 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
     // Neither the migrations nor the change to WAL wait for each other, and two shells may begin
     // at once.
     let turn = take_turn(data_dir).await?;
+    let was_made = turn.metadata().is_ok_and(|turn| turn.len() > 0);
+    let is_gone = was_made && std::fs::metadata(path).map_or(true, |file| file.len() == 0);
     let writer = connect(options.clone(), 1).await.map_err(failed)?;
     migrator().run(&writer).await.map_err(|error| {
         let preparing = format!("prepare the ledger {}", path.display());
@@ -53,6 +60,16 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
             .caused_by(error)
             .hint(hint)
     })?;
+    if is_gone {
+        warn!(
+            ledger = %path.display(),
+            "the ledger {} was gone, and with it the teams and what was known of their days: a new one was made; put the old one back while no prefill runs, or turn the settings on again",
+            path.display()
+        );
+    }
+    if !was_made && let Err(error) = (&turn).write_all(MADE) {
+        debug!(%error, "nobody will be told if this ledger is gone");
+    }
     drop(turn);
     let reader = connect(options, 4).await.map_err(failed)?;
     let looked = std::fs::metadata(path).classed(Class::Operator, || {
@@ -103,7 +120,11 @@ async fn take_turn(data_dir: &Path) -> Result<std::fs::File> {
     let path = data_dir.join("migrate.lock");
     let doing = format!("failed to lock {}", path.display());
     let locked = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::create(path)?;
+        let file = std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });

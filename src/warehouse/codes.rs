@@ -65,7 +65,7 @@ pub const CODES: &[(u32, &str, Class)] = &[
     (43, "ILLEGAL_TYPE_OF_ARGUMENT", Class::Operator),
     (47, "UNKNOWN_IDENTIFIER", Class::Operator),
     (53, "TYPE_MISMATCH", Class::Operator),
-    (60, "UNKNOWN_TABLE", Class::Operator),
+    (UNKNOWN_TABLE, "UNKNOWN_TABLE", Class::Operator),
     (62, "SYNTAX_ERROR", Class::Operator),
     (81, "UNKNOWN_DATABASE", Class::Operator),
     (115, "UNKNOWN_SETTING", Class::Operator),
@@ -93,10 +93,13 @@ pub fn class(code: u32) -> Class {
         .map_or(Class::Later, |(.., class)| *class)
 }
 
-/// Whether a statement that reads a column may fail so because somebody changed the column.
-pub fn is_of_columns(code: u32) -> bool {
+/// Of a table that was dropped.
+pub const UNKNOWN_TABLE: u32 = 60;
+
+/// Whether a statement may fail so because somebody dropped a table, or changed a column that it reads.
+pub fn is_of_tables(code: u32) -> bool {
     // A column is missing, or has another type: 349 is CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN.
-    matches!(code, 16 | 43 | 47 | 53 | 349)
+    matches!(code, UNKNOWN_TABLE | 16 | 43 | 47 | 53 | 349)
 }
 
 /// The next step for whoever has to change something. Of what was too much at once it is one where less at a
