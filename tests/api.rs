@@ -539,6 +539,7 @@ async fn what_was_asked_for_is_paused_resumed_cancelled_and_tried_again() {
     );
     let new = json!({ "team_id": 7, "date_start": "2020-01-01", "date_end": "2020-01-03" });
     let task = served.post("/api/v1/backfills", &new).await.done(201);
+    assert_eq!(task["status"], "paused");
     let id = task["task_id"].as_str().expect("an id").to_owned();
     let of_task = format!("backfills/{id}");
     let one = served.get(&format!("/api/v1/{of_task}")).await.done(200);

@@ -194,6 +194,12 @@ async fn f34_what_is_cancelled_is_wanted_by_nobody_until_it_is_resumed_and_stran
         [run]
     );
     assert_eq!(gaps().await, 0, "what nobody wants is no trouble");
+    let state = async || {
+        let (prefill, now) = (&world.prefill, jiff::Timestamp::now());
+        let team = prefill::report::team(&prefill.ledger, &prefill.config, now, team).await;
+        team.expect("the team").state
+    };
+    assert_eq!(state().await, "cancelled");
     // Neither a look at the team nor its timer brings the days back.
     world.prefill.reconcile(team).await.expect("reconciled");
     work(&world).await;
@@ -224,6 +230,7 @@ async fn f34_what_is_cancelled_is_wanted_by_nobody_until_it_is_resumed_and_stran
     assert_eq!(status(&world, run).await, "cancelled");
     ledger.resume(Extent::Task(run)).await.expect("resumed");
     assert_eq!(gaps().await, 2, "it is wanted again");
+    assert_eq!(state().await, "queued");
     work(&world).await;
     assert_eq!(status(&world, run).await, "completed");
     assert_eq!(
@@ -529,6 +536,11 @@ async fn the_commands_say_what_they_did_and_refuse_what_is_not_there() {
         out.contains("team 7 is paused: run prefill resume --team-id 7"),
         "{out}"
     );
+    let mut queued = vec!["backfill", "--async", "--json", "--team-id", "7"];
+    queued.extend(["--date-start", FROM, "--date-end", UNTIL]);
+    let (_, out, err) = told(&queued);
+    assert!(out.contains("\"status\": \"paused\""), "{out}");
+    assert!(err.contains("hint: it is paused, or its team is"), "{err}");
     // A backfill that is asked for meanwhile does not wait for ever.
     let (code, out, err) = told(&[
         "backfill",
@@ -544,7 +556,7 @@ async fn the_commands_say_what_they_did_and_refuse_what_is_not_there() {
     let (code, out, err) = told(&["cancel", "--team-id", "7"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(
-        out.starts_with("cancelled: 2 tasks\n") && out.contains(&run.to_string()),
+        out.starts_with("cancelled: 3 tasks\n") && out.contains(&run.to_string()),
         "{out}"
     );
     let (code, _, err) = told(&["retry", &run.to_string()]);

@@ -1,7 +1,7 @@
 //! What pages show of many slices at once: the days of some teams, what is under way, what failed alike,
 //! what was filled lately. Reads only, a number of questions that does not grow with the teams.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -108,19 +108,19 @@ impl Ledger {
             .collect()
     }
 
-    /// The teams that have days which only cancelled runs asked for.
+    /// Of the teams that have days which only cancelled runs asked for: how many of them do not wait for events.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn cancelled_teams(&self) -> Result<BTreeSet<TeamId>> {
-        let statement = Statement::new(sql!("cancelled_teams"));
+    pub async fn cancelled_days(&self) -> Result<BTreeMap<TeamId, i64>> {
+        let statement = Statement::new(sql!("cancelled_days"));
         let rows = self
             .database
             .rows("look for what was cancelled", &statement)
             .await?;
         rows.iter()
-            .map(|row| row.get("team_id").map(TeamId))
+            .map(|row| Ok((TeamId(row.get("team_id")?), row.get("days")?)))
             .collect()
     }
 

@@ -73,8 +73,8 @@ pub struct TeamCoverage {
     #[serde(flatten)]
     pub coverage: Coverage,
     pub coverage_percentage: f64,
-    /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `waiting` (for events),
-    /// `paused`, `failed`, `off`, or what is wrong with the team.
+    /// `filled`, `refreshing`, `filling`, `queued` (nobody fills it right now), `cancelled` (nobody will), `waiting`
+    /// (for events), `paused`, `failed`, `off`, or what is wrong with the team.
     pub state: String,
     /// Nobody can tell what the team wants; `state` says why.
     #[serde(skip)]
@@ -145,6 +145,8 @@ pub enum StateOfTeam {
     Refreshing,
     Filling,
     Queued,
+    /// Nothing is to be filled but what was asked for by tasks that were cancelled.
+    Cancelled,
     Waiting,
     Paused,
     Failed,
@@ -161,6 +163,7 @@ impl StateOfTeam {
             Self::Refreshing => "refreshing",
             Self::Filling => "filling",
             Self::Queued => "queued",
+            Self::Cancelled => "cancelled",
             Self::Waiting => "waiting",
             Self::Paused => "paused",
             Self::Failed => "failed",
@@ -177,6 +180,8 @@ struct Known<'a> {
     pauses: Pauses,
     tallies: BTreeMap<TeamId, (Tally, Verified)>,
     gaps: BTreeMap<TeamId, Vec<Days>>,
+    /// See [`Ledger::cancelled_days`].
+    cancelled: BTreeMap<TeamId, i64>,
 }
 
 impl<'a> Known<'a> {
@@ -201,6 +206,7 @@ impl<'a> Known<'a> {
             pauses,
             tallies,
             gaps,
+            cancelled: ledger.cancelled_days().await?,
         })
     }
 
@@ -232,6 +238,10 @@ impl<'a> Known<'a> {
             StateOfTeam::Refreshing
         } else if coverage.running > 0 {
             StateOfTeam::Filling
+        } else if self.cancelled.get(&team.id).is_some_and(|days| {
+            coverage.filled + coverage.waiting + days.unsigned_abs() >= coverage.wanted
+        }) {
+            StateOfTeam::Cancelled
         } else {
             StateOfTeam::Queued
         }

@@ -16,7 +16,7 @@ use crate::reconcile;
 /// A backfill that was asked for.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Backfilled {
-    /// That of the task; `queued` for one that is left to `prefill serve`, `interrupted` for one whose
+    /// That of the task; `queued` or `paused` for one that is left to `prefill serve`, `interrupted` for one whose
     /// command was stopped.
     pub status: &'static str,
     pub task_id: Uuid,
@@ -42,6 +42,15 @@ pub struct Backfilled {
 }
 
 impl Backfilled {
+    /// What was asked of a target just now: it is queued, or what keeps it from being filled is paused.
+    pub fn begun(run: Uuid, target: &Target, progress: &Progress) -> Self {
+        let status = match progress.status() {
+            "paused" => "paused",
+            _ => "queued",
+        };
+        Self::new(status, run, target, progress, None)
+    }
+
     /// What was asked of a target, and how far it is.
     pub fn new(
         status: &'static str,

@@ -25,13 +25,18 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
     }
     let run = prefill.backfill(&target, asked.force).await?;
-    let answer = |status, progress: &Progress, elapsed| {
-        Backfilled::new(status, run, &target, progress, elapsed)
+    let is_paused = || {
+        note(format!(
+            "hint: it is paused, or its team is: prefill status tells; then prefill resume {run}, --team-id {} or --all",
+            target.team.id
+        ));
     };
     if asked.background {
         let progress = prefill.ledger.progress(run).await?;
+        let begun = Backfilled::begun(run, &target, &progress);
+        let status = begun.status;
         if to.json {
-            output::json(&answer("queued", &progress, None))?;
+            output::json(&begun)?;
         } else {
             line(run.to_string());
         }
@@ -39,6 +44,9 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
             "{} to fill by prefill serve; prefill status {run} shows how far it is",
             counted(progress.days, "day")
         ));
+        if status == "paused" {
+            is_paused();
+        }
         return Ok(Ended::Well);
     }
     let begun = Instant::now();
@@ -50,7 +58,8 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         progress.status()
     };
     if to.json {
-        output::json(&answer(status, &progress, Some(begun.elapsed())))?;
+        let elapsed = Some(begun.elapsed());
+        output::json(&Backfilled::new(status, run, &target, &progress, elapsed))?;
     } else {
         line(told(&target, &progress, status, begun.elapsed()));
     }
@@ -58,10 +67,7 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
         note(format!("{day} failed: {error}"));
     }
     match status {
-        "paused" => note(format!(
-            "hint: it is paused, or its team is: prefill status tells; then prefill resume {run}, --team-id {} or --all",
-            target.team.id
-        )),
+        "paused" => is_paused(),
         "cancelled" => note(format!("hint: run prefill resume {run} to go on")),
         "interrupted" => {
             // With --force it would fill again what it has just filled.

@@ -216,8 +216,11 @@ pub async fn create(
             }
         };
         let progress = ledger.progress(run).await?;
-        let status = if is_new { "queued" } else { progress.status() };
-        let answer = Backfilled::new(status, run, &target, &progress, None);
+        let answer = if is_new {
+            Backfilled::begun(run, &target, &progress)
+        } else {
+            Backfilled::new(progress.status(), run, &target, &progress, None)
+        };
         Ok((is_new, answer))
     };
     let (is_new, answer) = shared.to_the_end(ask).await?;
