@@ -8,6 +8,8 @@ use std::io::{BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use prefill::calendar::TeamId;
 use prefill::config::DEFAULT_WAREHOUSE;
 use prefill::event::Event;
@@ -739,6 +741,68 @@ async fn lines_of_one_second_that_come_in_another_file_or_order_are_known() {
     let file = file.to_str().expect("a path");
     let told = world.told(&["import", "jsonl", file, "--team-id", "7", "--json"]);
     assert_eq!(told.done().json()["events_added"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_rotated_is_imported_as_one_from_its_files_in_any_order() {
+    let world = four_days_of_team_7().await;
+    let line = |minute: u32| {
+        format!(
+            "192.0.2.1 - - [01/May/2026:10:{minute:02}:00 +0000] \"GET /{minute} HTTP/1.1\" 200 9 \"-\" \"Mozilla/5.0 (X11; Linux x86_64) Firefox/120.0\""
+        )
+    };
+    let written = |name: &str, bytes: &[u8]| {
+        let path = world.dir.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed
+        .write_all(format!("{}\n{}\n", line(0), line(20)).as_bytes())
+        .expect("memory");
+    let oldest = written("access.log.2.gz", &packed.finish().expect("memory"));
+    let older = written("access.log.1", line(40).as_bytes());
+    let cut = &line(59)[..60];
+    let newest = written("access.log", format!("{}\n{cut}", line(50)).as_bytes());
+    let import =
+        |files: &[&str]| world.told(&[&["import", "access-log", "--team-id", "7"], files].concat());
+    let gone = world.dir.path().join("gone.log");
+    import(&[&newest, gone.to_str().expect("a path")]).refused(
+        2,
+        "gone.log",
+        "name an existing file",
+    );
+    import(&[&newest, &older, &newest]).refused(
+        2,
+        "access.log is named twice",
+        "name each file once",
+    );
+    let count = "select count() from events where pathname = '/50'";
+    assert_eq!(world.query(count).await, "0", "nothing of it");
+
+    let told = import(&[&newest, &older, &oldest, "--json"]).done().json();
+    assert_eq!(
+        (&told["file"], &told["files"]),
+        (&json!("3 files"), &json!([newest, older, oldest]))
+    );
+    let report = &told["report"];
+    assert_eq!(
+        (&report["lines"], &report["events"], &report["sessions"]),
+        (&json!(5), &json!(4), &json!(1))
+    );
+    let unreadable = &report["first_unreadable"][0];
+    assert_eq!(
+        (&unreadable["file"], &unreadable["line"]),
+        (&json!(newest), &json!(2))
+    );
+
+    let again = import(&[&oldest]).done();
+    assert!(
+        again
+            .out
+            .contains("access.log.2.gz: 2 lines, 0 events added, 2 known already"),
+        "{again:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -330,8 +330,9 @@ pub enum Import {
 
 #[derive(Debug, Args)]
 pub struct ImportAccessLog {
-    /// The log, plain or gzip; - for standard input
-    pub file: PathBuf,
+    /// The log, plain or gzip, in one file or several, in any order; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The team
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: TeamId,
@@ -345,8 +346,9 @@ pub struct ImportAccessLog {
 
 #[derive(Debug, Args)]
 pub struct ImportJsonl {
-    /// The events, plain or gzip; - for standard input
-    pub file: PathBuf,
+    /// The events, plain or gzip, in one file or several; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The team of events that name none; lines that name another team are left out and counted
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub team_id: Option<TeamId>,

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, PAGEVIEW};
 
 use super::ids::{event_of_line, event_of_repeated_line, in_order, person_of_client};
-use super::input::{Line, Lines};
+use super::input::{Input, Line, Lines};
 use super::log_line::{self, LogLine};
 use super::page_view::{NotAPage, fill_campaign, page_view, referring_domain};
 use super::report::ImportReport;
@@ -83,11 +83,37 @@ pub fn read_access_log(
     options: &AccessLogOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<AccessLog> {
+    read(Lines::new(input, LINE_LIMIT_BYTES)?, options, progress)
+}
+
+/// As [`read_access_log`], of a log that lies in several files, in any order.
+///
+/// # Errors
+///
+/// As [`read_access_log`].
+pub fn read_access_logs(
+    inputs: Vec<Input>,
+    options: &AccessLogOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<AccessLog> {
+    let files = inputs.into_iter().map(|input| (input.name.clone(), input));
+    read(Lines::of_files(files, LINE_LIMIT_BYTES)?, options, progress)
+}
+
+fn read(
+    mut lines: Lines<impl Read>,
+    options: &AccessLogOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<AccessLog> {
     let mut log = AccessLog::new(options.team_id);
-    let mut lines = Lines::new(input, LINE_LIMIT_BYTES)?;
     loop {
         match lines.next()? {
             None => break,
+            Some((_, Line::OfFile(name))) => {
+                log.report.file = Some(name.to_owned());
+                log.fields = 0;
+                continue;
+            }
             Some((number, Line::TooLong(start))) => {
                 log.report.lines += 1;
                 log.report

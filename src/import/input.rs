@@ -1,12 +1,13 @@
-//! The bytes of an import: a file or standard input, plain or gzip, cut into lines.
+//! The bytes of an import: files or standard input, plain or gzip, cut into lines.
 //!
 //! Gzip is known by its first two bytes, not by a name, and may consist of several members, as log
 //! rotation that appends leaves it. A line has a limit, so that a binary file without a line
 //! break cannot fill the memory.
 
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -68,7 +69,7 @@ pub fn open(path: &Path) -> Result<Input> {
         .map_err(|source| Error::operator(doing()).caused_by(source))?;
     if metadata.is_dir() {
         return Err(Error::misuse(doing()).caused_by("it is a directory").hint(
-            "import its files one by one, or in one piece, which cuts no sessions: gzip -cdf DIRECTORY/* | prefill import … -",
+            "name its files, all in one import, which cuts no sessions: prefill import … DIRECTORY/*",
         ));
     }
     Ok(Input {
@@ -76,6 +77,26 @@ pub fn open(path: &Path) -> Result<Input> {
         size_bytes: metadata.is_file().then_some(metadata.len()),
         name,
     })
+}
+
+/// Opens files, each of which may be named once: its lines would be counted twice.
+///
+/// # Errors
+///
+/// As [`open`], and [`Misuse`](crate::error::Class::Misuse) where one is named twice.
+pub fn open_all(paths: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut seen = HashSet::new();
+    let mut inputs = Vec::new();
+    for path in paths {
+        let input = open(path)?;
+        if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+            return Err(
+                Error::misuse(format!("{} is named twice", input.name)).hint("name each file once")
+            );
+        }
+        inputs.push(input);
+    }
+    Ok(inputs)
 }
 
 impl Read for Input {
@@ -86,16 +107,25 @@ impl Read for Input {
 
 /// One line without its line break.
 pub(super) enum Line<'a> {
+    /// No line: those of this file follow, counted from 1. Only where there are several.
+    OfFile(&'a str),
     Text(&'a [u8]),
-    /// The last line of an input, which has no line break: perhaps only the beginning of one.
+    /// The last line of a file, which has no line break: perhaps only the beginning of one.
     Unended(&'a [u8]),
     /// Longer than the limit: its beginning.
     TooLong(&'a [u8]),
 }
 
-/// The lines of an input, decompressed if need be.
+/// The lines of one input or of several files, one after the other; each is decompressed if need be.
 pub(super) struct Lines<R: Read> {
     text: Text<R>,
+    /// Its name, where there are several.
+    file: Option<String>,
+    is_new: bool,
+    /// Those that come after it.
+    rest: VecDeque<(String, R)>,
+    /// How much of those before it was read.
+    before_bytes: u64,
     limit_bytes: usize,
     line: Vec<u8>,
     number: u64,
@@ -110,34 +140,35 @@ enum Text<R: Read> {
 
 impl<R: Read> Lines<R> {
     /// Looks at the first bytes of `input`; a line longer than `limit_bytes` is skipped.
-    pub fn new(mut input: R, limit_bytes: usize) -> Result<Self> {
-        let mut magic = Vec::new();
-        (&mut input)
-            .take(MAGIC_BYTES)
-            .read_to_end(&mut magic)
-            .map_err(|source| read_error(source, 0))?;
-        for (first, packing, unpack) in OTHER_PACKINGS {
-            if magic.starts_with(first) {
-                return Err(Error::misuse(format!("it is packed as {packing}"))
-                    .hint(format!("pipe it: {unpack} FILE | prefill import … -")));
-            }
-        }
-        let is_gzip = magic.starts_with(&GZIP_MAGIC);
-        let counted = Counted {
-            inner: Cursor::new(magic).chain(input),
-            read_bytes: 0,
+    pub fn new(input: R, limit_bytes: usize) -> Result<Self> {
+        Self::open(None, input, VecDeque::new(), limit_bytes)
+    }
+
+    /// As [`Lines::new`], of files by their names, one at least.
+    pub fn of_files(
+        files: impl IntoIterator<Item = (String, R)>,
+        limit_bytes: usize,
+    ) -> Result<Self> {
+        let mut files: VecDeque<(String, R)> = files.into_iter().collect();
+        let Some((name, first)) = files.pop_front() else {
+            return Err(Error::misuse("there is no file").hint("name one, or - for standard input"));
         };
-        let source = BufReader::with_capacity(BUFFER_BYTES, counted);
-        let text = if is_gzip {
-            Text::Gzip(BufReader::with_capacity(
-                BUFFER_BYTES,
-                MultiGzDecoder::new(source),
-            ))
-        } else {
-            Text::Plain(source)
-        };
+        let name = (!files.is_empty()).then_some(name);
+        Self::open(name, first, files, limit_bytes)
+    }
+
+    fn open(
+        file: Option<String>,
+        input: R,
+        rest: VecDeque<(String, R)>,
+        limit_bytes: usize,
+    ) -> Result<Self> {
         Ok(Self {
-            text,
+            text: Text::of(input, file.as_deref())?,
+            is_new: file.is_some(),
+            file,
+            rest,
+            before_bytes: 0,
             limit_bytes,
             line: Vec::new(),
             number: 0,
@@ -146,19 +177,30 @@ impl<R: Read> Lines<R> {
 
     /// The next line and its number, counted from 1.
     pub fn next(&mut self) -> Result<Option<(u64, Line<'_>)>> {
-        let number = self.number + 1;
-        let fail = |source| read_error(source, number);
-        let text = self.text.as_buf_read();
-        self.line.clear();
         // One byte more for the line break.
         let limit = self.limit_bytes as u64 + 1;
-        let read = (&mut *text)
-            .take(limit)
-            .read_until(b'\n', &mut self.line)
-            .map_err(fail)?;
-        if read == 0 {
-            return Ok(None);
+        while !self.is_new {
+            self.line.clear();
+            let text = self.text.as_buf_read();
+            let read = text.take(limit).read_until(b'\n', &mut self.line);
+            let read = read.map_err(|source| self.read_error(source))?;
+            if read > 0 {
+                break;
+            }
+            let Some((name, next)) = self.rest.pop_front() else {
+                return Ok(None);
+            };
+            self.before_bytes = self.read_bytes();
+            self.text = Text::of(next, Some(&name))?;
+            (self.file, self.is_new, self.number) = (Some(name), true, 0);
         }
+        if std::mem::take(&mut self.is_new) {
+            return Ok(Some((
+                0,
+                Line::OfFile(self.file.as_deref().unwrap_or_default()),
+            )));
+        }
+        let number = self.number + 1;
         self.number = number;
         let is_ended = self.line.last() == Some(&b'\n');
         if is_ended {
@@ -167,7 +209,8 @@ impl<R: Read> Lines<R> {
                 self.line.pop();
             }
         } else if self.line.len() > self.limit_bytes {
-            text.skip_until(b'\n').map_err(fail)?;
+            let skipped = self.text.as_buf_read().skip_until(b'\n');
+            skipped.map_err(|source| self.read_error(source))?;
             return Ok(Some((number, Line::TooLong(&self.line))));
         }
         let line = &self.line[..];
@@ -185,14 +228,46 @@ impl<R: Read> Lines<R> {
 
     /// How much of the input was read, in its own bytes: compressed ones, if it is compressed.
     pub fn read_bytes(&self) -> u64 {
-        match &self.text {
+        let of_this = match &self.text {
             Text::Plain(source) => source.get_ref().read_bytes,
             Text::Gzip(text) => text.get_ref().get_ref().get_ref().read_bytes,
-        }
+        };
+        self.before_bytes + of_this
+    }
+
+    fn read_error(&self, source: io::Error) -> Error {
+        read_error(source, self.number + 1, self.file.as_deref())
     }
 }
 
 impl<R: Read> Text<R> {
+    fn of(mut input: R, file: Option<&str>) -> Result<Self> {
+        let mut magic = Vec::new();
+        (&mut input)
+            .take(MAGIC_BYTES)
+            .read_to_end(&mut magic)
+            .map_err(|source| read_error(source, 0, file))?;
+        for (first, packing, unpack) in OTHER_PACKINGS {
+            if magic.starts_with(first) {
+                let it = file.unwrap_or("it");
+                return Err(Error::misuse(format!("{it} is packed as {packing}"))
+                    .hint(format!("pipe it: {unpack} FILE | prefill import … -")));
+            }
+        }
+        let is_gzip = magic.starts_with(&GZIP_MAGIC);
+        let counted = Counted {
+            inner: Cursor::new(magic).chain(input),
+            read_bytes: 0,
+        };
+        let source = BufReader::with_capacity(BUFFER_BYTES, counted);
+        Ok(if is_gzip {
+            let decoder = MultiGzDecoder::new(source);
+            Self::Gzip(BufReader::with_capacity(BUFFER_BYTES, decoder))
+        } else {
+            Self::Plain(source)
+        })
+    }
+
     fn as_buf_read(&mut self) -> &mut dyn BufRead {
         match self {
             Self::Plain(text) => text,
@@ -201,8 +276,9 @@ impl<R: Read> Text<R> {
     }
 }
 
-fn read_error(source: io::Error, line: u64) -> Error {
-    let doing = format!("failed to read line {line}");
+fn read_error(source: io::Error, line: u64, file: Option<&str>) -> Error {
+    let of_file = file.map(|file| format!(" of {file}")).unwrap_or_default();
+    let doing = format!("failed to read line {line}{of_file}");
     match source.kind() {
         // What flate2 says of a damaged and of a cut off file.
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
@@ -240,16 +316,22 @@ mod tests {
     use super::*;
 
     fn lines_of(input: &[u8], limit_bytes: usize) -> Vec<String> {
-        let mut lines = Lines::new(input, limit_bytes).expect("readable");
+        let lines = Lines::new(input, limit_bytes).expect("readable");
+        all_of(lines, input.len())
+    }
+
+    fn all_of(mut lines: Lines<&[u8]>, bytes: usize) -> Vec<String> {
         let mut all = Vec::new();
         while let Some((number, line)) = lines.next().expect("readable") {
             all.push(match line {
+                Line::OfFile(name) => format!("{number}@{name}"),
                 Line::Text(text) => format!("{number}:{}", String::from_utf8_lossy(text)),
                 Line::Unended(text) => format!("{number}.{}", String::from_utf8_lossy(text)),
                 Line::TooLong(start) => format!("{number}>{}", String::from_utf8_lossy(start)),
             });
         }
-        assert_eq!(lines.read_bytes(), input.len() as u64);
+        assert_eq!(lines.read_bytes(), bytes as u64);
+        assert!(lines.next().expect("readable").is_none());
         all
     }
 
@@ -271,6 +353,47 @@ mod tests {
         );
         assert_eq!(lines_of(b"", 10), [""; 0]);
         assert_eq!(lines_of(b"\n", 10), ["1:"]);
+    }
+
+    #[test]
+    fn files_come_one_after_the_other_and_each_is_told_and_ends_its_last_line() {
+        let packed = gzip(b"b\n\xffc");
+        let inputs: [&[u8]; 4] = [b"\xef\xbb\xbfa", &packed, b"", b"\xef\xbb\xbfd\n"];
+        let named = |inputs: &[&'static str]| inputs.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = named(&["1", "2", "3", "4"]);
+        let files = names.into_iter().zip(inputs);
+        let lines = Lines::of_files(files, 10).expect("readable");
+        let bytes = inputs.iter().map(|input| input.len()).sum();
+        let expected = [
+            "0@1",
+            "1.a",
+            "0@2",
+            "1:b",
+            "2.\u{fffd}c",
+            "0@3",
+            "0@4",
+            "1:d",
+        ];
+        assert_eq!(all_of(lines, bytes), expected);
+
+        let one = [("1".to_owned(), &b"a\n"[..])];
+        let lines = Lines::of_files(one, 10).expect("readable");
+        assert_eq!(all_of(lines, 2), ["1:a"]);
+        assert!(Lines::<&[u8]>::of_files([], 10).is_err());
+
+        let damaged = [
+            ("1".to_owned(), &b"a\n"[..]),
+            ("2.gz".to_owned(), &packed[..12]),
+        ];
+        let mut lines = Lines::of_files(damaged, 10).expect("readable");
+        let error = loop {
+            match lines.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("a file that is cut off ended without an error"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(error, "failed to read line 1 of 2.gz");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, PAGEVIEW};
 
 use super::ids::{event_of_line, event_of_repeated_line, person_of_distinct_id};
-use super::input::{Line, Lines};
+use super::input::{Input, Line, Lines};
 use super::report::ImportReport;
 
 /// PostHog takes events of up to some megabytes.
@@ -70,11 +70,31 @@ pub struct JsonLines<R: Read> {
     is_over: bool,
 }
 
+impl JsonLines<Input> {
+    /// As [`JsonLines::new`], of several files, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`](crate::error::Class::Misuse) when there is no file.
+    pub fn of_files(inputs: Vec<Input>, team_id: Option<i64>) -> Result<Self> {
+        let files = inputs.into_iter().map(|input| (input.name.clone(), input));
+        let lines = Lines::of_files(files, LINE_LIMIT_BYTES)?;
+        Ok(Self::of_lines(lines, team_id))
+    }
+}
+
 impl<R: Read> JsonLines<R> {
     /// `team_id` is the team of lines that name none; lines that name another team are left out.
     pub fn new(input: R, team_id: Option<i64>) -> Result<Self> {
-        Ok(Self {
-            lines: Lines::new(input, LINE_LIMIT_BYTES)?,
+        Ok(Self::of_lines(
+            Lines::new(input, LINE_LIMIT_BYTES)?,
+            team_id,
+        ))
+    }
+
+    fn of_lines(lines: Lines<R>, team_id: Option<i64>) -> Self {
+        Self {
+            lines,
             team_id,
             other_team: None,
             report: ImportReport::default(),
@@ -83,7 +103,7 @@ impl<R: Read> JsonLines<R> {
             sessions: HashSet::new(),
             repetitions: HashMap::new(),
             is_over: false,
-        })
+        }
     }
 
     /// What was read so far, and what was left out and why.
@@ -98,15 +118,20 @@ impl<R: Read> JsonLines<R> {
 
     fn next_event(&mut self) -> Result<Option<Event>> {
         while let Some((number, line)) = self.lines.next()? {
-            self.report.lines += 1;
             let text = match line {
+                Line::OfFile(name) => {
+                    self.report.file = Some(name.to_owned());
+                    continue;
+                }
                 Line::Text(text) | Line::Unended(text) => text,
                 Line::TooLong(start) => {
+                    self.report.lines += 1;
                     let reason = "longer than 16 MiB";
                     self.report.add_unreadable(number, reason, start);
                     continue;
                 }
             };
+            self.report.lines += 1;
             if text.iter().all(u8::is_ascii_whitespace) {
                 self.report.blank += 1;
                 continue;

@@ -34,8 +34,8 @@ mod report;
 mod sessions;
 mod user_agent;
 
-pub use access_log::{AccessLog, AccessLogOptions, read_access_log};
+pub use access_log::{AccessLog, AccessLogOptions, read_access_log, read_access_logs};
 pub use ids::{DISTINCT_ID_NAMESPACE, EVENT_NAMESPACE, PERSON_NAMESPACE};
-pub use input::{Input, open};
+pub use input::{Input, open, open_all};
 pub use json_lines::JsonLines;
 pub use report::{ImportReport, UnreadableLine};

@@ -56,6 +56,9 @@ pub struct ImportReport {
     pub unreadable: u64,
     /// The first of them.
     pub first_unreadable: Vec<UnreadableLine>,
+    /// The file whose lines are counted now, where there are several.
+    #[serde(skip)]
+    pub(super) file: Option<String>,
 
     /// The time of the first event, in microseconds since 1970.
     pub time_from: Option<i64>,
@@ -66,6 +69,8 @@ pub struct ImportReport {
 /// A line that could not be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UnreadableLine {
+    /// Where there are several.
+    pub file: Option<String>,
     /// Counted from 1.
     pub line: u64,
     pub reason: String,
@@ -78,6 +83,7 @@ impl ImportReport {
         self.unreadable += 1;
         if self.first_unreadable.len() < SHOWN {
             self.first_unreadable.push(UnreadableLine {
+                file: self.file.clone(),
                 line,
                 reason: reason.into(),
                 text: excerpt(text),
@@ -132,7 +138,11 @@ impl ImportReport {
 
 impl fmt::Display for UnreadableLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: {}", self.line, self.reason, self.text)
+        write!(f, "line {}", self.line)?;
+        if let Some(file) = &self.file {
+            write!(f, " of {file}")?;
+        }
+        write!(f, ": {}: {}", self.reason, self.text)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bringing events in: a thread reads, the rest of the program sends.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -31,10 +31,10 @@ pub(super) async fn import_access_log(to: Surroundings, asked: ImportAccessLog) 
     ledger(&to).await?.team(asked.team_id).await?;
     import_with(
         &to,
-        &asked.file,
+        &asked.files,
         |load| load.of_lines(),
-        move |input, progress, send| {
-            let log = import::read_access_log(input, &options, progress)?;
+        move |inputs, progress, send| {
+            let log = import::read_access_logs(inputs, &options, progress)?;
             let mut events = log.events().peekable();
             while events.peek().is_some() {
                 send(events.by_ref().take(HANDFUL).collect())?;
@@ -52,10 +52,10 @@ pub(super) async fn import_jsonl(to: Surroundings, asked: ImportJsonl) -> Result
     let team = asked.team_id.map(|team| team.0);
     import_with(
         &to,
-        &asked.file,
+        &asked.files,
         |load| load,
-        move |input, progress, send| {
-            let mut lines = JsonLines::new(input, team)?;
+        move |inputs, progress, send| {
+            let mut lines = JsonLines::of_files(inputs, team)?;
             loop {
                 let handful = lines.by_ref().take(HANDFUL).collect::<Result<Handful>>()?;
                 progress(lines.read_bytes());
@@ -71,21 +71,24 @@ pub(super) async fn import_jsonl(to: Surroundings, asked: ImportJsonl) -> Result
 
 async fn import_with(
     to: &Surroundings,
-    file: &Path,
+    files: &[PathBuf],
     of_kind: for<'a> fn(Load<'a>) -> Load<'a>,
     read: impl FnOnce(
-        import::Input,
+        Vec<import::Input>,
         &mut dyn FnMut(u64),
         &mut dyn FnMut(Handful) -> Result<()>,
     ) -> Result<ImportReport>
     + Send
     + 'static,
 ) -> Result<Ended> {
-    let input = import::open(file)?;
-    let name = input.name.clone();
+    let inputs = import::open_all(files)?;
+    let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+    let name = told_of_files(&names);
+    let sizes = inputs.iter().map(|input| input.size_bytes);
+    let size_bytes = sizes.sum::<Option<u64>>();
     let bar = output::progress(
-        input.size_bytes,
-        if input.size_bytes.is_some() {
+        size_bytes,
+        if size_bytes.is_some() {
             "{bar:30} {bytes}/{total_bytes}  {msg}  {eta} left"
         } else {
             "{spinner} {bytes} read  {msg}"
@@ -109,7 +112,7 @@ async fn import_with(
             sent.map_err(|_| Error::new(Class::Lost, "the import was given up"))
         };
         let report = read(
-            input,
+            inputs,
             &mut |bytes| reading_bar.set_position(bytes),
             &mut send,
         )?;
@@ -151,12 +154,20 @@ async fn import_with(
         }
     };
     let loaded = load.end().await?;
-    tell_import(to, &name, &report, &loaded, parsing, begun.elapsed())
+    tell_import(to, &names, &report, &loaded, parsing, begun.elapsed())
+}
+
+/// How to call what is imported in a message.
+fn told_of_files(names: &[String]) -> String {
+    match names {
+        [name] => name.clone(),
+        _ => format!("{} files", number(names.len() as u64)),
+    }
 }
 
 fn tell_import(
     to: &Surroundings,
-    name: &str,
+    names: &[String],
     report: &ImportReport,
     loaded: &Loaded,
     parsing: Duration,
@@ -165,10 +176,12 @@ fn tell_import(
     if !loaded.unknown_teams.is_empty() {
         note(told_of_unknown(&loaded.unknown_teams));
     }
+    let name = told_of_files(names);
     if to.json {
         output::json(&json!({
             "status": "completed",
             "file": name,
+            "files": names,
             "events": loaded.events,
             "events_added": loaded.added,
             "events_known": loaded.known,
