@@ -28,8 +28,8 @@ use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
 use crate::rollup::{BOUNCES, Cut, SCRATCH_PREFIX, STATS, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
-use crate::warehouse::Warehouse;
 use crate::warehouse::name::{Name, with_names};
+use crate::warehouse::{Statement, Warehouse};
 use deletion::{TRIES, delete, still_there};
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
@@ -625,8 +625,22 @@ impl Fill<'_> {
         }
         for (_, table, copy) in rollups {
             self.alive().await?;
+            // ClickHouse refuses to put a partition without a row in the place of another.
+            let count = with_names(
+                "select toInt64(count()) as value from {copy}",
+                &[("copy", copy)],
+            );
+            let rows = self.warehouse.statement(&count, &batch.comment);
+            let rows = rows
+                .rows::<Number>("count the new partition's rows")
+                .await?;
+            let publish = if rows.first().is_some_and(|rows| rows.value > 0) {
+                "alter table {table} replace partition {partition} from {copy}"
+            } else {
+                "alter table {table} drop partition {partition}"
+            };
             let text = with_names(
-                "alter table {table} replace partition {partition} from {copy}",
+                publish,
                 &[
                     ("copy", copy),
                     ("table", table),
@@ -687,7 +701,18 @@ impl Fill<'_> {
     async fn delete_elsewhere(&self, batch: &Batch) -> Result<()> {
         for _ in 0..TRIES {
             for table in [&self.tables.stats, &self.tables.bounces] {
-                self.delete(sql::DELETE_ELSEWHERE, batch, table).await?;
+                let text = with_names(sql::PARTITIONS_ELSEWHERE, &[("table", table)]);
+                let statement = self.of_rows(&text, batch);
+                let partitions = statement.rows("look for rows of another zone").await?;
+                if partitions.is_empty() {
+                    continue;
+                }
+                // A day has few: each that it may begin or end in, and that where it was before. One deletion
+                // that names none is written down in all.
+                let text = deletion::in_each(table, &partitions, |partition| {
+                    with_names(sql::DELETE_ELSEWHERE, &[("elsewhere", &partition)])
+                });
+                self.delete(&text, batch, table).await?;
             }
             if self.existing(batch).await?.elsewhere == 0 {
                 return Ok(());
@@ -699,22 +724,25 @@ impl Fill<'_> {
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {
         self.alive().await?;
         let text = with_names(statement, &[("table", table)]);
-        let statement = self
-            .warehouse
-            .statement(&text, &batch.comment)
-            .param("teams", unsigned(&batch.teams))
-            .param("from_s", batch.bounds.from.as_second())
-            .param("until_s", batch.bounds.until.as_second())
-            .param("left", &batch.left)
-            .param("partition", batch.partition);
         delete(
             self.warehouse,
             table,
-            statement,
+            self.of_rows(&text, batch),
             &batch.comment,
             "delete the rows that are replaced",
         )
         .await
+    }
+
+    /// A statement about the rows that the batch's days have in the tables.
+    fn of_rows<'a>(&'a self, text: &'a str, batch: &'a Batch) -> Statement<'a> {
+        self.warehouse
+            .statement(text, &batch.comment)
+            .param("teams", unsigned(&batch.teams))
+            .param("from_s", batch.bounds.from.as_second())
+            .param("until_s", batch.bounds.until.as_second())
+            .param("left", &batch.left)
+            .param("partition", batch.partition)
     }
 
     async fn drop_scratch(&self, scratch: &Scratch) -> Result<()> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
+use prefill::ledger::TeamChange;
 use prefill::rollup::sql;
 use prefill::schema::Store;
 use support::{World, page_view};
@@ -43,6 +44,69 @@ async fn f5_any_backfill_run_again_gives_equal_tables() {
         world.differences(team, "2026-05-01", "2026-05-03").await,
         Vec::<String>::new()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_without_sessions_in_the_zone_that_a_team_has_moved_to_leaves_no_rows_of_the_old_zone()
+ {
+    let world = World::new().await;
+    let (team, other) = (
+        world.team(7, "Asia/Kathmandu").await,
+        world.team(8, "UTC").await,
+    );
+    world.enable(team).await;
+    world.enable(other).await;
+    // In Kathmandu it is the 5th already, and in St John's still the 4th.
+    world
+        .insert(&[
+            page_view(team, 1, "s1", "2026-05-04T20:00:00Z", "/"),
+            page_view(other, 2, "s2", "2026-05-02T12:00:00Z", "/other"),
+            page_view(other, 2, "s3", "2026-05-09T12:00:00Z", "/other"),
+        ])
+        .await;
+    let (from, until) = ("2026-05-05", "2026-05-06");
+    for (team, from, until) in [(team, from, until), (other, "2026-05-02", "2026-05-10")] {
+        assert_eq!(world.fill(team, from, until, false).await, "completed");
+    }
+    let change = TeamChange {
+        name: None,
+        organization: None,
+        zone: Some(Zone::get("America/St_Johns").expect("a zone")),
+        backfill_days: None,
+        warehouse: None,
+    };
+    let ledger = &world.prefill.ledger;
+    ledger.set_team(team, &change).await.expect("moved");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let buckets = "select toString(period_bucket) from web_pre_aggregated_stats where team_id = 7 \
+                   union all select toString(period_bucket) from web_pre_aggregated_bounces where team_id = 7";
+    assert_eq!(world.query(buckets).await, "");
+    assert_eq!(
+        world.fill(team, "2026-05-04", until, false).await,
+        "completed"
+    );
+    assert_eq!(
+        world.query(buckets).await,
+        "2026-05-04 02:30:00\n2026-05-04 02:30:00"
+    );
+    let none = Vec::<String>::new();
+    assert_eq!(
+        world.differences(team, "2026-05-03", "2026-05-07").await,
+        none
+    );
+    assert_eq!(
+        world.differences(other, "2026-05-02", "2026-05-10").await,
+        none
+    );
+    let everywhere = "select count() from system.mutations where startsWith(table, 'web_pre') \
+                      and not command ilike '%in partition%'";
+    assert_eq!(
+        world.query(everywhere).await,
+        "0",
+        "a deletion in all partitions"
+    );
+    let of_old = "select count() > 0 from system.mutations where startsWith(table, 'web_pre')";
+    assert_eq!(world.query(of_old).await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

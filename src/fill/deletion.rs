@@ -54,14 +54,9 @@ pub async fn delete_rows(
         }
         // Each is named: a deletion that names none is written down in all of them.
         for together in partitions.chunks(TOGETHER) {
-            let of_each: Vec<String> = together
-                .iter()
-                .map(|partition| with_names(sql::DELETE_WITHIN, &[("partition", &partition.value)]))
-                .collect();
-            let text = with_names(
-                "alter table {table} {of_each} settings mutations_sync = 2",
-                &[("table", table), ("of_each", &of_each.join(", "))],
-            );
+            let text = in_each(table, together, |partition| {
+                with_names(sql::DELETE_WITHIN, &[("partition", &partition)])
+            });
             let statement = warehouse
                 .statement(&text, comment)
                 .param("teams", unsigned(teams))
@@ -71,6 +66,20 @@ pub async fn delete_rows(
         }
     }
     Ok(())
+}
+
+/// One statement that deletes rows in each of some partitions.
+pub(super) fn in_each(
+    table: &Name,
+    partitions: &[Number],
+    delete: impl Fn(i64) -> String,
+) -> String {
+    let of_each = partitions.iter().map(|partition| delete(partition.value));
+    let of_each: Vec<String> = of_each.collect();
+    with_names(
+        "alter table {table} {of_each} settings mutations_sync = 2",
+        &[("table", table), ("of_each", &of_each.join(", "))],
+    )
 }
 
 async fn partitions(

@@ -1,8 +1,5 @@
--- As delete_rows.sql, in the partitions other than the day's own.
-alter table {table}
-delete where {mark:String} != '' and team_id in {teams:Array(UInt64)}
+-- One of the deletions of a statement, as delete_rows.sql: in one of the partitions other than the day's own.
+delete in partition {elsewhere} where {mark:String} != '' and team_id in {teams:Array(UInt64)}
     and (period_bucket >= fromUnixTimestamp({from_s:Int64})
             and period_bucket < fromUnixTimestamp({until_s:Int64})
         or has({left:Array(Tuple(UInt64, Int64))}, (team_id, toInt64(toUnixTimestamp(period_bucket)))))
-    and toYYYYMMDD(period_bucket) != {partition:UInt32}
-settings mutations_sync = 2
