@@ -257,7 +257,9 @@ impl<'a> Landing<'a> {
             false => uuid.to_owned(),
             true => with_names(sql::ID_OF_LINE, &[("id", &uuid)]),
         };
-        let (new_id, known_id) = (id("uuid"), id("{uuid}"));
+        // Two teams may name an event alike.
+        let new_id = format!("(team_id, {})", id("uuid"));
+        let known_id = format!("(toInt64({{team_id}}), {})", id("{uuid}"));
         let render = |text| {
             let text = with_names(text, &[("new_id", &new_id), ("known_id", &known_id)]);
             self.store.tables.render(&text, &[("import", &self.table)])

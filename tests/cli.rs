@@ -170,6 +170,19 @@ async fn every_command_answers_in_json_with_the_names_that_callers_rely_on() {
         (&again["events_added"], &again["events_known"]),
         (&json!(0), &json!(6))
     );
+    // Two teams may name an event alike.
+    let alike = [7, 8].map(|team| event_line(team, 5, "2026-05-01T10:00:00Z"));
+    let of_both = world.dir.path().join("of_both.jsonl");
+    std::fs::write(&of_both, alike.join("\n")).expect("written");
+    let imported = answer(&["import", "jsonl", of_both.to_str().expect("a path")]);
+    assert_eq!(
+        (
+            &imported["events_added"],
+            &imported["events_known"],
+            &imported["report"]["duplicates"]
+        ),
+        (&json!(1), &json!(1), &json!(0))
+    );
 
     let log = world.dir.path().join("access.log");
     std::fs::write(

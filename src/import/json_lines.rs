@@ -62,7 +62,8 @@ pub struct JsonLines<R: Read> {
     /// The first team that a line was left out for.
     other_team: Option<i64>,
     report: ImportReport,
-    uuids: HashSet<Uuid>,
+    /// Each with its team: two may name an event alike.
+    uuids: HashSet<(i64, Uuid)>,
     persons: HashSet<Uuid>,
     sessions: HashSet<String>,
     /// How often a line without a uuid came, by the uuid that it got first.
@@ -154,7 +155,7 @@ impl<R: Read> JsonLines<R> {
                 event.uuid = event_of_repeated_line(first, *before);
                 *before += 1;
             }
-            if !self.uuids.insert(event.uuid) {
+            if !self.uuids.insert((event.team_id, event.uuid)) {
                 self.report.duplicates += 1;
                 continue;
             }

@@ -38,7 +38,7 @@ pub struct ImportReport {
     /// Access log: page views of robots, where they are left out.
     pub robots: u64,
 
-    /// JSON lines: events whose uuid an earlier line has.
+    /// JSON lines: events whose uuid an earlier line of their team has.
     pub duplicates: u64,
     /// JSON lines: events kept that belong to no session, which the rollups leave out.
     pub without_session: u64,

@@ -70,4 +70,4 @@ where true
             and {timestamp} >= (select min(timestamp) from {import})
             and {timestamp} <= (select max(timestamp) from {import})
     )
-limit 1 by uuid
+limit 1 by team_id, uuid

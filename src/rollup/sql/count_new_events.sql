@@ -1,5 +1,5 @@
 -- How many of the imported events the source does not have.
-select uniqExact(uuid) as value
+select uniqExact(team_id, uuid) as value
 from {import}
 where true
     -- known already, or twice in the import itself
