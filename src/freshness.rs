@@ -375,7 +375,7 @@ impl<'a> Look<'a> {
             });
             differ.collect()
         };
-        let mut touched = 0;
+        let (mut touched, mut left) = (0, 0);
         for some in differ.chunks(TEAMS_AT_ONCE) {
             let mut slices = Vec::new();
             for team in some {
@@ -389,18 +389,28 @@ impl<'a> Look<'a> {
             let of_some: Vec<TeamId> = of_some.into_iter().collect();
             // After the slices: what is filled meanwhile is told by its receipt.
             let totals = verify::totals(warehouse, tables, &of_some, verify::ALL_BUCKETS).await?;
+            slices.retain(|slice| {
+                let holds = totals.get(&(slice.team_id, slice.bucket.as_second()));
+                let holds = holds.copied().unwrap_or_default();
+                let receipt = slice.receipt.as_ref();
+                slice.state == State::Filled
+                    && receipt.is_some_and(|receipt| !holds.are_of(receipt))
+            });
+            let bare = self.without_raw_events(&slices).await?;
             for slice in slices {
                 let (team, day) = (slice.team_id, slice.day);
-                let holds = totals.get(&(team, slice.bucket.as_second()));
-                let (State::Filled, Some(receipt)) = (slice.state, &slice.receipt) else {
+                if bare.contains(&(team, day)) {
+                    left += 1;
+                    if each && left <= MOST_NAMED {
+                        warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}, and there are no raw events to fill it again from: it is left as it is");
+                    }
                     continue;
-                };
+                }
                 // One that was filled again since its receipt was read is right as it is.
-                if !holds.copied().unwrap_or_default().are_of(receipt)
-                    && self
-                        .ledger
-                        .touch(team, day, Reason::RowsChanged, slice.filled_at)
-                        .await?
+                if self
+                    .ledger
+                    .touch(team, day, Reason::RowsChanged, slice.filled_at)
+                    .await?
                 {
                     touched += 1;
                     if touched <= MOST_NAMED {
@@ -416,6 +426,39 @@ impl<'a> Look<'a> {
             );
         });
         Ok(touched)
+    }
+
+    /// Which days had sessions when they were filled and have no raw events any more: to fill one again would only
+    /// delete what is left of it.
+    async fn without_raw_events(&self, slices: &[Slice]) -> Result<BTreeSet<(TeamId, Day)>> {
+        let Store {
+            warehouse, tables, ..
+        } = self.store;
+        let had_sessions = |slice: &&Slice| {
+            let receipt = slice.receipt.as_ref();
+            receipt.is_some_and(|receipt| receipt.sessions > 0)
+        };
+        let slices: Vec<&Slice> = slices.iter().filter(had_sessions).collect();
+        let mut bare = BTreeSet::new();
+        for some in slices.chunks(verify::MOST_DAYS) {
+            let day = |slice: &&Slice| {
+                let (from, until) = (slice.bucket, slice.until);
+                (slice.team_id, Bounds { from, until })
+            };
+            let days: Vec<(TeamId, Bounds)> = some.iter().map(day).collect();
+            warehouse.turn().await;
+            match verify::with_sessions(warehouse, tables, &days).await {
+                Ok(with) => bare.extend(
+                    some.iter()
+                        .filter(|slice| !with.contains(&(slice.team_id, slice.bucket)))
+                        .map(|slice| (slice.team_id, slice.day)),
+                ),
+                // Nobody can tell; most days have their events.
+                Err(error) if error.class() == Class::Narrower => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bare)
     }
 }
 

@@ -63,21 +63,27 @@ impl Store {
     }
 
     /// Looks at the tables again, which others may have made, changed or dropped since: a rollup that is not there any
-    /// more is made again, and of the raw events the columns are read as they are now.
+    /// more is made again, and of the raw events the columns are read as they are now. Whether a rollup was made.
     ///
     /// # Errors
     ///
     /// When the warehouse fails, or a table or a column that is read is not there any more.
-    pub async fn look_again(&self) -> Result<()> {
-        for rollup in make_missing(&self.warehouse, &self.tables, &rollups(&self.tables)).await? {
+    pub async fn look_again(&self) -> Result<bool> {
+        let (warehouse, tables) = (&self.warehouse, &self.tables);
+        // First: a server without them is not the one that this is about.
+        let missing = missing_source(warehouse, tables).await?;
+        if !missing.is_empty() {
+            return Err(no_source(
+                &missing,
+                tables.source.kind == SourceKind::PostHog,
+            ));
+        }
+        let mut is_remade = false;
+        for rollup in make_missing(warehouse, tables, &rollups(tables)).await? {
             if rollup.created {
+                is_remade = true;
                 self.warn_of_remade(&rollup.table);
             }
-        }
-        let missing = missing_source(&self.warehouse, &self.tables).await?;
-        if !missing.is_empty() {
-            let posthog = self.tables.source.kind == SourceKind::PostHog;
-            return Err(no_source(&missing, posthog));
         }
         let events = &self.tables.events;
         let there = columns(&self.warehouse, events).await?;
@@ -96,7 +102,15 @@ impl Store {
                 "the columns of {events} changed: they are read as they are now"
             );
         }
-        Ok(())
+        Ok(is_remade)
+    }
+
+    /// Whether an error of the warehouse is about one of the rollups.
+    pub fn names_rollup(&self, error: &str) -> bool {
+        let rollups = [&self.tables.stats, &self.tables.bounces];
+        rollups
+            .into_iter()
+            .any(|rollup| error.contains(&plain(rollup)))
     }
 
     /// Tells that a rollup which had rows was made again, with none.
@@ -104,7 +118,7 @@ impl Store {
         warn!(
             warehouse = self.name,
             table = rollup,
-            "the table {rollup} was gone, and with it the days that were filled: it was made again, and prefill serve fills them again"
+            "the table {rollup} was gone, and with it the days that were filled: it was made again, and prefill serve fills those again that have raw events"
         );
     }
 }
@@ -243,6 +257,8 @@ async fn prepare(
 ) -> Result<Vec<Prepared>> {
     let sessions = &tables.source.raw_sessions;
     let missing = source_to_make(warehouse, tables, with_source).await?;
+    // Connections begin in it.
+    create_database(warehouse, tables.stats.parts().0).await?;
     let wanted = [source(tables), rollups(tables)].concat();
     let mut prepared = make_missing(warehouse, tables, &wanted).await?;
     // Only what was made here is fed from here.

@@ -308,11 +308,16 @@ impl Worker {
                 );
                 error
             }
-            Ok(()) if code == codes::UNKNOWN_TABLE => {
+            // It may have been another worker that made it.
+            Ok(is_remade)
+                if is_remade
+                    || matches!(code, codes::UNKNOWN_TABLE | codes::UNKNOWN_DATABASE)
+                        && self.store.names_rollup(&error.chain()) =>
+            {
                 Error::new(Class::Later, "a table was gone that is there again").caused_by(error)
             }
-            Ok(()) if *self.store.tables.reading() == *before => error,
-            Ok(()) => {
+            Ok(_) if *self.store.tables.reading() == *before => error,
+            Ok(_) => {
                 Error::new(Class::Later, "the columns of the raw events changed").caused_by(error)
             }
         }

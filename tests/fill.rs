@@ -110,6 +110,41 @@ async fn a_day_without_sessions_in_the_zone_that_a_team_has_moved_to_leaves_no_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_day_that_has_no_raw_events_any_more_is_kept() {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let (from, until) = ("2026-05-01", "2026-05-04");
+    world
+        .insert(&[
+            page_view(team, 1, "s1", "2026-05-01T12:00:00Z", "/"),
+            page_view(team, 2, "s2", "2026-05-02T12:00:00Z", "/"),
+            page_view(team, 3, "s3", "2026-05-03T12:00:00Z", "/"),
+        ])
+        .await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    world
+        .query(
+            "alter table events delete where timestamp < '2026-05-02' settings mutations_sync = 2",
+        )
+        .await;
+    world.query("truncate table web_pre_aggregated_stats").await;
+    assert_eq!(world.look_for_late_events().await, 2);
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let days =
+        |table: &str| format!("select distinct toDate(period_bucket) from {table} order by 1");
+    let stats = world.query(&days("web_pre_aggregated_stats")).await;
+    assert_eq!(stats, "2026-05-02\n2026-05-03");
+    let bounces = world.query(&days("web_pre_aggregated_bounces")).await;
+    assert_eq!(bounces, "2026-05-01\n2026-05-02\n2026-05-03");
+    assert_eq!(world.look_for_late_events().await, 0);
+    // Somebody who asks for it gets what the raw events say.
+    assert_eq!(world.fill(team, from, until, true).await, "completed");
+    let bounces = world.query(&days("web_pre_aggregated_bounces")).await;
+    assert_eq!(bounces, "2026-05-02\n2026-05-03");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f13_a_day_that_loses_its_last_session_loses_its_rows() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;

@@ -22,6 +22,8 @@ use super::Endpoint;
 use crate::error::{Class, Context as _, Error, Result};
 
 const ENGINE_USERS: &str = "engine.users";
+/// How the names of tables begin that nobody misses.
+const FOR_A_WHILE: &str = "prefill_";
 
 /// What `engine.json` says.
 #[derive(Clone, Serialize, Deserialize)]
@@ -70,8 +72,8 @@ impl Place {
         self.0.join("clickhouse")
     }
 
-    /// Sets the definitions without a text aside that a full disk left of tables which were never made: ClickHouse
-    /// does not start with one, and does not look at a `.sql.bak`.
+    /// Sets the definitions without a text aside that a full disk left of tables for a while: ClickHouse does not start
+    /// with one, and does not look at a `.sql.bak`. Of another table somebody has to look what became of it.
     pub fn set_empty_definitions_aside(&self) -> std::io::Result<()> {
         let databases = match std::fs::read_dir(self.data().join("metadata")) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -85,8 +87,9 @@ impl Place {
             }
             for definition in std::fs::read_dir(database)? {
                 let path = definition?.path();
-                let is_definition = path.extension().is_some_and(|extension| extension == "sql");
-                if is_definition && path.metadata()?.len() == 0 {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let is_for_a_while = name.starts_with(FOR_A_WHILE) && name.ends_with(".sql");
+                if is_for_a_while && path.metadata()?.len() == 0 {
                     let aside = path.with_extension("sql.bak");
                     std::fs::rename(&path, &aside)?;
                     tracing::warn!(

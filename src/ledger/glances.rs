@@ -108,13 +108,14 @@ impl Ledger {
             .collect()
     }
 
-    /// Of the teams that have days which only cancelled runs asked for: how many of them do not wait for events.
+    /// Of the teams, or some of them, that have days which only cancelled runs asked for: how many of them do not wait
+    /// for events.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn cancelled_days(&self) -> Result<BTreeMap<TeamId, i64>> {
-        let statement = Statement::new(sql!("cancelled_days"));
+    pub async fn cancelled_days(&self, teams: Option<&[TeamId]>) -> Result<BTreeMap<TeamId, i64>> {
+        let statement = Statement::new(sql!("cancelled_days")).bind(teams.map(team_ids));
         let rows = self
             .database
             .rows("look for what was cancelled", &statement)

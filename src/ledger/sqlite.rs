@@ -63,7 +63,7 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Database> {
     if is_gone {
         warn!(
             ledger = %path.display(),
-            "the ledger {} was gone, and with it the teams and what was known of their days: a new one was made; put the old one back while no prefill runs, or turn the settings on again",
+            "the ledger {} was gone, and with it the teams and what was known of their days: a new one was made; put a copy of the old one back while no prefill runs, once prefill.db-wal and prefill.db-shm are deleted, or turn the settings on again",
             path.display()
         );
     }

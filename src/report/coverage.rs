@@ -206,7 +206,7 @@ impl<'a> Known<'a> {
             pauses,
             tallies,
             gaps,
-            cancelled: ledger.cancelled_days().await?,
+            cancelled: ledger.cancelled_days(teams).await?,
         })
     }
 

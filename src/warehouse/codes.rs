@@ -67,7 +67,7 @@ pub const CODES: &[(u32, &str, Class)] = &[
     (53, "TYPE_MISMATCH", Class::Operator),
     (UNKNOWN_TABLE, "UNKNOWN_TABLE", Class::Operator),
     (62, "SYNTAX_ERROR", Class::Operator),
-    (81, "UNKNOWN_DATABASE", Class::Operator),
+    (UNKNOWN_DATABASE, "UNKNOWN_DATABASE", Class::Operator),
     (115, "UNKNOWN_SETTING", Class::Operator),
     (164, "READONLY", Class::Operator),
     (192, "UNKNOWN_USER", Class::Operator),
@@ -95,11 +95,16 @@ pub fn class(code: u32) -> Class {
 
 /// Of a table that was dropped.
 pub const UNKNOWN_TABLE: u32 = 60;
+/// Of a database that was dropped.
+pub const UNKNOWN_DATABASE: u32 = 81;
 
 /// Whether a statement may fail so because somebody dropped a table, or changed a column that it reads.
 pub fn is_of_tables(code: u32) -> bool {
     // A column is missing, or has another type: 349 is CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN.
-    matches!(code, UNKNOWN_TABLE | 16 | 43 | 47 | 53 | 349)
+    matches!(
+        code,
+        UNKNOWN_TABLE | UNKNOWN_DATABASE | 16 | 43 | 47 | 53 | 349
+    )
 }
 
 /// The next step for whoever has to change something. Of what was too much at once it is one where less at a

@@ -6,10 +6,11 @@ update slices
 set cancel = case when state = 'running' then 1 else cancel end,
     state = case when state = 'stale' then 'filled' else state end,
     not_before = 0
-where (team_id, day) in (
-        select w.team_id, w.day from run_slices w
-        where w.run_id in (select value ->> 0 from {rows $1})
-            and slices.filled_fence <= w.after_fence)
+where exists (
+        select 1 from runs r
+        join run_slices w on w.run_id = r.id and w.day = slices.day
+        where r.team_id = slices.team_id and slices.filled_fence <= w.after_fence
+            and r.id in (select value ->> 0 from {rows $1}))
     and (
         (state = 'running' and (filled_at is null or reason = 'forced'))
         or (state = 'stale' and reason = 'forced'))

@@ -153,7 +153,7 @@ pub(super) async fn page(asker: Asker, Query(asked): Query<Asked>) -> Page {
     };
     teams.retain(|team| selection.has(team));
     if view.filter.is_some_and(|(word, ..)| word == CANCELLED) {
-        let cancelled = ledger.cancelled_days().await?;
+        let cancelled = ledger.cancelled_days(None).await?;
         teams.retain(|team| cancelled.contains_key(&team.id));
     }
     // How it stands with teams is asked of no more of them than are needed.
