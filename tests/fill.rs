@@ -110,6 +110,27 @@ async fn a_day_without_sessions_in_the_zone_that_a_team_has_moved_to_leaves_no_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rollups_in_a_database_of_their_own_come_back_when_it_was_dropped() {
+    let mut config = Config::default();
+    let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE);
+    let warehouse = warehouse.expect("the warehouse");
+    warehouse.database = "rollups".to_owned();
+    warehouse.source.table = "default.events".to_owned();
+    let world = World::with(config).await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    world
+        .insert(&[page_view(team, 1, "s1", "2026-05-01T12:00:00Z", "/")])
+        .await;
+    let (from, until) = ("2026-05-01", "2026-05-02");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let right = world.tables().await;
+    world.query("drop database rollups").await;
+    assert_eq!(world.fill(team, from, until, true).await, "completed");
+    assert_eq!(world.tables().await, right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_a_day_that_has_no_raw_events_any_more_is_kept() {
     let world = World::new().await;
     let team = world.team(7, "UTC").await;
