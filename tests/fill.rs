@@ -107,6 +107,16 @@ async fn a_day_without_sessions_in_the_zone_that_a_team_has_moved_to_leaves_no_r
     );
     let of_old = "select count() > 0 from system.mutations where startsWith(table, 'web_pre')";
     assert_eq!(world.query(of_old).await, "1");
+
+    // A day that could not be filled in its new zone is told, whether it has sessions there or not.
+    let failed = "update slices set state = 'failed', error = 'it cannot be', left_bucket_s = bucket_s - 3600 \
+                  where team_id = 7 and day = '2026-05-05'";
+    support::ledger::plain_sql(world.dir.path(), failed);
+    let health = world.prefill.health(jiff::Timestamp::now()).await;
+    let gaps = health.expect("health").data_gaps_detected;
+    let gap = gaps.iter().find(|gap| gap.team_id == team).expect("told");
+    assert_eq!(gap.days, [from.parse::<Day>().expect("a day")]);
+    assert!(gap.issue.contains("it cannot be"), "{}", gap.issue);
 }
 
 #[tokio::test(flavor = "multi_thread")]

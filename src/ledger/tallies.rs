@@ -74,7 +74,7 @@ pub struct WithoutData {
     pub bounds: Bounds,
     pub state: State,
     pub error: Option<String>,
-    /// Whether the tables hold it as it was filled before.
+    /// Whether the tables hold it as it was filled before, perhaps in another zone.
     pub has_data: bool,
 }
 
