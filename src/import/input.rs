@@ -69,7 +69,7 @@ pub fn open(path: &Path) -> Result<Input> {
         .map_err(|source| Error::operator(doing()).caused_by(source))?;
     if metadata.is_dir() {
         return Err(Error::misuse(doing()).caused_by("it is a directory").hint(
-            "name its files, all in one import, which cuts no sessions: prefill import … DIRECTORY/*",
+            "import its files one by one, or all in one, which cuts no sessions: prefill import … DIRECTORY/*",
         ));
     }
     Ok(Input {
