@@ -372,19 +372,22 @@ async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
     world.enable(team).await;
     all_filled(&world, team, 8).await;
     let right = world.tables().await;
+    let are_right = async || {
+        until(
+            "the tables are right again",
+            Duration::from_secs(60),
+            || async { (world.tables().await == right).then_some(()) },
+        )
+        .await;
+        all_filled(&world, team, 8).await;
+    };
     world
         .query("truncate table web_pre_aggregated_bounces")
         .await;
     world
         .query("insert into web_pre_aggregated_stats select * from web_pre_aggregated_stats where period_bucket < now() - interval 3 day")
         .await;
-    until(
-        "the tables are right again",
-        Duration::from_secs(60),
-        || async { (world.tables().await == right).then_some(()) },
-    )
-    .await;
-    all_filled(&world, team, 8).await;
+    are_right().await;
     world.query("drop table web_pre_aggregated_stats").await;
     until(
         "a table that was dropped is there again",
@@ -392,13 +395,7 @@ async fn rows_that_are_gone_or_double_are_filled_again_by_a_serve_that_runs() {
         || async { serving_log(&world).contains(GONE).then_some(()) },
     )
     .await;
-    until(
-        "the tables are right again",
-        Duration::from_secs(60),
-        || async { (world.tables().await == right).then_some(()) },
-    )
-    .await;
-    all_filled(&world, team, 8).await;
+    are_right().await;
 }
 
 /// What is told of a rollup that somebody dropped.
