@@ -210,7 +210,7 @@ impl<R: Read> Lines<R> {
             }
         } else if self.line.len() > self.limit_bytes {
             let skipped = self.text.as_buf_read().skip_until(b'\n');
-            skipped.map_err(|source| self.read_error(source))?;
+            skipped.map_err(|source| read_error(source, number, self.file.as_deref()))?;
             return Ok(Some((number, Line::TooLong(&self.line))));
         }
         let line = &self.line[..];
