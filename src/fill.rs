@@ -707,8 +707,7 @@ impl Fill<'_> {
                 if partitions.is_empty() {
                     continue;
                 }
-                // A day has few: each that it may begin or end in, and that where it was before. One deletion
-                // that names none is written down in all.
+                // A day has few: each that it may begin or end in, and that where it was before.
                 let text = deletion::in_each(table, &partitions, |partition| {
                     with_names(sql::DELETE_ELSEWHERE, &[("elsewhere", &partition)])
                 });

@@ -62,28 +62,27 @@ impl Store {
         Ok((store, prepared))
     }
 
-    /// Looks at the tables again, which others may have made, changed or dropped since: a rollup that is not there any
-    /// more is made again, and of the raw events the columns are read as they are now. Whether a rollup was made.
+    /// Looks at the tables again, which others may have made, changed or dropped since: the columns of the raw events
+    /// are read as they are now. Nothing is made: who dropped a rollup may still get it back.
     ///
     /// # Errors
     ///
     /// When the warehouse fails, or a table or a column that is read is not there any more.
-    pub async fn look_again(&self) -> Result<bool> {
+    pub async fn look_again(&self) -> Result<()> {
         let (warehouse, tables) = (&self.warehouse, &self.tables);
-        // First: a server without them is not the one that this is about.
-        let missing = missing_source(warehouse, tables).await?;
+        let missing = not_there(warehouse, &source(tables)).await?;
         if !missing.is_empty() {
-            return Err(no_source(
-                &missing,
-                tables.source.kind == SourceKind::PostHog,
-            ));
+            let posthog = tables.source.kind == SourceKind::PostHog;
+            return Err(no_source(&missing, posthog));
         }
-        let mut is_remade = false;
-        for rollup in make_missing(warehouse, tables, &rollups(tables)).await? {
-            if rollup.created {
-                is_remade = true;
-                self.warn_of_remade(&rollup.table);
-            }
+        let missing = not_there(warehouse, &rollups(tables)).await?;
+        if !missing.is_empty() {
+            let named: Vec<String> = missing.iter().map(plain).collect();
+            return Err(Error::operator(format!(
+                "the table {} is gone, and with it the days that were filled",
+                named.join(", ")
+            ))
+            .hint("get it back (undrop table), or make it again with prefill migrate; then run prefill retry --all, and prefill serve fills again what has raw events"));
         }
         let events = &self.tables.events;
         let there = columns(&self.warehouse, events).await?;
@@ -102,15 +101,7 @@ impl Store {
                 "the columns of {events} changed: they are read as they are now"
             );
         }
-        Ok(is_remade)
-    }
-
-    /// Whether an error of the warehouse is about one of the rollups.
-    pub fn names_rollup(&self, error: &str) -> bool {
-        let rollups = [&self.tables.stats, &self.tables.bounces];
-        rollups
-            .into_iter()
-            .any(|rollup| error.contains(&plain(rollup)))
+        Ok(())
     }
 
     /// Tells that a rollup which had rows was made again, with none.
@@ -204,7 +195,7 @@ async fn source_to_make(
     with_source: bool,
 ) -> Result<Vec<Name>> {
     let posthog = tables.source.kind == SourceKind::PostHog;
-    let missing = missing_source(warehouse, tables).await?;
+    let missing = not_there(warehouse, &source(tables)).await?;
     let makes = with_source || !posthog && warehouse.is_embedded();
     if !makes && !missing.is_empty() {
         return Err(no_source(&missing, posthog));
@@ -212,11 +203,12 @@ async fn source_to_make(
     Ok(missing)
 }
 
-async fn missing_source(warehouse: &Warehouse, tables: &Tables) -> Result<Vec<Name>> {
+/// Which of the tables are not there.
+async fn not_there(warehouse: &Warehouse, tables: &[(&Name, &'static str)]) -> Result<Vec<Name>> {
     let mut missing = Vec::new();
-    for (table, _) in source(tables) {
+    for (table, _) in tables {
         if columns(warehouse, table).await?.is_empty() {
-            missing.push(table.clone());
+            missing.push((*table).clone());
         }
     }
     Ok(missing)

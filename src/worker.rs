@@ -278,9 +278,8 @@ impl Worker {
         }
     }
 
-    /// Where somebody changed the columns of the raw events since they were read as in `before`, or dropped a rollup,
-    /// which is made again here, there is nothing wrong with the next try; where something is missing now, that is
-    /// what is wrong.
+    /// Where somebody changed the columns of the raw events since they were read as in `before`, there is nothing
+    /// wrong with the next try; where a table or a column is missing now, that is what is wrong.
     async fn of_changed_tables(
         &self,
         claim: &Claim,
@@ -288,10 +287,9 @@ impl Worker {
         before: &Reading,
         stop: &CancellationToken,
     ) -> Error {
-        let Some(code) = codes::code_in(&error.chain()).filter(|code| codes::is_of_tables(*code))
-        else {
+        if !codes::code_in(&error.chain()).is_some_and(codes::is_of_tables) {
             return error;
-        };
+        }
         let looked = self.while_alive(claim, stop, self.store.look_again()).await;
         match looked {
             Err(misfit)
@@ -308,16 +306,8 @@ impl Worker {
                 );
                 error
             }
-            // It may have been another worker that made it.
-            Ok(is_remade)
-                if is_remade
-                    || matches!(code, codes::UNKNOWN_TABLE | codes::UNKNOWN_DATABASE)
-                        && self.store.names_rollup(&error.chain()) =>
-            {
-                Error::new(Class::Later, "a table was gone that is there again").caused_by(error)
-            }
-            Ok(_) if *self.store.tables.reading() == *before => error,
-            Ok(_) => {
+            Ok(()) if *self.store.tables.reading() == *before => error,
+            Ok(()) => {
                 Error::new(Class::Later, "the columns of the raw events changed").caused_by(error)
             }
         }

@@ -502,7 +502,9 @@ async fn posthog_is_told_of_backfills_once_with_their_numbers() {
     assert!(asked.status.success(), "{asked:?}");
     let asked: Value = serde_json::from_slice(&asked.stdout).expect("JSON");
     let task = asked["task_id"].as_str().expect("an id");
-    world.query("rename table events to elsewhere").await;
+    world
+        .query("rename table web_pre_aggregated_bounces to elsewhere")
+        .await;
     ledger.resume(paused).await.expect("resumed");
     until("it failed", SOON, || async {
         let told = [
@@ -517,7 +519,9 @@ async fn posthog_is_told_of_backfills_once_with_their_numbers() {
     assert_eq!(event["properties"]["task_id"], task);
     assert_eq!(event["properties"]["error_class"], "operator");
     assert_eq!(event["properties"]["days_failed"], 3);
-    world.query("rename table elsewhere to events").await;
+    world
+        .query("rename table elsewhere to web_pre_aggregated_bounces")
+        .await;
     assert!(world.cli(&["retry", task]).status.success());
     until("it is completed after all", SOON, || async {
         let told = [

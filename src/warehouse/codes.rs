@@ -65,9 +65,9 @@ pub const CODES: &[(u32, &str, Class)] = &[
     (43, "ILLEGAL_TYPE_OF_ARGUMENT", Class::Operator),
     (47, "UNKNOWN_IDENTIFIER", Class::Operator),
     (53, "TYPE_MISMATCH", Class::Operator),
-    (UNKNOWN_TABLE, "UNKNOWN_TABLE", Class::Operator),
+    (60, "UNKNOWN_TABLE", Class::Operator),
     (62, "SYNTAX_ERROR", Class::Operator),
-    (UNKNOWN_DATABASE, "UNKNOWN_DATABASE", Class::Operator),
+    (81, "UNKNOWN_DATABASE", Class::Operator),
     (115, "UNKNOWN_SETTING", Class::Operator),
     (164, "READONLY", Class::Operator),
     (192, "UNKNOWN_USER", Class::Operator),
@@ -93,18 +93,10 @@ pub fn class(code: u32) -> Class {
         .map_or(Class::Later, |(.., class)| *class)
 }
 
-/// Of a table that was dropped.
-pub const UNKNOWN_TABLE: u32 = 60;
-/// Of a database that was dropped.
-pub const UNKNOWN_DATABASE: u32 = 81;
-
 /// Whether a statement may fail so because somebody dropped a table, or changed a column that it reads.
 pub fn is_of_tables(code: u32) -> bool {
-    // A column is missing, or has another type: 349 is CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN.
-    matches!(
-        code,
-        UNKNOWN_TABLE | UNKNOWN_DATABASE | 16 | 43 | 47 | 53 | 349
-    )
+    // A table, its database or a column is missing, or a column has another type: 349 is CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN.
+    matches!(code, 16 | 43 | 47 | 53 | 60 | 81 | 349)
 }
 
 /// The next step for whoever has to change something. Of what was too much at once it is one where less at a
