@@ -279,9 +279,8 @@ impl Fill<'_> {
                 "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
                 &comment,
             )
-            .rows::<Number>("read the warehouse's clock")
+            .row::<Number>("read the warehouse's clock")
             .await?;
-        let as_of_us = now.first().map_or(0, |now| now.value);
         Ok(Some(Batch {
             teams: teams.into_iter().collect(),
             bounds: Bounds {
@@ -301,7 +300,7 @@ impl Fill<'_> {
                     slice.left_bucket.map(|left| (team, left.as_second()))
                 })
                 .collect(),
-            as_of_us,
+            as_of_us: now.value,
             comment,
             page_views: 0,
             slices: slices.to_vec(),
@@ -444,7 +443,7 @@ impl Fill<'_> {
         } else {
             end_us
         };
-        let rows = self
+        let is_complete = self
             .warehouse
             .statement(&self.tables.render(sql::COMPLETE, &[]), &batch.comment)
             .param("complete_us", complete_us)
@@ -452,9 +451,9 @@ impl Fill<'_> {
                 "lag_us",
                 i64::try_from(SOURCE_LAG.as_micros()).unwrap_or(i64::MAX),
             )
-            .rows::<u8>("ask whether the source is complete")
+            .row::<u8>("ask whether the source is complete")
             .await?;
-        Ok(rows.first() == Some(&1))
+        Ok(is_complete == 1)
     }
 
     /// The verdicts by team and day; `None` when these are days that have to be written one by one.
@@ -511,15 +510,13 @@ impl Fill<'_> {
             return Ok(true);
         }
         let text = with_names(sql::SAMPLE_KEYS, &[("sessions", &scratch.sessions)]);
-        let rows = self
+        let sample = self
             .warehouse
             .statement(&text, &batch.comment)
             .large()
-            .rows::<Sample>("look at how many rows grouping makes")
+            .row::<Sample>("look at how many rows grouping makes")
             .await?;
-        Ok(rows
-            .first()
-            .is_none_or(|sample| sample.rows >= WORTH_GROUPING * sample.keys))
+        Ok(sample.rows >= WORTH_GROUPING * sample.keys)
     }
 
     /// Writes the batch's sessions into both rollups, or copies of them: at the same time, where they
@@ -631,10 +628,8 @@ impl Fill<'_> {
                 &[("copy", copy)],
             );
             let rows = self.warehouse.statement(&count, &batch.comment);
-            let rows = rows
-                .rows::<Number>("count the new partition's rows")
-                .await?;
-            let publish = if rows.first().is_some_and(|rows| rows.value > 0) {
+            let rows = rows.row::<Number>("count the new partition's rows").await?;
+            let publish = if rows.value > 0 {
                 "alter table {table} replace partition {partition} from {copy}"
             } else {
                 "alter table {table} drop partition {partition}"
@@ -665,9 +660,9 @@ impl Fill<'_> {
                 "select toInt64(count()) as value from system.merge_tree_settings where name = 'allow_dimensions_outside_sorting_key'",
                 &batch.comment,
             )
-            .rows::<Number>("ask for a setting of tables")
+            .row::<Number>("ask for a setting of tables")
             .await?;
-        Ok(if knows.first().is_some_and(|knows| knows.value > 0) {
+        Ok(if knows.value > 0 {
             "create table {copy} as {table} settings allow_dimensions_outside_sorting_key = 1"
         } else {
             "create table {copy} as {table}"
@@ -676,20 +671,13 @@ impl Fill<'_> {
 
     async fn version(&self, batch: &Batch, table: &Name) -> Result<Version> {
         let (database, name) = table.parts();
-        let rows = self
-            .warehouse
+        self.warehouse
             .statement(sql::VERSION, &batch.comment)
             .param("database", database)
             .param("table", name)
             .param("partition", batch.partition.to_string())
-            .rows::<Version>("look at the partition")
-            .await?;
-        rows.into_iter().next().ok_or_else(|| {
-            Error::new(
-                Class::Later,
-                "the warehouse gave no answer about the partition",
-            )
-        })
+            .row("look at the partition")
+            .await
     }
 
     async fn existing(&self, batch: &Batch) -> Result<Existing> {
@@ -793,21 +781,15 @@ async fn existing(
     partition: i64,
     left: &[(u64, i64)],
 ) -> Result<Existing> {
-    let rows = warehouse
+    warehouse
         .statement(&tables.render(sql::EXISTING, &[]), scope.comment)
         .param("teams", unsigned(scope.teams))
         .param("from_s", scope.bounds.from.as_second())
         .param("until_s", scope.bounds.until.as_second())
         .param("left", left)
         .param("partition", partition)
-        .rows::<Existing>("look for rows that are there")
-        .await?;
-    rows.into_iter().next().ok_or_else(|| {
-        Error::new(
-            Class::Later,
-            "the warehouse gave no answer about rows that are there",
-        )
-    })
+        .row("look for rows that are there")
+        .await
 }
 
 fn unsigned(teams: &[TeamId]) -> Vec<u64> {

@@ -139,10 +139,9 @@ impl<'a> Look<'a> {
                     "select toUnixTimestamp64Micro(now64(6, 'UTC')) as value",
                     COMMENT,
                 )
-                .rows::<Now>("read the warehouse's clock")
+                .row::<Now>("read the warehouse's clock")
                 .await?
-                .first()
-                .map_or(0, |now| now.value);
+                .value;
             // Without a mark, from the earliest fill: what came before it is in it.
             let mark = match mark {
                 Some(mark) => Some(mark),

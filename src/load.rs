@@ -265,11 +265,11 @@ impl<'a> Landing<'a> {
             self.store.tables.render(&text, &[("import", &self.table)])
         };
         let warehouse = &self.store.warehouse;
-        let new: Vec<Counted> = warehouse
+        let new: Counted = warehouse
             .statement(&render(sql::COUNT_NEW_EVENTS), COMMENT)
-            .rows("count the new events")
+            .row("count the new events")
             .await?;
-        let added = new.first().map_or(0, |new| new.value);
+        let added = new.value;
         if added > 0 {
             warehouse
                 .statement(&render(sql::ADD_NEW_EVENTS), COMMENT)

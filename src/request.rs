@@ -279,7 +279,7 @@ impl Prefill {
             estimate.slices.push(EstimatedSlice { day, state, rows });
         }
         let (database, table) = store.tables.events.parts();
-        let width: Vec<Width> = store
+        let width: Width = store
             .warehouse
             .statement(
                 "select sum(data_uncompressed_bytes) / greatest(sum(rows), 1) as bytes from system.parts where database = {database:String} and table = {table:String} and active",
@@ -287,10 +287,9 @@ impl Prefill {
             )
             .param("database", database)
             .param("table", table)
-            .rows("measure the events")
+            .row("measure the events")
             .await?;
-        let width = width.first().map_or(0.0, |width| width.bytes);
-        estimate.bytes = (width * estimate.rows as f64) as u64;
+        estimate.bytes = (width.bytes * estimate.rows as f64) as u64;
         // A day costs something even when it is empty, so the pace is by the day and by the event.
         let receipts: Vec<_> = slices
             .values()
@@ -403,15 +402,15 @@ impl Prefill {
         let mut counts = Vec::new();
         for table in [&store.tables.stats, &store.tables.bounces] {
             let text = crate::warehouse::name::with_names(sql::COUNT_ROWS, &[("table", table)]);
-            let rows: Vec<Rows> = store
+            let counted: Rows = store
                 .warehouse
                 .statement(&text, "prefill:cleanup")
                 .param("team", target.team.id.0)
                 .param("from_s", bounds.from.as_second())
                 .param("until_s", bounds.until.as_second())
-                .rows("count the rows")
+                .row("count the rows")
                 .await?;
-            counts.push(rows.first().map_or(0, |row| row.rows));
+            counts.push(counted.rows);
         }
         let slices = self.ledger.slices(target.team.id).await?;
         let slices = slices

@@ -314,16 +314,16 @@ fn plain(table: &Name) -> String {
 async fn create_database(warehouse: &Warehouse, database: &str) -> Result<()> {
     // Looking needs no permission; and the database itself cannot be the one that the connection
     // begins in.
-    let there: Vec<Found> = warehouse
+    let found: Found = warehouse
         .statement_in(
             "system",
             "select toUInt8(count()) as there from system.databases where name = {database:String}",
             "prefill:migrate",
         )
         .param("database", database)
-        .rows("look for the database")
+        .row("look for the database")
         .await?;
-    if there.first().is_some_and(|found| found.there > 0) {
+    if found.there > 0 {
         return Ok(());
     }
     let text = with_names(

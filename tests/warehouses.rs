@@ -135,6 +135,17 @@ async fn the_codes_that_are_told_apart_have_the_names_that_clickhouse_gives_them
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_follows_from_an_empty_answer_to_a_question_that_always_has_one() {
+    let world = World::new().await;
+    let warehouse = &world.store.warehouse;
+    for (where_is, answer) in [("1", Ok(7)), ("0", Err(Class::Later))] {
+        let text = format!("select toUInt8(7) as value where {where_is}");
+        let row = warehouse.statement(&text, "prefill:look").row::<u8>("ask");
+        assert_eq!(row.await.map_err(|error| error.class()), answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_filled_with_every_compression_and_its_settings() {
     let world = world_with_events().await;
     let dir = tempfile::tempdir().expect("a directory");

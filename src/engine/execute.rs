@@ -6,21 +6,22 @@
 //! `system.processes` is therefore [`HANDLE`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::library::{Connection, Library};
+use super::library::{Connection, Library, Parameters};
 use super::reply::{Gone, Reply, WHOLE};
 use super::request::{BodyReader, Request, form, unpack};
 use super::session::{Sessions, Taken};
 use super::statement::{self, Kind, Refused, Statement, literal, name};
 use super::status::{
     BAD_ARGUMENTS, CANNOT_READ_FROM_SOCKET, Failure, INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, READONLY, SYNTAX_ERROR,
-    TOO_MANY_SIMULTANEOUS_QUERIES, UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
+    QUERY_IS_TOO_LARGE, QUERY_WAS_CANCELLED, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, READONLY,
+    SYNTAX_ERROR, TOO_MANY_SIMULTANEOUS_QUERIES, UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
 };
 
 /// A setting that carries the query id of a request into `system.processes`. It names the table of
@@ -51,7 +52,8 @@ pub struct Core {
     /// through it.
     keeper: Mutex<Connection>,
     pub sessions: Sessions,
-    running: Mutex<HashMap<String, ()>>,
+    /// The requests that run, by their query ids, each with whether somebody has killed its statement.
+    running: Mutex<HashMap<String, Arc<AtomicBool>>>,
     statements: AtomicUsize,
     version: String,
 }
@@ -123,6 +125,10 @@ impl Core {
         }
     }
 
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicBool>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The engine's own id of the statement that a client knows as `query_id`.
     fn own_id(&self, query_id: &str) -> Option<String> {
         let sql = format!(
@@ -172,6 +178,12 @@ enum Stop {
     Gone,
 }
 
+/// What a request that is done has done.
+enum Did {
+    Read,
+    Write,
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -206,14 +218,21 @@ fn registered(
     body: BodyReader,
     reply: &mut Reply,
 ) -> Result<(), Stop> {
-    let running = || core.running.lock().unwrap_or_else(PoisonError::into_inner);
-    if running().insert(query_id.to_owned(), ()).is_some() {
-        let message = format!("Query with id = {query_id} is already running");
-        return Err(Failure::new(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message).into());
-    }
+    let killed = Arc::new(AtomicBool::new(false));
+    match core.running().entry(query_id.to_owned()) {
+        Entry::Occupied(_) => {
+            let message = format!("Query with id = {query_id} is already running");
+            return Err(Failure::new(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message).into());
+        }
+        Entry::Vacant(free) => free.insert(Arc::clone(&killed)),
+    };
     let outcome = parsed(core, query_id, request, body, reply);
-    running().remove(query_id);
-    outcome
+    core.running().remove(query_id);
+    // The engine ends the answer of a killed statement early and calls it done. What writes fails by itself.
+    if matches!(outcome, Ok(Did::Read)) && killed.load(Ordering::Acquire) {
+        return Err(Failure::new(QUERY_WAS_CANCELLED, "Query was cancelled").into());
+    }
+    outcome.map(|_| ())
 }
 
 /// Finds out what statement it is and gives it a connection.
@@ -223,7 +242,7 @@ fn parsed(
     mut request: Request,
     body: BodyReader,
     reply: &mut Reply,
-) -> Result<(), Stop> {
+) -> Result<Did, Stop> {
     request.read_only |= request
         .settings
         .iter()
@@ -281,6 +300,11 @@ fn parsed(
         perform(
             core, connection, &statement, &text, &request, &mut body, reply,
         )
+    })?;
+    Ok(if statement.reads {
+        Did::Read
+    } else {
+        Did::Write
     })
 }
 
@@ -650,6 +674,7 @@ fn perform(
         }
         Kind::Kill => {
             let text = statement::killable(text, |id| core.own_id(id));
+            let text = told(core, connection, &text, parameters).unwrap_or(text);
             let answer = connection.query(&text, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
             Ok(reply.write(answer.bytes())?)
         }
@@ -659,6 +684,45 @@ fn perform(
             Ok(reply.write(answer.bytes())?)
         }
     }
+}
+
+/// A `KILL QUERY` of those statements alone that its condition is true of now, after their requests were told. `None`
+/// when it kills nothing, or the engine has to say what is wrong with it.
+fn told(
+    core: &Core,
+    connection: &mut Connection,
+    kill: &[u8],
+    parameters: &Parameters,
+) -> Option<Vec<u8>> {
+    let condition = statement::killed_where(kill)?;
+    // A comment may end it.
+    let of_requests = [b"(", &kill[condition.clone()], b"\n)"].concat();
+    let select = format!("select Settings['{HANDLE}'] from system.processes where ");
+    let select = [select.as_bytes(), &of_requests].concat();
+    let found = connection
+        .query(&select, "JSONCompactEachRow", parameters)
+        .ok()?;
+    let found = String::from_utf8_lossy(found.bytes()).into_owned();
+    let mut ids: Vec<String> = Vec::new();
+    for line in found.lines() {
+        let [id] = serde_json::from_str::<[String; 1]>(line).ok()?;
+        ids.push(literal(&id));
+        if let Some(killed) = core.running().get(&id) {
+            killed.store(true, Ordering::Release);
+        }
+    }
+    // Statements without one are the engine's own, or of a session that lets nothing be set.
+    ids.push(literal(""));
+    let these = format!(" and Settings['{HANDLE}'] in ({}) ", ids.join(", "));
+    Some(
+        [
+            &kill[..condition.start],
+            &of_requests,
+            these.as_bytes(),
+            &kill[condition.end..],
+        ]
+        .concat(),
+    )
 }
 
 /// Reads until the buffer is full or the body ends.

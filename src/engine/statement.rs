@@ -5,6 +5,8 @@
 //! streamed. This reads ClickHouse's tokens (comments, strings, quoted names, heredocs, nesting),
 //! never the grammar: what is wrong stays wrong, and the engine says so.
 
+use std::ops::Range;
+
 /// What to do with a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -451,6 +453,36 @@ pub fn killable(text: &[u8], mut translate: impl FnMut(&str) -> Option<String>) 
     out
 }
 
+/// Where the condition of a `KILL QUERY` stands in its text. `None` when it has none, or with TEST kills nothing.
+pub fn killed_where(text: &[u8]) -> Option<Range<usize>> {
+    let mut depth = 0usize;
+    let (mut start, mut end) = (None, text.len());
+    let mut tokens = Tokens { text, at: 0 };
+    while let Some(token) = tokens.next() {
+        match token.lexeme {
+            Lexeme::Mark(b'(' | b'{' | b'[') => depth += 1,
+            Lexeme::Mark(b')' | b'}' | b']') => depth = depth.saturating_sub(1),
+            Lexeme::Word if depth == 0 && start.is_none() && token.is("WHERE") => {
+                start = Some(token.end());
+            }
+            Lexeme::Word if depth == 0 && token.is("TEST") => return None,
+            Lexeme::Word | Lexeme::Mark(b';') if depth == 0 && start.is_some() => {
+                let ends = ["ASYNC", "SYNC", "FORMAT"];
+                // A column is called Settings, too.
+                let sets = || {
+                    let next = tokens.clone().next();
+                    token.is("SETTINGS") && next.is_some_and(|next| next.lexeme == Lexeme::Word)
+                };
+                if token.mark().is_some() || ends.iter().any(|word| token.is(word)) || sets() {
+                    end = end.min(token.start);
+                }
+            }
+            _ => {}
+        }
+    }
+    start.map(|start| start..end)
+}
+
 /// The value of a quoted text, as far as query ids need it: a backslash or a doubled quote stands
 /// for what follows.
 fn unquoted(text: &[u8]) -> String {
@@ -751,12 +783,39 @@ mod tests {
         assert_eq!(own(comment), comment);
     }
 
+    #[test]
+    fn the_condition_of_a_kill_is_found_and_one_that_only_tells_kills_nothing() {
+        for (text, condition) in [
+            ("kill query where 1", Some(" 1")),
+            (
+                "KILL QUERY WHERE (a = 'x async') AND f(sync) ASYNC FORMAT TSV;",
+                Some(" (a = 'x async') AND f(sync) "),
+            ),
+            (
+                "kill query on cluster c where a -- sync\nasync",
+                Some(" a -- sync\n"),
+            ),
+            (
+                "kill query where Settings['a'] = 'b' settings b = 1",
+                Some(" Settings['a'] = 'b' "),
+            ),
+            ("kill query where 1;", Some(" 1")),
+            ("kill query where 1 test", None),
+            ("kill query where 1 test format JSON", None),
+            ("kill query", None),
+        ] {
+            let found = killed_where(text.as_bytes()).map(|range| &text[range]);
+            assert_eq!(found, condition, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(text: Vec<u8>, complete: bool) {
             let known = read(&text, complete);
             prop_assert!(known.is_some() || !complete);
             let _ = killable(&text, |_| None);
+            let _ = killed_where(&text).map(|range| &text[range]);
             let mut insert = b"insert into t ".to_vec();
             insert.extend_from_slice(&text);
             let _ = read(&insert, complete);

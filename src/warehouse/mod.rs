@@ -227,16 +227,16 @@ impl Warehouse {
                 "with Settings['log_comment'] as comment, (startsWith(comment, 'prefill:') and comment != 'prefill:query') as is_ours select toUInt32(countIf(not is_ours and not match(query, '(?i)^\\s*(select\\s+1\\s*$|set\\s|use\\s|kill\\s)'))) as others, toUInt32(countIf(is_ours and comment != 'prefill:look')) as ours from system.processes where user != ''",
                 LOOK,
             )
-            .rows::<Users>("look who uses the warehouse");
+            .row::<Users>("look who uses the warehouse");
         // A warehouse that hangs is found out by the statement that comes next.
         let users = timeout(PING, users).await.unwrap_or_else(|_| {
             let late = format!("nobody said within {} s who uses it", PING.as_secs());
             Err(Error::new(Class::Unreachable, late))
         })?;
-        Ok(users.first().map_or_else(Seen::default, |users| Seen {
+        Ok(Seen {
             others: users.others,
             ours: users.ours,
-        }))
+        })
     }
 
     /// How many statements of this process wait for their turn right now.
@@ -341,15 +341,14 @@ impl Warehouse {
     ///
     /// As [`Statement::run`].
     pub async fn progress(&self, comment: &str) -> Result<Progress> {
-        let rows = self
+        self
             .statement(
                 "select count() as statements, sum(read_rows) as read_rows, sum(read_bytes) as read_bytes, sum(written_rows) as written_rows, toInt64(sum(memory_usage)) as memory_bytes, max(elapsed) as elapsed_seconds from system.processes where Settings['log_comment'] = {comment:String}",
                 LOOK,
             )
             .param("comment", comment)
-            .rows::<Progress>("look at statements under way")
-            .await?;
-        Ok(rows.into_iter().next().unwrap_or_default())
+            .row("look at statements under way")
+            .await
     }
 
     /// Kills every statement of `comment` and waits until none is left.
@@ -366,9 +365,9 @@ impl Warehouse {
                     LOOK,
                 )
                 .param("comment", comment)
-                .rows::<Count>("look for statements to kill")
+                .row::<Count>("look for statements to kill")
                 .await?;
-            if running.first().is_none_or(|count| count.count == 0) {
+            if running.count == 0 {
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
@@ -670,6 +669,19 @@ impl<'w> Statement<'w> {
             Ok((rows, cursor.summary().and_then(QuerySummary::read_bytes)))
         };
         self.repeatable().answered(fetch, doing).await
+    }
+
+    /// Runs it and reads the one row of its answer, of a question that always has one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Statement::run`], and [`Class::Later`] when there is none: nothing follows from that.
+    pub async fn row<T: RowOwned + RowRead>(self, doing: &str) -> Result<T> {
+        let rows = self.rows(doing).await?;
+        rows.into_iter().next().ok_or_else(|| {
+            let failed = format!("failed to {doing}");
+            Error::new(Class::Later, failed).caused_by("the answer of the warehouse was empty")
+        })
     }
 
     /// Runs it and reads its answer as `format` has it.
