@@ -26,11 +26,11 @@ use crate::calendar::{Bounds, TeamId};
 use crate::config::SourceKind;
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Claim, Claimed, Ledger, Receipt};
-use crate::rollup::{BOUNCES, Cut, SCRATCH_PREFIX, STATS, Tables, sql};
+use crate::rollup::{Cut, SCRATCH_PREFIX, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse};
-use deletion::{TRIES, delete, still_there};
+use deletion::{delete, still_there};
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
@@ -111,6 +111,15 @@ struct Version {
     first_block: i64,
     last_block: i64,
     mutation: i64,
+}
+
+/// A partition of a rollup, and the copy that is to take its place.
+struct Copied<'a> {
+    table: &'a Name,
+    copy: &'a Name,
+    partition: i64,
+    /// The partition's, when it was copied.
+    version: Version,
 }
 
 /// The tables that live as long as a claim's fill: the sessions, the copies of the rollups, and of
@@ -479,7 +488,7 @@ impl Fill<'_> {
         for _ in 0..RESTARTS {
             if let Some(verdicts) = self.replace(batch, scratch).await? {
                 if existing.elsewhere == 1 {
-                    self.delete_elsewhere(batch).await?;
+                    self.delete_elsewhere(batch, scratch).await?;
                 }
                 return Ok(Some(verdicts));
             }
@@ -577,34 +586,12 @@ impl Fill<'_> {
         scratch: &Scratch,
     ) -> Result<Option<BTreeMap<(TeamId, Timestamp), Verdict>>> {
         self.alive().await?;
-        let rollups = [
-            (STATS, &self.tables.stats, &scratch.stats),
-            (BOUNCES, &self.tables.bounces, &scratch.bounces),
-        ];
-        let mut versions = Vec::new();
-        let create = self.create_copy(batch).await?;
-        scratch.has_copies.store(true, Ordering::SeqCst);
-        for (_, table, copy) in rollups {
-            versions.push(self.version(batch, table).await?);
-            for statement in [
-                "drop table if exists {copy} sync",
-                create,
-                "alter table {copy} attach partition {partition} from {table}",
-            ] {
-                let text = with_names(
-                    statement,
-                    &[
-                        ("copy", copy),
-                        ("table", table),
-                        ("partition", &batch.partition),
-                    ],
-                );
-                self.warehouse
-                    .statement(&text, &batch.comment)
-                    .run("copy the partition")
-                    .await?;
-            }
-            self.delete(sql::DELETE_ROWS, batch, copy).await?;
+        let mut copied = Vec::new();
+        for (table, copy) in self.with_copies(scratch) {
+            copied.push(
+                self.copy_without_rows(batch, scratch, table, copy, batch.partition)
+                    .await?,
+            );
         }
         self.insert(batch, scratch, &scratch.stats, &scratch.bounces)
             .await?;
@@ -615,39 +602,95 @@ impl Fill<'_> {
         if !verdicts.values().all(Verdict::is_clean) {
             return Ok(Some(verdicts));
         }
-        for ((_, table, _), version) in rollups.iter().zip(&versions) {
-            if self.version(batch, table).await? != *version {
+        for copied in &copied {
+            if !self.is_as_copied(batch, copied).await? {
                 return Ok(None);
             }
         }
-        for (_, table, copy) in rollups {
-            self.alive().await?;
-            // ClickHouse refuses to put a partition without a row in the place of another.
-            let count = with_names(
-                "select toInt64(count()) as value from {copy}",
-                &[("copy", copy)],
-            );
-            let rows = self.warehouse.statement(&count, &batch.comment);
-            let rows = rows.row::<Number>("count the new partition's rows").await?;
-            let publish = if rows.value > 0 {
-                "alter table {table} replace partition {partition} from {copy}"
-            } else {
-                "alter table {table} drop partition {partition}"
-            };
+        for copied in &copied {
+            self.publish(batch, copied).await?;
+        }
+        Ok(Some(verdicts))
+    }
+
+    /// Both rollups, each with where its partitions are copied to.
+    fn with_copies<'a>(&'a self, scratch: &'a Scratch) -> [(&'a Name, &'a Name); 2] {
+        [
+            (&self.tables.stats, &scratch.stats),
+            (&self.tables.bounces, &scratch.bounces),
+        ]
+    }
+
+    /// Copies a partition of a rollup, without the rows of the batch.
+    async fn copy_without_rows<'a>(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+        table: &'a Name,
+        copy: &'a Name,
+        partition: i64,
+    ) -> Result<Copied<'a>> {
+        let version = self.version(batch, table, partition).await?;
+        scratch.has_copies.store(true, Ordering::SeqCst);
+        for statement in [
+            "drop table if exists {copy} sync",
+            self.create_copy(batch).await?,
+            "alter table {copy} attach partition {partition} from {table}",
+        ] {
             let text = with_names(
-                publish,
-                &[
-                    ("copy", copy),
-                    ("table", table),
-                    ("partition", &batch.partition),
-                ],
+                statement,
+                &[("copy", copy), ("table", table), ("partition", &partition)],
             );
             self.warehouse
                 .statement(&text, &batch.comment)
-                .run("put the new partition in the old one's place")
+                .run("copy the partition")
                 .await?;
         }
-        Ok(Some(verdicts))
+        self.delete(sql::DELETE_ROWS, batch, copy).await?;
+        Ok(Copied {
+            table,
+            copy,
+            partition,
+            version,
+        })
+    }
+
+    /// Whether nobody has written to a partition since it was copied.
+    async fn is_as_copied(&self, batch: &Batch, copied: &Copied<'_>) -> Result<bool> {
+        let version = self.version(batch, copied.table, copied.partition).await?;
+        Ok(version == copied.version)
+    }
+
+    /// Puts a copy in the place of its partition.
+    async fn publish(&self, batch: &Batch, copied: &Copied<'_>) -> Result<()> {
+        self.alive().await?;
+        // ClickHouse refuses to put a partition without a row in the place of another.
+        let count = with_names(
+            "select toInt64(count()) as value from {copy}",
+            &[("copy", copied.copy)],
+        );
+        let rows = self
+            .warehouse
+            .statement(&count, &batch.comment)
+            .row::<Number>("count the new partition's rows")
+            .await?;
+        let publish = if rows.value > 0 {
+            "alter table {table} replace partition {partition} from {copy}"
+        } else {
+            "alter table {table} drop partition {partition}"
+        };
+        let text = with_names(
+            publish,
+            &[
+                ("copy", copied.copy),
+                ("table", copied.table),
+                ("partition", &copied.partition),
+            ],
+        );
+        self.warehouse
+            .statement(&text, &batch.comment)
+            .run("put the new partition in the old one's place")
+            .await
     }
 
     /// How a table is made like another. The other may have columns of somebody else's, outside of
@@ -669,13 +712,13 @@ impl Fill<'_> {
         })
     }
 
-    async fn version(&self, batch: &Batch, table: &Name) -> Result<Version> {
+    async fn version(&self, batch: &Batch, table: &Name, partition: i64) -> Result<Version> {
         let (database, name) = table.parts();
         self.warehouse
             .statement(sql::VERSION, &batch.comment)
             .param("database", database)
             .param("table", name)
-            .param("partition", batch.partition.to_string())
+            .param("partition", partition.to_string())
             .row("look at the partition")
             .await
     }
@@ -685,21 +728,22 @@ impl Fill<'_> {
         existing(self.warehouse, self.tables, &batch.scope(), partition, left).await
     }
 
-    /// Deletes what the batch's days have in other partitions than their own.
-    async fn delete_elsewhere(&self, batch: &Batch) -> Result<()> {
-        for _ in 0..TRIES {
-            for table in [&self.tables.stats, &self.tables.bounces] {
+    /// Deletes what the batch's days have in other partitions than their own. In copies of these: a deletion in the
+    /// table itself makes every part of it anew.
+    async fn delete_elsewhere(&self, batch: &Batch, scratch: &Scratch) -> Result<()> {
+        for _ in 0..RESTARTS {
+            for (table, copy) in self.with_copies(scratch) {
                 let text = with_names(sql::PARTITIONS_ELSEWHERE, &[("table", table)]);
                 let statement = self.of_rows(&text, batch);
-                let partitions = statement.rows("look for rows of another zone").await?;
-                if partitions.is_empty() {
-                    continue;
+                let partitions = statement.rows::<Number>("look for rows of another zone");
+                for partition in partitions.await? {
+                    let copied = self
+                        .copy_without_rows(batch, scratch, table, copy, partition.value)
+                        .await?;
+                    if self.is_as_copied(batch, &copied).await? {
+                        self.publish(batch, &copied).await?;
+                    }
                 }
-                // A day has few: each that it may begin or end in, and that where it was before.
-                let text = deletion::in_each(table, &partitions, |partition| {
-                    with_names(sql::DELETE_ELSEWHERE, &[("elsewhere", &partition)])
-                });
-                self.delete(&text, batch, table).await?;
             }
             if self.existing(batch).await?.elsewhere == 0 {
                 return Ok(());

@@ -468,7 +468,6 @@ pub mod sql {
     pub const COMPLETE: &str = include_str!("rollup/sql/complete.sql");
     pub const EXISTING: &str = include_str!("rollup/sql/existing.sql");
     pub const DELETE_ROWS: &str = include_str!("rollup/sql/delete_rows.sql");
-    pub const DELETE_ELSEWHERE: &str = include_str!("rollup/sql/delete_elsewhere.sql");
     pub const DELETE_WITHIN: &str = include_str!("rollup/sql/delete_within.sql");
     pub const PARTITIONS: &str = include_str!("rollup/sql/partitions.sql");
     pub const PARTITIONS_ELSEWHERE: &str = include_str!("rollup/sql/partitions_elsewhere.sql");

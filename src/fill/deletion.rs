@@ -13,13 +13,13 @@ use crate::rollup::sql;
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse, codes};
 
-/// So many partitions have rows deleted by one statement.
-const TOGETHER: usize = 10;
+/// So many partitions have rows deleted by one statement: each makes every part of the table anew.
+const TOGETHER: usize = 100;
 
 /// How often rows are looked for and deleted until none are there. Of deletions of a table that begin at the same
 /// instant ClickHouse may leave one out and say that it is done (ARCHITECTURE.md), and another worker's or
 /// somebody else's may begin at any.
-pub(super) const TRIES: usize = 5;
+const TRIES: usize = 5;
 
 /// How often a deletion under way is looked at; two looks without a step decide.
 const LOOK_AT_DELETIONS: Duration = Duration::from_secs(2);
@@ -69,11 +69,7 @@ pub async fn delete_rows(
 }
 
 /// One statement that deletes rows in each of some partitions.
-pub(super) fn in_each(
-    table: &Name,
-    partitions: &[Number],
-    delete: impl Fn(i64) -> String,
-) -> String {
+fn in_each(table: &Name, partitions: &[Number], delete: impl Fn(i64) -> String) -> String {
     let of_each = partitions.iter().map(|partition| delete(partition.value));
     let of_each: Vec<String> = of_each.collect();
     with_names(
