@@ -383,17 +383,21 @@ async fn what_cleanups_left_is_told_range_by_range_and_a_day_that_is_wanted_agai
         .clean(team, days("2026-05-01", "2026-05-02"))
         .await
         .expect("cleaned");
-    let first = ledger
-        .slices(team)
-        .await
-        .expect("slices")
-        .remove(&"2026-05-01".parse().expect("a day"));
-    let first = first.expect("a slice");
-    assert_eq!(
-        (first.state, first.has_data()),
-        (State::Wanted, false),
-        "{first:?}"
-    );
+    // Nor is one of which nothing was filled yet.
+    let slices = ledger.slices(team).await.expect("slices");
+    let (newest, slice) = slices.last_key_value().expect("today");
+    assert_eq!(slice.state, State::Wanted);
+    let today = Days::new(*newest, newest.plus(1)).expect("days");
+    ledger.clean(team, today).await.expect("cleaned");
+    for day in ["2026-05-01".parse().expect("a day"), *newest] {
+        let slice = ledger.slices(team).await.expect("slices").remove(&day);
+        let slice = slice.expect("a slice");
+        assert_eq!(
+            (slice.state, slice.has_data()),
+            (State::Wanted, false),
+            "{slice:?}"
+        );
+    }
     ledger.set_enabled(team, false).await.expect("off");
     world.prefill.reconcile(team).await.expect("held");
     support::ledger::plain_sql(world.dir.path(), "delete from teams where id = 7");

@@ -1,8 +1,11 @@
 -- The rows of these days were deleted. Where the setting was turned on while that was done (cleaning.sql), they
--- are wanted again.
+-- are wanted again, and those that had none stay wanted.
 -- $1 team, $2 from day, $3 until day
 update slices
-set state = case when held = 0 and reason = 'cleanup not ended' then 'wanted' else 'cleaned' end,
+set state = case
+        when held = 0 and (reason = 'cleanup not ended' or state = 'wanted' and filled_at is null) then 'wanted'
+        else 'cleaned'
+    end,
     reason = case when reason = 'cleanup not ended' then 'request' else reason end,
     filled_at = null,
     waiting = 0,
