@@ -72,10 +72,27 @@ async fn a_client_kills_by_its_own_query_id_or_comment_and_sync_returns() {
         ("a'b", "kill query where query_id = 'a\\'b'"),
         ("k2", "kill query where query_id in ('k2', 'x') sync"),
         ("k3", "KILL QUERY WHERE Settings['log_comment'] = 'k3' SYNC"),
+        ("k4", "kill query where `query_id` like 'k4%' -- and so on"),
+        ("k5", "kill query where 'k5' = (system.processes.query_id)"),
+        ("k6", "kill query where has(['k6'], lower(query_id)) async"),
+        ("k\n7", "kill query where initial_query_id = 'k\n7'"),
     ] {
-        let path = format!("/?query_id={}", id.replace('\'', "%27"));
+        let in_url = id.replace('\'', "%27").replace('\n', "%0A");
+        let path = format!("/?query_id={in_url}");
         let request = tokio::spawn(world.post(&path, FOREVER).send());
         world.until(&running(&id.replace('\'', "\\'")), "1").await;
+        for spares in [
+            "query_id not like 'k%' and query_id not like 'a%'",
+            "(query_id) != {id:String}",
+            "query_id = {id:String} test",
+            "query_id not in [{id:String}]",
+        ] {
+            let sql = format!("kill query where query like '%sleepEachRow%' and {spares}");
+            let path = format!("/?param_id={}", in_url.replace("%0A", "%5Cn"));
+            let told = world.text(&path, &sql);
+            let lines = usize::from(spares.ends_with("test"));
+            assert_eq!(told.await.lines().count(), lines, "{id}: {spares}");
+        }
         let killed = tokio::time::timeout(LEFT, world.text("/", kill))
             .await
             .expect("it returns");

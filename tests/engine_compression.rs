@@ -164,6 +164,25 @@ async fn every_coding_of_a_body_stores_the_same_rows() {
         let sums = world.text("/", "select count(), sum(a) from t").await;
         assert_eq!(sums, "300000\t44999850000\n", "{coding}");
         world.text("/", "truncate table t").await;
+        // As several streams, one after the other: clickhouse-connect makes one of each of its blocks.
+        let halves = rows();
+        let (first, second) = halves.split_at(halves.len() / 2);
+        for end in [pack(coding, second), b"garbage!!".to_vec()] {
+            let pieces = [pack(coding, first), end];
+            let stream = futures_util::stream::iter(pieces.clone().map(Ok::<_, std::io::Error>));
+            let request = world.post(
+                "/?query=insert%20into%20t%20format%20RowBinary",
+                reqwest::Body::wrap_stream(stream),
+            );
+            let answer = request.header("Content-Encoding", coding).send().await;
+            let status = answer.expect("an answer").status();
+            let sums = world.text("/", "select count(), sum(a) from t").await;
+            let is_whole = pieces[1].len() > 9;
+            assert_eq!(status == 200, is_whole, "{coding}");
+            let right = ["0\t0\n", "300000\t44999850000\n"][usize::from(is_whole)];
+            assert_eq!(sums, right, "{coding}");
+            world.text("/", "truncate table t").await;
+        }
         // The statement in the body too.
         let request = world.post("/", pack(coding, b"select 'packed'"));
         let answer = request

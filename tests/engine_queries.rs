@@ -120,6 +120,20 @@ async fn errors_have_clickhouses_codes_and_statuses() {
         ("/?nothing=1", "select 1", 115, 404),
         ("/?a%60%3D1=1", "select 1", 115, 404),
         ("/?param_a=x", "select {a:Int8}", 457, 500),
+        ("/?query=select+'%FF'", "", 36, 400),
+        ("/?param_a=%FF", "select {a:String}", 36, 400),
+        (
+            "/",
+            "insert into function null('a UInt8') values (1); (2)",
+            33,
+            500,
+        ),
+        (
+            "/",
+            "select '' from numbers(1000) where not ignore(throwIf(number = 500)) format RawBLOB",
+            395,
+            500,
+        ),
         ("/", "select 1 format Nothing", 73, 404),
         ("/", "select 1 into outfile '/tmp/x'", 358, 500),
         ("/", "insert into t from infile 'x' format TSV", 78, 404),
@@ -581,6 +595,24 @@ async fn formats_answer_the_same_streamed_and_whole() {
         }
         assert!(streamed.len() > 66_667, "{format}");
     }
+    // However its name is written.
+    for format in [
+        "`CSVWithNames`",
+        "\"CSVWithNames\"",
+        "\u{a0}CSVWithNames",
+        "“CSVWithNames”",
+    ] {
+        let sql = format!("select number from numbers(6) format {format}");
+        let answer = world.post("/?max_block_size=2", sql).send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.headers()["x-clickhouse-format"], "CSVWithNames");
+        let text = answer.text().await.expect("a text");
+        assert_eq!(text, "\"number\"\n0\n1\n2\n3\n4\n5\n", "{format}");
+    }
+    let without_bytes =
+        "select if(number between 100 and 199, '', 'x') from numbers(1000) format RawBLOB";
+    let blob = bytes(&world, "/?max_block_size=10", without_bytes).await;
+    assert_eq!(blob.len(), 900);
     let totals =
         "select number % 2 as a, count() from numbers(10) group by a with totals order by a";
     assert_eq!(world.text("/", totals).await, "0\t5\n1\t5\n\n0\t10\n");

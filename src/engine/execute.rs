@@ -13,15 +13,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::body::{BodyReader, unpack};
 use super::library::{Connection, Library, Parameters};
 use super::reply::{Gone, Reply, WHOLE};
-use super::request::{BodyReader, Request, form, unpack};
+use super::request::{Request, form};
 use super::session::{Sessions, Taken};
-use super::statement::{self, Kind, Refused, Statement, literal, name};
+use super::statement::{self, Killing, Kind, Refused, Statement, Values, literal, name};
 use super::status::{
-    BAD_ARGUMENTS, CANNOT_READ_FROM_SOCKET, Failure, INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE, QUERY_WAS_CANCELLED, QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, READONLY,
-    SYNTAX_ERROR, TOO_MANY_SIMULTANEOUS_QUERIES, UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
+    BAD_ARGUMENTS, CANNOT_READ_ALL_DATA, CANNOT_READ_FROM_SOCKET, Failure,
+    INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, QUERY_IS_TOO_LARGE, QUERY_WAS_CANCELLED,
+    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, READONLY, SYNTAX_ERROR, TOO_MANY_SIMULTANEOUS_QUERIES,
+    UNKNOWN_SETTING, UNKNOWN_TYPE_OF_QUERY,
 };
 
 /// A setting that carries the query id of a request into `system.processes`. It names the table of
@@ -127,18 +129,6 @@ impl Core {
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicBool>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The engine's own id of the statement that a client knows as `query_id`.
-    fn own_id(&self, query_id: &str) -> Option<String> {
-        let sql = format!(
-            "select query_id from system.processes where Settings['{HANDLE}'] = {} limit 1",
-            literal(query_id)
-        );
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = keeper.query(sql.as_bytes(), "TSVRaw", &[]).ok()?;
-        let id = String::from_utf8_lossy(answer.bytes()).trim().to_owned();
-        (!id.is_empty()).then_some(id)
     }
 }
 
@@ -613,8 +603,16 @@ fn perform(
         Kind::Insert { head, data } => {
             let format = format.unwrap_or("Values");
             let mut insert = connection.insert(&text[..head], format, parameters)?;
+            let mut values = (format == "Values").then(Values::default);
+            let mut append = |data: &[u8]| -> Result<(), Stop> {
+                if values.as_mut().is_some_and(|v| v.go_on_after_end(data)) {
+                    let message = "Cannot read data after semicolon";
+                    return Err(Failure::new(CANNOT_READ_ALL_DATA, message).into());
+                }
+                Ok(insert.append(data)?)
+            };
             if data < text.len() {
-                insert.append(&text[data..])?;
+                append(&text[data..])?;
             }
             let mut chunk = vec![0; CHUNK];
             loop {
@@ -622,7 +620,7 @@ fn perform(
                 if length == 0 {
                     break;
                 }
-                insert.append(&chunk[..length])?;
+                append(&chunk[..length])?;
             }
             reply.count(insert.finish()?);
             Ok(())
@@ -673,9 +671,12 @@ fn perform(
             }
         }
         Kind::Kill => {
-            let text = statement::killable(text, |id| core.own_id(id));
-            let text = told(core, connection, &text, parameters).unwrap_or(text);
-            let answer = connection.query(&text, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
+            let aimed = match statement::killing(text) {
+                Some(killing) => aimed(core, connection, &killing, parameters)?,
+                // The engine says what is wrong with it.
+                None => text.to_vec(),
+            };
+            let answer = connection.query(&aimed, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
             Ok(reply.write(answer.bytes())?)
         }
         Kind::Other => {
@@ -686,43 +687,33 @@ fn perform(
     }
 }
 
-/// A `KILL QUERY` of those statements alone that its condition is true of now, after their requests were told. `None`
-/// when it kills nothing, or the engine has to say what is wrong with it.
-fn told(
+/// A `KILL QUERY` of those statements alone that its condition is true of now, once their requests were told. In the
+/// condition, which may be any, `query_id` is what a client calls its statement.
+fn aimed(
     core: &Core,
     connection: &mut Connection,
-    kill: &[u8],
+    killing: &Killing,
     parameters: &Parameters,
-) -> Option<Vec<u8>> {
-    let condition = statement::killed_where(kill)?;
+) -> Result<Vec<u8>, Failure> {
+    let select = format!(
+        "select own_id, handle from (\
+         select * replace (if(handle = '', query_id, handle) as query_id, if(handle = '', initial_query_id, handle) as initial_query_id) \
+         from (select *, query_id as own_id, Settings['{HANDLE}'] as handle from system.processes)) as processes where ("
+    );
     // A comment may end it.
-    let of_requests = [b"(", &kill[condition.clone()], b"\n)"].concat();
-    let select = format!("select Settings['{HANDLE}'] from system.processes where ");
-    let select = [select.as_bytes(), &of_requests].concat();
-    let found = connection
-        .query(&select, "JSONCompactEachRow", parameters)
-        .ok()?;
-    let found = String::from_utf8_lossy(found.bytes()).into_owned();
-    let mut ids: Vec<String> = Vec::new();
-    for line in found.lines() {
-        let [id] = serde_json::from_str::<[String; 1]>(line).ok()?;
-        ids.push(literal(&id));
-        if let Some(killed) = core.running().get(&id) {
+    let select = [select.as_bytes(), &killing.condition, b"\n)"].concat();
+    let found = connection.query(&select, "JSONCompactEachRow", parameters)?;
+    let mut own_ids = vec![literal("")];
+    for line in String::from_utf8_lossy(found.bytes()).lines() {
+        let [own_id, handle] = serde_json::from_str::<[String; 2]>(line)
+            .map_err(|error| Failure::from(format!("an id that cannot be read: {error}")))?;
+        own_ids.push(literal(&own_id));
+        if let Some(killed) = core.running().get(&handle).filter(|_| !killing.only_tells) {
             killed.store(true, Ordering::Release);
         }
     }
-    // Statements without one are the engine's own, or of a session that lets nothing be set.
-    ids.push(literal(""));
-    let these = format!(" and Settings['{HANDLE}'] in ({}) ", ids.join(", "));
-    Some(
-        [
-            &kill[..condition.start],
-            &of_requests,
-            these.as_bytes(),
-            &kill[condition.end..],
-        ]
-        .concat(),
-    )
+    let these = format!(" query_id in ({}) ", own_ids.join(", "));
+    Ok([&killing.head, these.as_bytes(), &killing.tail].concat())
 }
 
 /// Reads until the buffer is full or the body ends.
@@ -786,7 +777,6 @@ fn streaming(statement: &Statement, format: Option<&str>, request: &Request) -> 
         | "RowBinary"
         | "Native"
         | "LineAsString"
-        | "RawBLOB"
         | "MsgPack"
         | "Null" => Streaming::Rows,
         "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONStringsEachRow" => Streaming::Objects,

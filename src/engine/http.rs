@@ -13,13 +13,15 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::body::{BodyReader, Piece};
 use super::execute::{self, Core};
 use super::reply::{Event, Reply};
-use super::request::{BodyReader, Piece, Request, credentials};
-use super::status::{AUTHENTICATION_FAILED, Failure};
+use super::request::{Request, credentials};
+use super::status::{AUTHENTICATION_FAILED, BAD_ARGUMENTS, Failure};
 
 /// Requests at once, each with a thread; more wait for their turn. Above the limit of statements,
 /// so that a flood of them is answered and a KILL gets through.
@@ -59,10 +61,15 @@ async fn answer(
     request: axum::extract::Request,
 ) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
-    let pairs: Vec<(String, String)> =
-        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-            .into_owned()
-            .collect();
+    let query = parts.uri.query().unwrap_or_default();
+    // Other bytes would become others, and be stored so.
+    if percent_decode_str(query).decode_utf8().is_err() {
+        let message = "The URL holds bytes that are no UTF-8: send them in the body";
+        return Ok(refused(&Failure::new(BAD_ARGUMENTS, message)));
+    }
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     let asks = pairs.iter().any(|(name, _)| name == "query");
     Ok(match parts.uri.path() {

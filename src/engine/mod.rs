@@ -8,18 +8,19 @@
 //! - `library`: every call into it;
 //! - `place`: the files and locks of a data directory;
 //! - `status`, `blocks`, `statement`: ClickHouse's error codes, its compressed blocks, its tokens;
-//! - `request`, `reply`, `session`, `execute`: one HTTP request on a thread of its own;
+//! - `request`, `body`, `reply`, `session`, `execute`: one HTTP request on a thread of its own;
 //! - `http`, `serve`: the interface and the process around it;
 //! - `attach`: using it from another process.
 //!
 //! What differs from a server, because the library has no call for it: the query ids in
 //! `system.processes` are the engine's own (a client's is in `Settings['promql_table']`, and as
-//! `log_comment` where the client sets none; `KILL QUERY WHERE query_id = '…'` finds it);
+//! `log_comment` where the client sets none; the condition of `KILL QUERY` has it as `query_id`);
 //! `KILL QUERY … SYNC` answers as ASYNC does; there is no `input()`, no `system.query_log`, no
 //! user but one.
 
 mod attach;
 mod blocks;
+mod body;
 mod execute;
 mod fetch;
 mod http;

@@ -5,8 +5,6 @@
 //! streamed. This reads ClickHouse's tokens (comments, strings, quoted names, heredocs, nesting),
 //! never the grammar: what is wrong stays wrong, and the engine says so.
 
-use std::ops::Range;
-
 /// What to do with a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -52,9 +50,9 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lexeme {
     Word,
-    /// `…` or "…": a name.
+    /// `…`, "…" or “…”: a name.
     Name,
-    /// '…' or $tag$…$tag$.
+    /// '…', ‘…’ or $tag$…$tag$.
     Text,
     Number,
     Mark(u8),
@@ -70,6 +68,21 @@ struct Token<'a> {
 impl Token<'_> {
     fn is(&self, word: &str) -> bool {
         self.lexeme == Lexeme::Word && self.text.eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// The name that it is, quoted or not, of those that need no escape.
+    fn name(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(self.text);
+        match self.lexeme {
+            Lexeme::Word => Some(text.into_owned()),
+            Lexeme::Name => {
+                let mut inner = text.chars();
+                inner.next();
+                inner.next_back();
+                Some(inner.as_str().to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn mark(&self) -> Option<u8> {
@@ -166,6 +179,17 @@ fn quoted(rest: &[u8]) -> usize {
     rest.len()
 }
 
+/// What stands in the quotes of a word processor, which ClickHouse takes for its own: ‘a text’, “a name”.
+fn typographic(rest: &[u8]) -> Option<(Lexeme, usize)> {
+    let (lexeme, close) = match rest {
+        [0xe2, 0x80, 0x98, ..] => (Lexeme::Text, [0xe2, 0x80, 0x99]),
+        [0xe2, 0x80, 0x9c, ..] => (Lexeme::Name, [0xe2, 0x80, 0x9d]),
+        _ => return None,
+    };
+    let closed = rest.windows(close.len()).position(|w| w == close);
+    Some((lexeme, closed.map_or(rest.len(), |at| at + close.len())))
+}
+
 /// The length of `$tag$ … $tag$`, where the text begins one.
 fn heredoc(rest: &[u8]) -> Option<usize> {
     let tag = rest[1..].iter().position(|b| !is_word(*b))? + 1;
@@ -195,10 +219,10 @@ impl<'a> Iterator for Tokens<'a> {
                 Some(length) => (Lexeme::Text, length),
                 None => (Lexeme::Mark(b'$'), 1),
             },
-            first if is_word(first) || first >= 0x80 => {
+            first if is_word(first) => {
                 let length = rest
                     .iter()
-                    .position(|b| !(is_word(*b) || *b == b'$' || *b >= 0x80))
+                    .position(|b| !(is_word(*b) || *b == b'$'))
                     .unwrap_or(rest.len());
                 let lexeme = if first.is_ascii_digit() {
                     Lexeme::Number
@@ -207,7 +231,7 @@ impl<'a> Iterator for Tokens<'a> {
                 };
                 (lexeme, length)
             }
-            first => (Lexeme::Mark(first), 1),
+            first => typographic(rest).unwrap_or((Lexeme::Mark(first), 1)),
         };
         let token = Token {
             lexeme,
@@ -298,7 +322,7 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
                             head: token.start,
                             data,
                         },
-                        format: Some(String::from_utf8_lossy(name.text).into_owned()),
+                        format: name.name(),
                         reads: false,
                     }));
                 }
@@ -390,8 +414,8 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
                 let last = tokens
                     .get(at + 2)
                     .is_none_or(|t| t.mark() == Some(b';') || t.is("SETTINGS"));
-                if let Some(name) = next.filter(|t| t.lexeme == Lexeme::Word && last) {
-                    format = Some(String::from_utf8_lossy(name.text).into_owned());
+                if let Some(name) = next.filter(|_| last).and_then(Token::name) {
+                    format = Some(name);
                 }
             }
             _ => {}
@@ -421,83 +445,108 @@ fn whole(text: &[u8]) -> Result<Statement, Refused> {
     })
 }
 
-/// A `KILL QUERY` that the engine can run: SYNC, which would never return, becomes ASYNC, and each
-/// text that `query_id` is compared with goes through `translate` (a client's query id becomes the
-/// engine's).
-pub fn killable(text: &[u8], mut translate: impl FnMut(&str) -> Option<String>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 8);
-    let mut copied = 0;
-    let mut about_ids = false;
-    for token in (Tokens { text, at: 0 }) {
-        let compares = match token.lexeme {
-            Lexeme::Text => about_ids,
-            Lexeme::Mark(mark) => about_ids && b"=<>!(,".contains(&mark),
-            Lexeme::Word => about_ids && (token.is("IN") || token.is("NOT")),
-            Lexeme::Name | Lexeme::Number => false,
-        };
-        about_ids = compares || token.is("query_id") || token.is("initial_query_id");
-        let replacement = if token.is("SYNC") {
-            Some("ASYNC".to_owned())
-        } else if compares && token.text.starts_with(b"'") {
-            translate(&unquoted(token.text)).map(|id| literal(&id))
-        } else {
-            None
-        };
-        if let Some(replacement) = replacement {
-            out.extend_from_slice(&text[copied..token.start]);
-            out.extend_from_slice(replacement.as_bytes());
-            copied = token.end();
-        }
-    }
-    out.extend_from_slice(&text[copied..]);
-    out
+/// Reads the data of `VALUES` as they pass, as far as it takes to see what comes after their end.
+#[derive(Default)]
+pub struct Values {
+    depth: usize,
+    quote: Option<u8>,
+    is_escaped: bool,
+    has_ended: bool,
 }
 
-/// Where the condition of a `KILL QUERY` stands in its text. `None` when it has none, or with TEST kills nothing.
-pub fn killed_where(text: &[u8]) -> Option<Range<usize>> {
+impl Values {
+    /// Whether something follows a `;` after a row. The engine leaves it out and calls the INSERT done, where a server
+    /// refuses it.
+    pub fn go_on_after_end(&mut self, data: &[u8]) -> bool {
+        for byte in data {
+            if self.has_ended {
+                if !byte.is_ascii_whitespace() {
+                    return true;
+                }
+                continue;
+            }
+            match (self.quote, byte) {
+                (Some(_), _) if std::mem::take(&mut self.is_escaped) => {}
+                (Some(_), b'\\') => self.is_escaped = true,
+                (Some(quote), byte) if *byte == quote => self.quote = None,
+                (Some(_), _) => {}
+                (None, b'\'' | b'"' | b'`') => self.quote = Some(*byte),
+                (None, b'(' | b'[' | b'{') => self.depth += 1,
+                (None, b')' | b']' | b'}') => self.depth = self.depth.saturating_sub(1),
+                (None, b';') if self.depth == 0 => self.has_ended = true,
+                (None, _) => {}
+            }
+        }
+        false
+    }
+}
+
+/// A `KILL QUERY`, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Killing {
+    /// `KILL QUERY … WHERE`
+    pub head: Vec<u8>,
+    /// What a row of `system.processes` is asked, without the name of that table before its columns.
+    pub condition: Vec<u8>,
+    /// From ASYNC on. SYNC, which would never return, is ASYNC here.
+    pub tail: Vec<u8>,
+    /// With TEST it kills nothing.
+    pub only_tells: bool,
+}
+
+/// Takes a `KILL QUERY` apart; `None` when it has no condition.
+pub fn killing(text: &[u8]) -> Option<Killing> {
+    let tokens: Vec<Token> = Tokens { text, at: 0 }.collect();
+    let start = tokens.iter().position(|token| token.is("WHERE"))? + 1;
     let mut depth = 0usize;
-    let (mut start, mut end) = (None, text.len());
-    let mut tokens = Tokens { text, at: 0 };
-    while let Some(token) = tokens.next() {
+    let mut ends = |(at, token): (usize, &Token)| {
         match token.lexeme {
             Lexeme::Mark(b'(' | b'{' | b'[') => depth += 1,
             Lexeme::Mark(b')' | b'}' | b']') => depth = depth.saturating_sub(1),
-            Lexeme::Word if depth == 0 && start.is_none() && token.is("WHERE") => {
-                start = Some(token.end());
-            }
-            Lexeme::Word if depth == 0 && token.is("TEST") => return None,
-            Lexeme::Word | Lexeme::Mark(b';') if depth == 0 && start.is_some() => {
-                let ends = ["ASYNC", "SYNC", "FORMAT"];
-                // A column is called Settings, too.
-                let sets = || {
-                    let next = tokens.clone().next();
-                    token.is("SETTINGS") && next.is_some_and(|next| next.lexeme == Lexeme::Word)
-                };
-                if token.mark().is_some() || ends.iter().any(|word| token.is(word)) || sets() {
-                    end = end.min(token.start);
-                }
-            }
             _ => {}
         }
+        let next = tokens.get(start + at + 1);
+        // A column is called Settings, too.
+        let sets = token.is("SETTINGS") && next.is_some_and(|next| next.lexeme == Lexeme::Word);
+        let words = ["ASYNC", "SYNC", "TEST", "FORMAT"];
+        depth == 0
+            && (sets || token.mark() == Some(b';') || words.iter().any(|word| token.is(word)))
+    };
+    let length = tokens[start..].iter().enumerate().position(&mut ends);
+    let (condition, tail) = tokens[start..].split_at(length.unwrap_or(tokens.len() - start));
+    let from = tokens[start - 1].end();
+    let until = tail.first().map_or(text.len(), |token| token.start);
+    // `system.processes.query_id` is `query_id`.
+    let is_called = |token: &Token, name: &str| token.name().is_some_and(|found| found == name);
+    let is_dot = |token: &Token| token.mark() == Some(b'.');
+    let tables = condition.windows(4).filter(|four| {
+        is_called(&four[0], "system")
+            && is_dot(&four[1])
+            && is_called(&four[2], "processes")
+            && is_dot(&four[3])
+    });
+    let mut killing = Killing {
+        head: text[..from].to_vec(),
+        condition: Vec::new(),
+        tail: Vec::new(),
+        only_tells: tail.iter().any(|token| token.is("TEST")),
+    };
+    let mut copied = from;
+    for four in tables {
+        killing
+            .condition
+            .extend_from_slice(&text[copied..four[0].start]);
+        copied = four[3].end();
     }
-    start.map(|start| start..end)
-}
-
-/// The value of a quoted text, as far as query ids need it: a backslash or a doubled quote stands
-/// for what follows.
-fn unquoted(text: &[u8]) -> String {
-    let inner = text.get(1..text.len().max(2) - 1).unwrap_or_default();
-    let mut value = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter();
-    while let Some(byte) = bytes.next() {
-        let escapes = matches!(byte, b'\\' | b'\'');
-        value.extend(if escapes {
-            bytes.next().or(Some(byte))
-        } else {
-            Some(byte)
-        });
+    killing.condition.extend_from_slice(&text[copied..until]);
+    copied = until;
+    for token in tail.iter().filter(|token| token.is("SYNC")) {
+        killing.tail.extend_from_slice(&text[copied..token.start]);
+        killing.tail.extend_from_slice(b"ASYNC");
+        copied = token.end();
     }
-    String::from_utf8_lossy(&value).into_owned()
+    killing.tail.extend_from_slice(&text[copied..]);
+    Some(killing)
 }
 
 /// A text as ClickHouse writes it in a statement, for the places that take no parameter (SET).
@@ -534,6 +583,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The value of a quoted text.
+    fn unquoted(text: &[u8]) -> String {
+        let mut value = Vec::new();
+        let mut bytes = text[1..text.len() - 1].iter();
+        while let Some(byte) = bytes.next() {
+            let escapes = *byte == b'\\';
+            value.extend(if escapes { bytes.next() } else { Some(byte) });
+        }
+        String::from_utf8(value).expect("text")
+    }
 
     fn insert_of(text: &str) -> (String, String, Option<String>) {
         match read(text.as_bytes(), true) {
@@ -587,6 +647,18 @@ mod tests {
                 "Values",
             ),
             ("insert t(a,b)values(1)", "insert t(a,b)", "(1)", "Values"),
+            (
+                "insert into t format `TSV`\n1",
+                "insert into t ",
+                "1",
+                "TSV",
+            ),
+            (
+                "insert into t\u{a0}format\u{a0}TSV\n1",
+                "insert into t\u{a0}",
+                "1",
+                "TSV",
+            ),
             (
                 "insert into `format` format TSV\n",
                 "insert into `format` ",
@@ -732,6 +804,20 @@ mod tests {
             ("kill mutation where 1", Kind::Other, None),
             ("create table t (a Int8) engine = Memory", Kind::Other, None),
             ("\u{feff}\u{a0}select 1", select.clone(), None),
+            ("select 1 format `CSV`", select.clone(), Some("CSV")),
+            ("select 1 format \"CSV\";", select.clone(), Some("CSV")),
+            ("select 1 format“CSV”", select.clone(), Some("CSV")),
+            (
+                "select 1 format\u{a0}CSV\u{200b}",
+                select.clone(),
+                Some("CSV"),
+            ),
+            (
+                "select ‘it's’ format CSV\u{feff}",
+                select.clone(),
+                Some("CSV"),
+            ),
+            ("select “it's;” format CSV", select.clone(), Some("CSV")),
         ] {
             assert_eq!(kind_of(text), (kind, format.map(str::to_owned)), "{text}");
         }
@@ -764,49 +850,76 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_is_made_asynchronous_and_knows_the_engines_ids() {
-        let own = |text: &str| {
-            let killed = killable(text.as_bytes(), |id| {
-                (id == "a'b").then(|| "real".to_owned())
-            });
-            String::from_utf8(killed).expect("text")
-        };
-        assert_eq!(
-            own("kill query where query_id = 'a\\'b' sync"),
-            "kill query where query_id = 'real' ASYNC"
-        );
-        assert_eq!(
-            own("kill query where query_id not in ('x', 'a''b') and user = 'SYNC'"),
-            "kill query where query_id not in ('x', 'real') and user = 'SYNC'"
-        );
-        let comment = "kill query where Settings['log_comment'] = 'a\\'b' async";
-        assert_eq!(own(comment), comment);
+    fn what_follows_the_end_of_values_is_seen_wherever_the_data_are_cut() {
+        for (data, goes_on) in [
+            (" (1, 'a'), (2, 'b')", false),
+            ("(1, 'a');\n \t", false),
+            ("(1, ';(2)'), (2, 'it\\'s; ;'), (3, '''; x')", false),
+            ("(`a;b`, \"c;d\", f(';'), [';'], {';': ';'})", false),
+            ("(1, 'a'); (2, 'b')", true),
+            ("(1); insert into t values (2)", true),
+            ("(1);;", true),
+        ] {
+            for cut in 0..=data.len() {
+                let (first, second) = data.as_bytes().split_at(cut);
+                let mut values = Values::default();
+                let found = values.go_on_after_end(first) || values.go_on_after_end(second);
+                assert_eq!(found, goes_on, "{data} cut at {cut}");
+            }
+        }
     }
 
     #[test]
-    fn the_condition_of_a_kill_is_found_and_one_that_only_tells_kills_nothing() {
-        for (text, condition) in [
-            ("kill query where 1", Some(" 1")),
+    fn a_kill_is_taken_apart_and_made_asynchronous() {
+        for (text, condition, tail, only_tells) in [
+            ("kill query where 1", " 1", "", false),
             (
-                "KILL QUERY WHERE (a = 'x async') AND f(sync) ASYNC FORMAT TSV;",
-                Some(" (a = 'x async') AND f(sync) "),
+                "KILL QUERY WHERE (a = 'x async') AND f(sync) SYNC FORMAT TSV;",
+                " (a = 'x async') AND f(sync) ",
+                "ASYNC FORMAT TSV;",
+                false,
             ),
             (
                 "kill query on cluster c where a -- sync\nasync",
-                Some(" a -- sync\n"),
+                " a -- sync\n",
+                "async",
+                false,
             ),
             (
                 "kill query where Settings['a'] = 'b' settings b = 1",
-                Some(" Settings['a'] = 'b' "),
+                " Settings['a'] = 'b' ",
+                "settings b = 1",
+                false,
             ),
-            ("kill query where 1;", Some(" 1")),
-            ("kill query where 1 test", None),
-            ("kill query where 1 test format JSON", None),
-            ("kill query", None),
+            (
+                "kill query where system.processes.query_id = 'system.processes.x' and `system`.processes . user = ''",
+                " query_id = 'system.processes.x' and  user = ''",
+                "",
+                false,
+            ),
+            ("kill query where 1;", " 1", ";", false),
+            (
+                "kill query where 1 test format JSON",
+                " 1 ",
+                "test format JSON",
+                true,
+            ),
         ] {
-            let found = killed_where(text.as_bytes()).map(|range| &text[range]);
-            assert_eq!(found, condition, "{text}");
+            let found = killing(text.as_bytes()).expect("a condition");
+            let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+            let parts = (
+                text_of(&found.condition),
+                text_of(&found.tail),
+                found.only_tells,
+            );
+            assert_eq!(
+                parts,
+                (condition.to_owned(), tail.to_owned(), only_tells),
+                "{text}"
+            );
+            assert!(text.as_bytes().starts_with(&found.head), "{text}");
         }
+        assert_eq!(killing(b"kill query"), None);
     }
 
     proptest! {
@@ -814,8 +927,7 @@ mod tests {
         fn any_bytes_are_read_without_panic(text: Vec<u8>, complete: bool) {
             let known = read(&text, complete);
             prop_assert!(known.is_some() || !complete);
-            let _ = killable(&text, |_| None);
-            let _ = killed_where(&text).map(|range| &text[range]);
+            let _ = killing(&text);
             let mut insert = b"insert into t ".to_vec();
             insert.extend_from_slice(&text);
             let _ = read(&insert, complete);

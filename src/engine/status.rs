@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u16, pub &'static str);
 
+pub const CANNOT_READ_ALL_DATA: Code = Code(33, "CANNOT_READ_ALL_DATA");
 pub const BAD_ARGUMENTS: Code = Code(36, "BAD_ARGUMENTS");
 pub const NOT_IMPLEMENTED: Code = Code(48, "NOT_IMPLEMENTED");
 pub const SYNTAX_ERROR: Code = Code(62, "SYNTAX_ERROR");
