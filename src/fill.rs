@@ -4,9 +4,11 @@
 //! new ones are inserted directly and then verified; with some (a refill, or what a try of unknown
 //! outcome left), and where a day is written in pieces, the partition is copied, changed and verified
 //! aside, and takes the old one's place in one step. So a fill that is done twice, at any point, leaves
-//! the rows of one. Each statement that writes is preceded by a look at the claim. Writes no ledger.
+//! the rows of one. Each statement that writes is preceded by a look at the claim. Writes no ledger but
+//! whose claim and partitions these are.
 
 mod deletion;
+mod hold;
 mod portions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse};
 use deletion::{delete, still_there};
+use hold::Hold;
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
@@ -65,6 +68,8 @@ pub enum Filled {
 /// A portion of a claim being filled: what all steps share.
 pub struct Fill<'a> {
     pub warehouse: &'a Warehouse,
+    /// What the ledger calls it.
+    pub warehouse_name: &'a str,
     pub tables: &'a Tables,
     pub ledger: &'a Ledger,
     pub claim: &'a Claim,
@@ -728,21 +733,16 @@ impl Fill<'_> {
         existing(self.warehouse, self.tables, &batch.scope(), partition, left).await
     }
 
-    /// Deletes what the batch's days have in other partitions than their own. In copies of these: a deletion in the
-    /// table itself makes every part of it anew.
+    /// Deletes what the batch's days have in other partitions than their own.
     async fn delete_elsewhere(&self, batch: &Batch, scratch: &Scratch) -> Result<()> {
         for _ in 0..RESTARTS {
             for (table, copy) in self.with_copies(scratch) {
                 let text = with_names(sql::PARTITIONS_ELSEWHERE, &[("table", table)]);
                 let statement = self.of_rows(&text, batch);
-                let partitions = statement.rows::<Number>("look for rows of another zone");
-                for partition in partitions.await? {
-                    let copied = self
-                        .copy_without_rows(batch, scratch, table, copy, partition.value)
+                let partitions = statement.rows("look for rows of another zone").await?;
+                for partition in partitions {
+                    self.delete_from(batch, scratch, table, copy, partition)
                         .await?;
-                    if self.is_as_copied(batch, &copied).await? {
-                        self.publish(batch, &copied).await?;
-                    }
                 }
             }
             if self.existing(batch).await?.elsewhere == 0 {
@@ -750,6 +750,47 @@ impl Fill<'_> {
             }
         }
         Err(still_there(&self.tables.stats))
+    }
+
+    /// Deletes the batch's rows from another partition than its own: in a copy of it, unless somebody else may write
+    /// to it. A deletion in the table itself is in nobody's way, and makes every part of the table anew.
+    async fn delete_from(
+        &self,
+        batch: &Batch,
+        scratch: &Scratch,
+        table: &Name,
+        copy: &Name,
+        partition: Number,
+    ) -> Result<()> {
+        let hold = Hold {
+            ledger: self.ledger,
+            warehouse: self.warehouse_name,
+            partition: partition.value,
+            owner: self.claim.id.to_string(),
+            lease: self.lease,
+        };
+        if !hold.take().await? {
+            let text = deletion::in_each(table, &[partition], |partition| {
+                with_names(sql::DELETE_ELSEWHERE, &[("elsewhere", &partition)])
+            });
+            return self.delete(&text, batch, table).await;
+        }
+        let in_copy = async {
+            let copied = self
+                .copy_without_rows(batch, scratch, table, copy, hold.partition)
+                .await?;
+            // Otherwise the rows are found again.
+            if self.is_as_copied(batch, &copied).await? && hold.is_kept().await? {
+                self.publish(batch, &copied).await?;
+            }
+            Ok(())
+        };
+        let deleted = tokio::select! {
+            deleted = in_copy => deleted,
+            never = hold.keep() => match never {},
+        };
+        self.ledger.let_go(&hold.owner).await?;
+        deleted
     }
 
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {

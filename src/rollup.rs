@@ -470,6 +470,7 @@ pub mod sql {
     pub const DELETE_ROWS: &str = include_str!("rollup/sql/delete_rows.sql");
     pub const DELETE_WITHIN: &str = include_str!("rollup/sql/delete_within.sql");
     pub const PARTITIONS: &str = include_str!("rollup/sql/partitions.sql");
+    pub const DELETE_ELSEWHERE: &str = include_str!("rollup/sql/delete_elsewhere.sql");
     pub const PARTITIONS_ELSEWHERE: &str = include_str!("rollup/sql/partitions_elsewhere.sql");
     pub const MUTATIONS: &str = include_str!("rollup/sql/mutations.sql");
     pub const KILL_MUTATIONS: &str = include_str!("rollup/sql/kill_mutations.sql");

@@ -216,6 +216,7 @@ impl Worker {
             let wrote_directly = AtomicBool::new(false);
             let fill = Fill {
                 warehouse,
+                warehouse_name: &self.store.name,
                 tables,
                 ledger: &self.ledger,
                 claim,

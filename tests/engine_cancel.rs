@@ -76,6 +76,14 @@ async fn a_client_kills_by_its_own_query_id_or_comment_and_sync_returns() {
         ("k5", "kill query where 'k5' = (system.processes.query_id)"),
         ("k6", "kill query where has(['k6'], lower(query_id)) async"),
         ("k\n7", "kill query where initial_query_id = 'k\n7'"),
+        (
+            "k8",
+            "kill query where query_id in (select query_id from system.processes where query_id = 'k8')",
+        ),
+        (
+            "k9",
+            "kill query where Settings is not null and has(Settings.Values, 'k9')",
+        ),
     ] {
         let in_url = id.replace('\'', "%27").replace('\n', "%0A");
         let path = format!("/?query_id={in_url}");
@@ -101,6 +109,28 @@ async fn a_client_kills_by_its_own_query_id_or_comment_and_sync_returns() {
         let text = answer.text().await.expect("a text");
         assert!(text.starts_with("Code: 394."), "{id}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_kill_finds_a_statement_by_the_engines_own_id_and_one_that_is_refused_kills_nothing() {
+    let world = World::new().await;
+    let request = tokio::spawn(world.post("/?query_id=own", FOREVER).send());
+    world.until(&running("own"), "1").await;
+    let own = running("own").replace("count()", "query_id");
+    let own = world.text("/", &own).await;
+    let kill = format!("kill query where query_id = '{}'", own.trim());
+    assert!(world.text("/", &kill).await.starts_with("waiting\t"));
+    let answer = request.await.expect("a task").expect("an answer");
+    assert_eq!(answer.status(), 500);
+
+    let request = tokio::spawn(world.post("/?query_id=lives", "select sleep(2)").send());
+    world.until(&running("lives"), "1").await;
+    let (code, _, text) = world
+        .failure("/", "kill query where query_id = 'lives' async bla")
+        .await;
+    assert_eq!(code, 62, "{text}");
+    let answer = request.await.expect("a task").expect("an answer");
+    assert_eq!(answer.text().await.expect("a text"), "0\n");
 }
 
 #[tokio::test]
@@ -151,7 +181,9 @@ async fn a_kill_gets_through_when_there_is_no_place_for_more_statements() {
 #[tokio::test]
 async fn the_answer_of_a_killed_statement_is_whole_or_an_error_and_never_cut_short() {
     let world = World::new().await;
-    let kill = "kill query where Settings['log_comment'] = 'victim'";
+    // In a session that lets nothing be set there is no comment either.
+    world.text("/?session_id=ro", "set readonly = 1").await;
+    let kill = "kill query where Settings['log_comment'] = 'victim' or query like '%numbers(300%'";
     let killers = async {
         loop {
             world.text("/", kill).await;
@@ -168,8 +200,13 @@ async fn the_answer_of_a_killed_statement_is_whole_or_an_error_and_never_cut_sho
                     9,
                 ),
                 ("exists table nothing format TSV", 1),
+                ("select number from numbers(300001) format TSV", 300_001),
             ] {
-                let answer = world.post("/?log_comment=victim", sql).send().await;
+                let path = match rows {
+                    300_001 => "/?session_id=ro",
+                    _ => "/?log_comment=victim",
+                };
+                let answer = world.post(path, sql).send().await;
                 let text = answer.expect("an answer").text().await;
                 // Of what was sent before the kill the end is missing, and a client is told by that.
                 let Ok(text) = text else {

@@ -130,6 +130,18 @@ async fn errors_have_clickhouses_codes_and_statuses() {
         ),
         (
             "/",
+            "insert into function null('a UInt8') format values (1); (2)",
+            33,
+            500,
+        ),
+        (
+            "/",
+            "insert into function null('a UInt8') format 'CSV' (1)",
+            62,
+            400,
+        ),
+        (
+            "/",
             "select '' from numbers(1000) where not ignore(throwIf(number = 500)) format RawBLOB",
             395,
             500,

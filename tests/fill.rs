@@ -117,6 +117,69 @@ async fn a_day_without_sessions_in_the_zone_that_a_team_has_moved_to_leaves_no_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_somebody_else_has_is_not_replaced_for_rows_of_an_old_zone_in_it() {
+    let world = World::new().await;
+    let (team, other) = (
+        world.team(7, "Asia/Kathmandu").await,
+        world.team(8, "UTC").await,
+    );
+    world
+        .insert(&[
+            page_view(team, 1, "s1", "2026-05-05T10:00:00Z", "/"),
+            page_view(other, 2, "s2", "2026-05-04T12:00:00Z", "/other"),
+        ])
+        .await;
+    for (team, from, until) in [
+        (team, "2026-05-05", "2026-05-06"),
+        (other, "2026-05-04", "2026-05-05"),
+    ] {
+        world.enable(team).await;
+        assert_eq!(world.fill(team, from, until, false).await, "completed");
+    }
+    let ledger = &world.prefill.ledger;
+    // The day begins in this partition in Kathmandu, and in St John's in the next.
+    let hold = async |owner| {
+        let lease = Duration::from_secs(60);
+        let held = ledger.hold(DEFAULT_WAREHOUSE, 20_260_504, owner, lease);
+        held.await.expect("asked")
+    };
+    let deletions = "select count() from system.mutations where startsWith(table, 'web_pre')";
+    let none = Vec::<String>::new();
+    for (zone, is_held, expected) in [
+        ("America/St_Johns", true, "2"),
+        ("Asia/Kathmandu", false, "2"),
+        ("America/St_Johns", false, "2"),
+    ] {
+        if is_held {
+            assert!(hold("a cleanup").await);
+        }
+        let change = TeamChange {
+            name: None,
+            organization: None,
+            zone: Some(Zone::get(zone).expect("a zone")),
+            backfill_days: None,
+            warehouse: None,
+        };
+        ledger.set_team(team, &change).await.expect("moved");
+        let (from, until) = ("2026-05-05", "2026-05-06");
+        assert_eq!(world.fill(team, from, until, false).await, "completed");
+        assert_eq!(world.query(deletions).await, expected, "{zone}, {is_held}");
+        assert_eq!(
+            world.differences(team, "2026-05-03", "2026-05-07").await,
+            none
+        );
+        assert_eq!(
+            world.differences(other, "2026-05-04", "2026-05-05").await,
+            none
+        );
+        if is_held {
+            ledger.let_go("a cleanup").await.expect("let go");
+        }
+    }
+    assert!(hold("who comes next").await, "the fill has let go of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rollups_may_lie_in_a_database_of_their_own_and_are_made_with_it() {
     let mut config = Config::default();
     let warehouse = config.warehouses.get_mut(DEFAULT_WAREHOUSE);

@@ -5,20 +5,19 @@
 //! channel. The engine has no cancel call and sets its own query ids; what a request is called in
 //! `system.processes` is therefore [`HANDLE`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::body::{BodyReader, unpack};
-use super::library::{Connection, Library, Parameters};
+use super::library::{Answer, Connection, Library, Parameters};
 use super::reply::{Gone, Reply, WHOLE};
 use super::request::{Request, form};
+use super::running::{Requests, Running};
 use super::session::{Sessions, Taken};
-use super::statement::{self, Killing, Kind, Refused, Statement, Values, literal, name};
+use super::statement::{self, Kind, Refused, Statement, Values, literal, name};
 use super::status::{
     BAD_ARGUMENTS, CANNOT_READ_ALL_DATA, CANNOT_READ_FROM_SOCKET, Failure,
     INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, QUERY_IS_TOO_LARGE, QUERY_WAS_CANCELLED,
@@ -54,8 +53,7 @@ pub struct Core {
     /// through it.
     keeper: Mutex<Connection>,
     pub sessions: Sessions,
-    /// The requests that run, by their query ids, each with whether somebody has killed its statement.
-    running: Mutex<HashMap<String, Arc<AtomicBool>>>,
+    requests: Requests,
     statements: AtomicUsize,
     version: String,
 }
@@ -86,7 +84,7 @@ impl Core {
             arguments,
             keeper: Mutex::new(keeper),
             sessions: Sessions::default(),
-            running: Mutex::new(HashMap::new()),
+            requests: Requests::default(),
             statements: AtomicUsize::new(0),
             version,
         })
@@ -104,7 +102,7 @@ impl Core {
     }
 
     /// Kills the statement of a request whose client went away, until it says that it is finished.
-    pub fn kill(&self, query_id: &str, finished: &AtomicBool) {
+    pub fn kill(&self, query_id: &str, running: &Arc<Running>) {
         /// A statement may not have been registered yet when the client leaves; one that does not
         /// react within this time never will.
         const LIMIT: Duration = Duration::from_secs(30);
@@ -113,22 +111,21 @@ impl Core {
             literal(query_id)
         );
         let start = std::time::Instant::now();
-        while !finished.load(Ordering::Acquire) && start.elapsed() < LIMIT {
+        while !running.is_finished() && start.elapsed() < LIMIT {
             let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = keeper.query(sql.as_bytes(), DEFAULT_FORMAT, &[]) {
-                tracing::warn!(
-                    query_id,
-                    error,
-                    "failed to kill a statement whose client left"
-                );
-            }
+            // Not the statement of the next request, which may have the same id.
+            self.requests.while_it_runs(query_id, running, || {
+                if let Err(error) = keeper.query(sql.as_bytes(), DEFAULT_FORMAT, &[]) {
+                    tracing::warn!(
+                        query_id,
+                        error,
+                        "failed to kill a statement whose client left"
+                    );
+                }
+            });
             drop(keeper);
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicBool>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,14 +136,14 @@ pub fn run(
     request: Request,
     body: BodyReader,
     mut reply: Reply,
-    finished: &AtomicBool,
+    running: &Arc<Running>,
 ) {
     reply.pack(request.answer, request.native_answer);
     if request.wait_end {
         reply.wait_for_the_end();
     }
-    let outcome = registered(core, query_id, request, body, &mut reply);
-    finished.store(true, Ordering::Release);
+    let outcome = registered(core, query_id, running, request, body, &mut reply);
+    running.finish();
     let sent = match outcome {
         Ok(()) => reply.finish(),
         Err(Stop::Failed(mut failure)) => {
@@ -204,22 +201,19 @@ impl From<io::Error> for Stop {
 fn registered(
     core: &Core,
     query_id: &str,
+    running: &Arc<Running>,
     request: Request,
     body: BodyReader,
     reply: &mut Reply,
 ) -> Result<(), Stop> {
-    let killed = Arc::new(AtomicBool::new(false));
-    match core.running().entry(query_id.to_owned()) {
-        Entry::Occupied(_) => {
-            let message = format!("Query with id = {query_id} is already running");
-            return Err(Failure::new(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message).into());
-        }
-        Entry::Vacant(free) => free.insert(Arc::clone(&killed)),
-    };
+    if !core.requests.add(query_id, running) {
+        let message = format!("Query with id = {query_id} is already running");
+        return Err(Failure::new(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, message).into());
+    }
     let outcome = parsed(core, query_id, request, body, reply);
-    core.running().remove(query_id);
+    core.requests.remove(query_id);
     // The engine ends the answer of a killed statement early and calls it done. What writes fails by itself.
-    if matches!(outcome, Ok(Did::Read)) && killed.load(Ordering::Acquire) {
+    if matches!(outcome, Ok(Did::Read)) && running.is_killed() {
         return Err(Failure::new(QUERY_WAS_CANCELLED, "Query was cancelled").into());
     }
     outcome.map(|_| ())
@@ -408,7 +402,7 @@ fn with_connection(
             .connect()
             .inspect_err(|_| core.sessions.forget(&session.id))?,
     };
-    let outcome = in_session(&mut connection, request, &settings, work);
+    let outcome = in_session(core, query_id, &mut connection, request, &settings, work);
     core.sessions
         .give_back(&session.id, connection, session.timeout);
     outcome
@@ -416,6 +410,8 @@ fn with_connection(
 
 /// Runs with the request's database and settings and puts the session's back.
 fn in_session(
+    core: &Core,
+    query_id: &str,
     connection: &mut Connection,
     request: &Request,
     settings: &[(String, String)],
@@ -429,7 +425,10 @@ fn in_session(
     // Nothing can be set any more, also not what marks the statement: it ends by itself.
     let nothing: &[(String, String)] = &[];
     let settings = match value.bytes().trim_ascii() {
-        b"1" if request.settings.is_empty() => nothing,
+        b"1" if request.settings.is_empty() => {
+            core.requests.leave_unmarked(query_id);
+            nothing
+        }
         _ => settings,
     };
     let names: Vec<String> = settings.iter().map(|(name, _)| literal(name)).collect();
@@ -603,7 +602,7 @@ fn perform(
         Kind::Insert { head, data } => {
             let format = format.unwrap_or("Values");
             let mut insert = connection.insert(&text[..head], format, parameters)?;
-            let mut values = (format == "Values").then(Values::default);
+            let mut values = format.eq_ignore_ascii_case("Values").then(Values::default);
             let mut append = |data: &[u8]| -> Result<(), Stop> {
                 if values.as_mut().is_some_and(|v| v.go_on_after_end(data)) {
                     let message = "Cannot read data after semicolon";
@@ -671,12 +670,8 @@ fn perform(
             }
         }
         Kind::Kill => {
-            let aimed = match statement::killing(text) {
-                Some(killing) => aimed(core, connection, &killing, parameters)?,
-                // The engine says what is wrong with it.
-                None => text.to_vec(),
-            };
-            let answer = connection.query(&aimed, format.unwrap_or(DEFAULT_FORMAT), parameters)?;
+            let format = format.unwrap_or(DEFAULT_FORMAT);
+            let answer = kill(core, connection, text, format, parameters)?;
             Ok(reply.write(answer.bytes())?)
         }
         Kind::Other => {
@@ -687,33 +682,69 @@ fn perform(
     }
 }
 
-/// A `KILL QUERY` of those statements alone that its condition is true of now, once their requests were told. In the
-/// condition, which may be any, `query_id` is what a client calls its statement.
-fn aimed(
+/// A `KILL QUERY` of those statements alone that its condition is true of now, and their requests.
+struct Aimed {
+    text: Vec<u8>,
+    at: Vec<Arc<Running>>,
+}
+
+/// Finds out whom a `KILL QUERY` is about. In its condition, which may be any, `query_id` is what a client calls its
+/// statement, unless it names one by the engine's own id. `None` when the engine has to say what is wrong with it.
+fn aim(
     core: &Core,
     connection: &mut Connection,
-    killing: &Killing,
+    kill: &[u8],
     parameters: &Parameters,
-) -> Result<Vec<u8>, Failure> {
-    let select = format!(
-        "select own_id, handle from (\
-         select * replace (if(handle = '', query_id, handle) as query_id, if(handle = '', initial_query_id, handle) as initial_query_id) \
-         from (select *, query_id as own_id, Settings['{HANDLE}'] as handle from system.processes)) as processes where ("
+) -> Result<Option<Aimed>, Failure> {
+    let own_ids = connection.query(b"select query_id from system.processes", "TSVRaw", &[])?;
+    let text = String::from_utf8_lossy(kill);
+    let names_own = String::from_utf8_lossy(own_ids.bytes())
+        .lines()
+        .any(|id| text.contains(id) || parameters.iter().any(|(_, value)| value.contains(id)));
+    let clients = "replace (if(handle = '', query_id, handle) as query_id, if(handle = '', initial_query_id, handle) as initial_query_id)";
+    let replaced = if names_own { "" } else { clients };
+    let processes = format!(
+        "(select * {replaced} from (select *, query_id as own_id, Settings['{HANDLE}'] as handle from system.processes \
+         settings asterisk_include_alias_columns = 1))"
     );
+    let Some(killing) = statement::killing(kill, &processes) else {
+        return Ok(None);
+    };
+    let select = format!("select own_id, handle from {processes} as processes where (");
     // A comment may end it.
     let select = [select.as_bytes(), &killing.condition, b"\n)"].concat();
     let found = connection.query(&select, "JSONCompactEachRow", parameters)?;
-    let mut own_ids = vec![literal("")];
+    let mut ids = vec![literal("")];
+    let mut at = Vec::new();
     for line in String::from_utf8_lossy(found.bytes()).lines() {
         let [own_id, handle] = serde_json::from_str::<[String; 2]>(line)
             .map_err(|error| Failure::from(format!("an id that cannot be read: {error}")))?;
-        own_ids.push(literal(&own_id));
-        if let Some(killed) = core.running().get(&handle).filter(|_| !killing.only_tells) {
-            killed.store(true, Ordering::Release);
+        ids.push(literal(&own_id));
+        if !killing.only_tells {
+            at.extend(core.requests.marked(&handle));
         }
     }
-    let these = format!(" query_id in ({}) ", own_ids.join(", "));
-    Ok([&killing.head, these.as_bytes(), &killing.tail].concat())
+    let these = format!(" query_id in ({}) ", ids.join(", "));
+    let text = [&killing.head, these.as_bytes(), &killing.tail].concat();
+    Ok(Some(Aimed { text, at }))
+}
+
+/// Kills what a `KILL QUERY` is about.
+fn kill(
+    core: &Core,
+    connection: &mut Connection,
+    text: &[u8],
+    format: &str,
+    parameters: &Parameters,
+) -> Result<Answer, Failure> {
+    let Some(aimed) = aim(core, connection, text, parameters)? else {
+        return Ok(connection.query(text, format, parameters)?);
+    };
+    // Before, or an answer might end early and not know why.
+    aimed.at.iter().for_each(|running| running.tell());
+    Ok(connection
+        .query(&aimed.text, format, parameters)
+        .inspect_err(|_| aimed.at.iter().for_each(|running| running.take_back()))?)
 }
 
 /// Reads until the buffer is full or the body ends.

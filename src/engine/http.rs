@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +20,7 @@ use super::body::{BodyReader, Piece};
 use super::execute::{self, Core};
 use super::reply::{Event, Reply};
 use super::request::{Request, credentials};
+use super::running::Running;
 use super::status::{AUTHENTICATION_FAILED, BAD_ARGUMENTS, Failure};
 
 /// Requests at once, each with a thread; more wait for their turn. Above the limit of statements,
@@ -128,19 +128,19 @@ fn authenticated(
 struct Watch {
     core: Arc<Core>,
     query_id: String,
-    finished: Arc<AtomicBool>,
+    running: Arc<Running>,
     pump: tokio::task::AbortHandle,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.pump.abort();
-        if self.finished.load(Ordering::Acquire) {
+        if self.running.is_finished() {
             return;
         }
-        let (core, finished) = (Arc::clone(&self.core), Arc::clone(&self.finished));
+        let (core, running) = (Arc::clone(&self.core), Arc::clone(&self.running));
         let query_id = std::mem::take(&mut self.query_id);
-        let kill = move || core.kill(&query_id, &finished);
+        let kill = move || core.kill(&query_id, &running);
         if let Err(error) = std::thread::Builder::new()
             .name("kill".to_owned())
             .spawn(kill)
@@ -158,11 +158,11 @@ async fn run(server: &Arc<Server>, request: Request, body: Body) -> Response {
         .expect("the semaphore is never closed");
     let (pieces, reader) = mpsc::channel(PIECES);
     let (events, mut answer) = mpsc::channel(PIECES);
-    let finished = Arc::new(AtomicBool::new(false));
+    let running = Arc::new(Running::default());
     let watch = Watch {
         core: Arc::clone(&server.core),
         query_id: query_id.clone(),
-        finished: Arc::clone(&finished),
+        running: Arc::clone(&running),
         pump: tokio::spawn(pump(body, pieces)).abort_handle(),
     };
     let core = Arc::clone(&server.core);
@@ -175,7 +175,7 @@ async fn run(server: &Arc<Server>, request: Request, body: Body) -> Response {
             request,
             BodyReader::new(reader),
             reply,
-            &finished,
+            &running,
         );
     };
     let thread = std::thread::Builder::new()

@@ -8,7 +8,7 @@
 //! - `library`: every call into it;
 //! - `place`: the files and locks of a data directory;
 //! - `status`, `blocks`, `statement`: ClickHouse's error codes, its compressed blocks, its tokens;
-//! - `request`, `body`, `reply`, `session`, `execute`: one HTTP request on a thread of its own;
+//! - `request`, `body`, `reply`, `running`, `session`, `execute`: one HTTP request on a thread of its own;
 //! - `http`, `serve`: the interface and the process around it;
 //! - `attach`: using it from another process.
 //!
@@ -28,6 +28,7 @@ mod library;
 mod place;
 mod reply;
 mod request;
+mod running;
 mod serve;
 mod session;
 mod statement;

@@ -322,7 +322,10 @@ fn insert(text: &[u8], mut tokens: Tokens, complete: bool) -> Option<Result<Stat
                             head: token.start,
                             data,
                         },
-                        format: name.name(),
+                        // What is no name the engine refuses.
+                        format: name
+                            .name()
+                            .or_else(|| Some(String::from_utf8_lossy(name.text).into_owned())),
                         reads: false,
                     }));
                 }
@@ -494,8 +497,9 @@ pub struct Killing {
     pub only_tells: bool,
 }
 
-/// Takes a `KILL QUERY` apart; `None` when it has no condition.
-pub fn killing(text: &[u8]) -> Option<Killing> {
+/// Takes a `KILL QUERY` apart, with `processes` in the place of `system.processes` in subqueries; `None` when it has no
+/// condition.
+pub fn killing(text: &[u8], processes: &str) -> Option<Killing> {
     let tokens: Vec<Token> = Tokens { text, at: 0 }.collect();
     let start = tokens.iter().position(|token| token.is("WHERE"))? + 1;
     let mut depth = 0usize;
@@ -505,9 +509,9 @@ pub fn killing(text: &[u8]) -> Option<Killing> {
             Lexeme::Mark(b')' | b'}' | b']') => depth = depth.saturating_sub(1),
             _ => {}
         }
-        let next = tokens.get(start + at + 1);
+        let mark = |at: usize| tokens.get(at).and_then(Token::mark);
         // A column is called Settings, too.
-        let sets = token.is("SETTINGS") && next.is_some_and(|next| next.lexeme == Lexeme::Word);
+        let sets = token.is("SETTINGS") && mark(start + at + 2) == Some(b'=');
         let words = ["ASYNC", "SYNC", "TEST", "FORMAT"];
         depth == 0
             && (sets || token.mark() == Some(b';') || words.iter().any(|word| token.is(word)))
@@ -516,27 +520,35 @@ pub fn killing(text: &[u8]) -> Option<Killing> {
     let (condition, tail) = tokens[start..].split_at(length.unwrap_or(tokens.len() - start));
     let from = tokens[start - 1].end();
     let until = tail.first().map_or(text.len(), |token| token.start);
-    // `system.processes.query_id` is `query_id`.
-    let is_called = |token: &Token, name: &str| token.name().is_some_and(|found| found == name);
-    let is_dot = |token: &Token| token.mark() == Some(b'.');
-    let tables = condition.windows(4).filter(|four| {
-        is_called(&four[0], "system")
-            && is_dot(&four[1])
-            && is_called(&four[2], "processes")
-            && is_dot(&four[3])
-    });
     let mut killing = Killing {
         head: text[..from].to_vec(),
         condition: Vec::new(),
         tail: Vec::new(),
         only_tells: tail.iter().any(|token| token.is("TEST")),
     };
-    let mut copied = from;
-    for four in tables {
+    let is_called = |at: usize, name: &str| {
+        let token = condition.get(at).and_then(Token::name);
+        token.is_some_and(|found| found == name)
+    };
+    let is_dot = |at: usize| condition.get(at).and_then(Token::mark) == Some(b'.');
+    let (mut copied, mut at) = (from, 0);
+    while at < condition.len() {
+        if !(is_called(at, "system") && is_dot(at + 1) && is_called(at + 2, "processes")) {
+            at += 1;
+            continue;
+        }
         killing
             .condition
-            .extend_from_slice(&text[copied..four[0].start]);
-        copied = four[3].end();
+            .extend_from_slice(&text[copied..condition[at].start]);
+        // `system.processes.query_id` is `query_id`.
+        let last = if is_dot(at + 3) {
+            at + 3
+        } else {
+            killing.condition.extend_from_slice(processes.as_bytes());
+            at + 2
+        };
+        copied = condition[last].end();
+        at = last + 1;
     }
     killing.condition.extend_from_slice(&text[copied..until]);
     copied = until;
@@ -897,6 +909,12 @@ mod tests {
                 "",
                 false,
             ),
+            (
+                "kill query where query_id in (select query_id from system.processes where Settings is not null)",
+                " query_id in (select query_id from THESE where Settings is not null)",
+                "",
+                false,
+            ),
             ("kill query where 1;", " 1", ";", false),
             (
                 "kill query where 1 test format JSON",
@@ -905,7 +923,7 @@ mod tests {
                 true,
             ),
         ] {
-            let found = killing(text.as_bytes()).expect("a condition");
+            let found = killing(text.as_bytes(), "THESE").expect("a condition");
             let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
             let parts = (
                 text_of(&found.condition),
@@ -919,7 +937,7 @@ mod tests {
             );
             assert!(text.as_bytes().starts_with(&found.head), "{text}");
         }
-        assert_eq!(killing(b"kill query"), None);
+        assert_eq!(killing(b"kill query", ""), None);
     }
 
     proptest! {
@@ -927,7 +945,7 @@ mod tests {
         fn any_bytes_are_read_without_panic(text: Vec<u8>, complete: bool) {
             let known = read(&text, complete);
             prop_assert!(known.is_some() || !complete);
-            let _ = killing(&text);
+            let _ = killing(&text, "");
             let mut insert = b"insert into t ".to_vec();
             insert.extend_from_slice(&text);
             let _ = read(&insert, complete);

@@ -69,7 +69,11 @@ pub async fn delete_rows(
 }
 
 /// One statement that deletes rows in each of some partitions.
-fn in_each(table: &Name, partitions: &[Number], delete: impl Fn(i64) -> String) -> String {
+pub(super) fn in_each(
+    table: &Name,
+    partitions: &[Number],
+    delete: impl Fn(i64) -> String,
+) -> String {
     let of_each = partitions.iter().map(|partition| delete(partition.value));
     let of_each: Vec<String> = of_each.collect();
     with_names(

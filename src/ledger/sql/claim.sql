@@ -18,7 +18,7 @@ with leading as
             select 1 from slices r
             where r.state = 'running' and r.warehouse = s.warehouse and r.partition = s.partition)
         -- A day that has rows in the zone that its team has left deletes them from partitions beside
-        -- its own, at most 26 hours and a day away.
+        -- its own, at most 26 hours and a day away, which it replaces where it holds them.
         and not exists (
             select 1 from slices r
             where r.state = 'running' and r.left_bucket_s is not null and r.warehouse = s.warehouse

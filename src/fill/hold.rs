@@ -1,0 +1,54 @@
+//! A partition that is not the claim's own, while it is replaced: no claim and no cleanup gets in there.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::error::Result;
+use crate::ledger::Ledger;
+
+pub(super) struct Hold<'a> {
+    pub ledger: &'a Ledger,
+    pub warehouse: &'a str,
+    pub partition: i64,
+    pub owner: String,
+    pub lease: Duration,
+}
+
+impl Hold<'_> {
+    /// Takes hold of it, unless somebody else has it or a fill is under way there.
+    pub async fn take(&self) -> Result<bool> {
+        let (ledger, warehouse, partition) = (self.ledger, self.warehouse, self.partition);
+        if !ledger
+            .hold(warehouse, partition, &self.owner, self.lease)
+            .await?
+        {
+            return Ok(false);
+        }
+        // Whoever claims from here on sees the hold.
+        let is_free = !ledger.runs_in(warehouse, partition).await?;
+        if !is_free {
+            ledger.let_go(&self.owner).await?;
+        }
+        Ok(is_free)
+    }
+
+    /// Whether nobody else can have had it since it was taken.
+    pub async fn is_kept(&self) -> Result<bool> {
+        Ok(self.ledger.renew_holds(&self.owner, self.lease).await? > 0)
+    }
+
+    /// Renews it without an end.
+    pub async fn keep(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(self.lease / 4).await;
+            if let Err(error) = self.is_kept().await {
+                warn!(
+                    error = error.chain(),
+                    "could not renew the hold on a partition"
+                );
+            }
+        }
+    }
+}
