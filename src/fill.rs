@@ -852,6 +852,15 @@ impl Fill<'_> {
             };
             try_join(delete(&self.tables.stats), delete(&self.tables.bounces)).await?;
         }
+        self.drop_tables().await
+    }
+
+    /// Drops the fill's own tables once its statements are over. Nobody else uses them, whoever has the days by now.
+    ///
+    /// # Errors
+    ///
+    /// As the warehouse's errors are classed; then the next worker that starts drops them.
+    pub async fn drop_tables(&self) -> Result<()> {
         let scratch = Scratch::new(self.tables, self.claim, self.portion)?;
         scratch.has_copies.store(true, Ordering::SeqCst);
         self.drop_scratch(&scratch).await

@@ -401,18 +401,23 @@ impl Worker {
         }
     }
 
-    /// Leaves no half of a fill for readers to see, as long as the claim is held: what is lost may be
-    /// somebody else's by now, and is not touched.
+    /// Leaves no half of a fill for readers to see, as long as the claim is held: rows of what is lost may be
+    /// somebody else's by now, and are not touched.
     async fn undo(&self, claim: &Claim, fill: &Fill<'_>) {
         let lease = self.config.service.lease();
-        if !matches!(self.ledger.hold_on(claim, lease).await, Ok(true)) {
-            return;
-        }
-        tokio::select! {
-            undone = fill.undo() => if let Err(error) = undone {
-                warn!(error = error.chain(), "what the fill had written stays until the next try");
-            },
-            () = self.hold_on(claim) => {}
+        let undone = if matches!(self.ledger.hold_on(claim, lease).await, Ok(true)) {
+            tokio::select! {
+                undone = fill.undo() => undone,
+                () = self.hold_on(claim) => fill.drop_tables().await,
+            }
+        } else {
+            fill.drop_tables().await
+        };
+        if let Err(error) = undone {
+            warn!(
+                error = error.chain(),
+                "what the fill had written stays until the next try"
+            );
         }
     }
 

@@ -10,6 +10,8 @@ use prefill::error::{Class, Result};
 use prefill::ledger::{Receipt, State};
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use support::{World, page_view, program, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -502,4 +504,39 @@ async fn f40_days_of_the_zone_that_a_team_has_left_are_neither_covered_nor_healt
     assert_eq!(covered().await, (0, 1));
     world.fill(team, "2026-05-01", "2026-05-02", false).await;
     assert_eq!(covered().await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_whose_lease_ends_while_the_ledger_is_busy_leaves_no_table_behind() {
+    // A file has one writer at a time.
+    if support::ledger::is_postgres() {
+        return;
+    }
+    let mut config = Config::default();
+    config.service.lease_ms = 1_000;
+    let world = World::with(config).await;
+    let team = world.team(7, "UTC").await;
+    for day in 1..=7 {
+        let at = format!("2026-05-0{day}T10:00:00Z");
+        world.insert(&[page_view(team, 1, "s", &at, "/")]).await;
+    }
+    world.enable(team).await;
+    let (from, until) = ("2026-05-01", "2026-05-08");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let left = "select count() from system.tables where startsWith(name, 'prefill_scratch_')";
+    let busy = async {
+        while world.query(left).await == "0" {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let file = world.dir.path().join("prefill.db");
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut ledger = options.connect().await.expect("a connection");
+        for text in ["begin immediate", "rollback"] {
+            sqlx::query(text).execute(&mut ledger).await.expect(text);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    let (status, ()) = tokio::join!(world.fill(team, from, until, true), busy);
+    assert_eq!(status, "completed");
+    assert_eq!(world.query(left).await, "0");
 }
