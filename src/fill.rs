@@ -9,6 +9,7 @@
 
 mod deletion;
 mod hold;
+mod partition;
 mod portions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use clickhouse::Row;
 use futures_util::future::try_join;
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 use tracing::warn;
 
 pub use deletion::delete_rows;
@@ -32,8 +34,7 @@ use crate::rollup::{Cut, SCRATCH_PREFIX, Tables, sql};
 use crate::verify::{self, Scope, Verdict};
 use crate::warehouse::name::{Name, with_names};
 use crate::warehouse::{Statement, Warehouse};
-use deletion::{delete, still_there};
-use hold::Hold;
+use deletion::delete;
 
 /// How long after a day's end its events may still come when nothing newer has: a day later, zero
 /// events means that there were none.
@@ -111,22 +112,6 @@ struct Existing {
     elsewhere: u8,
 }
 
-#[derive(Row, Deserialize, PartialEq, Eq)]
-struct Version {
-    first_block: i64,
-    last_block: i64,
-    mutation: i64,
-}
-
-/// A partition of a rollup, and the copy that is to take its place.
-struct Copied<'a> {
-    table: &'a Name,
-    copy: &'a Name,
-    partition: i64,
-    /// The partition's, when it was copied.
-    version: Version,
-}
-
 /// The tables that live as long as a claim's fill: the sessions, the copies of the rollups, and of
 /// what PostHog says of persons.
 pub struct Scratch {
@@ -139,6 +124,8 @@ pub struct Scratch {
     tables: Tables,
     /// Whether the copies of the rollups may be there.
     has_copies: AtomicBool,
+    /// How they are made.
+    create_copy: OnceCell<&'static str>,
 }
 
 impl Scratch {
@@ -152,6 +139,7 @@ impl Scratch {
             overrides: None,
             tables: tables.clone(),
             has_copies: AtomicBool::new(false),
+            create_copy: OnceCell::new(),
         };
         if tables.source.kind == SourceKind::PostHog {
             let overrides = own("overrides")?;
@@ -618,179 +606,9 @@ impl Fill<'_> {
         Ok(Some(verdicts))
     }
 
-    /// Both rollups, each with where its partitions are copied to.
-    fn with_copies<'a>(&'a self, scratch: &'a Scratch) -> [(&'a Name, &'a Name); 2] {
-        [
-            (&self.tables.stats, &scratch.stats),
-            (&self.tables.bounces, &scratch.bounces),
-        ]
-    }
-
-    /// Copies a partition of a rollup, without the rows of the batch.
-    async fn copy_without_rows<'a>(
-        &self,
-        batch: &Batch,
-        scratch: &Scratch,
-        table: &'a Name,
-        copy: &'a Name,
-        partition: i64,
-    ) -> Result<Copied<'a>> {
-        let version = self.version(batch, table, partition).await?;
-        scratch.has_copies.store(true, Ordering::SeqCst);
-        for statement in [
-            "drop table if exists {copy} sync",
-            self.create_copy(batch).await?,
-            "alter table {copy} attach partition {partition} from {table}",
-        ] {
-            let text = with_names(
-                statement,
-                &[("copy", copy), ("table", table), ("partition", &partition)],
-            );
-            self.warehouse
-                .statement(&text, &batch.comment)
-                .run("copy the partition")
-                .await?;
-        }
-        self.delete(sql::DELETE_ROWS, batch, copy).await?;
-        Ok(Copied {
-            table,
-            copy,
-            partition,
-            version,
-        })
-    }
-
-    /// Whether nobody has written to a partition since it was copied.
-    async fn is_as_copied(&self, batch: &Batch, copied: &Copied<'_>) -> Result<bool> {
-        let version = self.version(batch, copied.table, copied.partition).await?;
-        Ok(version == copied.version)
-    }
-
-    /// Puts a copy in the place of its partition.
-    async fn publish(&self, batch: &Batch, copied: &Copied<'_>) -> Result<()> {
-        self.alive().await?;
-        // ClickHouse refuses to put a partition without a row in the place of another.
-        let count = with_names(
-            "select toInt64(count()) as value from {copy}",
-            &[("copy", copied.copy)],
-        );
-        let rows = self
-            .warehouse
-            .statement(&count, &batch.comment)
-            .row::<Number>("count the new partition's rows")
-            .await?;
-        let publish = if rows.value > 0 {
-            "alter table {table} replace partition {partition} from {copy}"
-        } else {
-            "alter table {table} drop partition {partition}"
-        };
-        let text = with_names(
-            publish,
-            &[
-                ("copy", copied.copy),
-                ("table", copied.table),
-                ("partition", &copied.partition),
-            ],
-        );
-        self.warehouse
-            .statement(&text, &batch.comment)
-            .run("put the new partition in the old one's place")
-            .await
-    }
-
-    /// How a table is made like another. The other may have columns of somebody else's, outside of
-    /// its key: newer ClickHouse made those with `alter table`, and refuses a new table with them
-    /// unless told otherwise. Older ones do not know the word.
-    async fn create_copy(&self, batch: &Batch) -> Result<&'static str> {
-        let knows = self
-            .warehouse
-            .statement(
-                "select toInt64(count()) as value from system.merge_tree_settings where name = 'allow_dimensions_outside_sorting_key'",
-                &batch.comment,
-            )
-            .row::<Number>("ask for a setting of tables")
-            .await?;
-        Ok(if knows.value > 0 {
-            "create table {copy} as {table} settings allow_dimensions_outside_sorting_key = 1"
-        } else {
-            "create table {copy} as {table}"
-        })
-    }
-
-    async fn version(&self, batch: &Batch, table: &Name, partition: i64) -> Result<Version> {
-        let (database, name) = table.parts();
-        self.warehouse
-            .statement(sql::VERSION, &batch.comment)
-            .param("database", database)
-            .param("table", name)
-            .param("partition", partition.to_string())
-            .row("look at the partition")
-            .await
-    }
-
     async fn existing(&self, batch: &Batch) -> Result<Existing> {
         let (partition, left) = (batch.partition, &batch.left);
         existing(self.warehouse, self.tables, &batch.scope(), partition, left).await
-    }
-
-    /// Deletes what the batch's days have in other partitions than their own.
-    async fn delete_elsewhere(&self, batch: &Batch, scratch: &Scratch) -> Result<()> {
-        for _ in 0..RESTARTS {
-            for (table, copy) in self.with_copies(scratch) {
-                let text = with_names(sql::PARTITIONS_ELSEWHERE, &[("table", table)]);
-                let statement = self.of_rows(&text, batch);
-                let partitions = statement.rows("look for rows of another zone").await?;
-                for partition in partitions {
-                    self.delete_from(batch, scratch, table, copy, partition)
-                        .await?;
-                }
-            }
-            if self.existing(batch).await?.elsewhere == 0 {
-                return Ok(());
-            }
-        }
-        Err(still_there(&self.tables.stats))
-    }
-
-    /// Deletes the batch's rows from another partition than its own: in a copy of it, unless somebody else may write
-    /// to it. A deletion in the table itself is in nobody's way, and makes every part of the table anew.
-    async fn delete_from(
-        &self,
-        batch: &Batch,
-        scratch: &Scratch,
-        table: &Name,
-        copy: &Name,
-        partition: Number,
-    ) -> Result<()> {
-        let hold = Hold {
-            ledger: self.ledger,
-            warehouse: self.warehouse_name,
-            partition: partition.value,
-            owner: self.claim.id.to_string(),
-            lease: self.lease,
-        };
-        if !hold.take().await? {
-            let text = deletion::in_each(table, &[partition], |partition| {
-                with_names(sql::DELETE_ELSEWHERE, &[("elsewhere", &partition)])
-            });
-            return self.delete(&text, batch, table).await;
-        }
-        let in_copy = async {
-            let copied = self
-                .copy_without_rows(batch, scratch, table, copy, hold.partition)
-                .await?;
-            // Otherwise the rows are found again.
-            if self.is_as_copied(batch, &copied).await? && hold.is_kept().await? {
-                self.publish(batch, &copied).await?;
-            }
-            Ok(())
-        };
-        let deleted = tokio::select! {
-            deleted = in_copy => deleted,
-            never = hold.keep() => match never {},
-        };
-        self.ledger.let_go(&hold.owner).await?;
-        deleted
     }
 
     async fn delete(&self, statement: &str, batch: &Batch, table: &Name) -> Result<()> {

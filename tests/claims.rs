@@ -525,16 +525,19 @@ async fn a_fill_whose_lease_ends_while_the_ledger_is_busy_leaves_no_table_behind
     assert_eq!(world.fill(team, from, until, false).await, "completed");
     let left = "select count() from system.tables where startsWith(name, 'prefill_scratch_')";
     let busy = async {
-        while world.query(left).await == "0" {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        support::until("a fill under way", Duration::from_secs(60), async || {
+            (world.query(left).await != "0").then_some(())
+        })
+        .await;
         let file = world.dir.path().join("prefill.db");
         let options = SqliteConnectOptions::new().filename(file);
         let mut ledger = options.connect().await.expect("a connection");
-        for text in ["begin immediate", "rollback"] {
-            sqlx::query(text).execute(&mut ledger).await.expect(text);
-            tokio::time::sleep(Duration::from_secs(2)).await;
-        }
+        let begin = sqlx::query("begin immediate").execute(&mut ledger);
+        begin.await.expect("begun");
+        // Twice the lease.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let end = sqlx::query("rollback").execute(&mut ledger);
+        end.await.expect("ended");
     };
     let (status, ()) = tokio::join!(world.fill(team, from, until, true), busy);
     assert_eq!(status, "completed");

@@ -700,6 +700,7 @@ fn aim(
     let text = String::from_utf8_lossy(kill);
     let names_own = String::from_utf8_lossy(own_ids.bytes())
         .lines()
+        .filter(|id| !id.is_empty())
         .any(|id| text.contains(id) || parameters.iter().any(|(_, value)| value.contains(id)));
     let clients = "replace (if(handle = '', query_id, handle) as query_id, if(handle = '', initial_query_id, handle) as initial_query_id)";
     let replaced = if names_own { "" } else { clients };
