@@ -42,6 +42,8 @@ pub struct Actual {
     pub warehouse: String,
     /// Whether the tables hold it, fresh or not.
     pub has_data: bool,
+    /// Whether they hold rows of it.
+    pub has_rows: bool,
     /// Whether it is there because of the window, and not because somebody asked.
     pub of_window: bool,
 }
@@ -52,7 +54,7 @@ pub enum Change {
     Want(TeamId, Day),
     /// The slice is there and has to be done again.
     Again(TeamId, Day, Reason),
-    /// The window has left it before it was ever filled.
+    /// The window has left it before it was ever filled, or it has no rows and has not begun.
     Release(TeamId, Day),
 }
 
@@ -82,6 +84,10 @@ pub fn plan(
             };
             match slice.state {
                 State::Cleaned | State::Running => {}
+                // In the zone that the team has left it had.
+                _ if *day >= window.until && !slice.has_rows => {
+                    changes.push(Change::Release(team, *day));
+                }
                 State::Wanted | State::Failed
                     if slice.of_window && !slice.has_data && !window.contains(*day) =>
                 {
@@ -124,6 +130,7 @@ mod tests {
             zone: zone.to_owned(),
             warehouse: "default".to_owned(),
             has_data: true,
+            has_rows: true,
             of_window: true,
         }
     }
@@ -167,6 +174,7 @@ mod tests {
         let cleaned = Actual {
             state: State::Cleaned,
             has_data: false,
+            has_rows: false,
             ..filled("UTC")
         };
         actual.insert((TeamId(7), day("2026-05-08")), cleaned);
@@ -198,6 +206,44 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_has_not_begun_where_the_team_has_moved_to_is_done_again_for_its_rows_and_then_released()
+     {
+        let moved = [desire(7, "America/Los_Angeles", "2026-05-07T12:00:00Z", 0)];
+        let now = at("2026-05-08T03:00:00Z");
+        let tomorrow = day("2026-05-08");
+        let planned = |slice| {
+            let today = (TeamId(7), day("2026-05-07"));
+            let there = [
+                (today, filled("America/Los_Angeles")),
+                ((TeamId(7), tomorrow), slice),
+            ];
+            plan(&moved, &BTreeMap::from(there), now)
+        };
+        assert_eq!(
+            planned(filled("UTC")),
+            [Change::Again(TeamId(7), tomorrow, Reason::ZoneChanged)]
+        );
+        let without_rows = || Actual {
+            has_rows: false,
+            ..filled("America/Los_Angeles")
+        };
+        for state in [State::Filled, State::Stale, State::Wanted, State::Failed] {
+            let slice = Actual {
+                state,
+                ..without_rows()
+            };
+            assert_eq!(planned(slice), [Change::Release(TeamId(7), tomorrow)]);
+        }
+        for state in [State::Running, State::Cleaned] {
+            let slice = Actual {
+                state,
+                ..without_rows()
+            };
+            assert_eq!(planned(slice), []);
+        }
+    }
+
+    #[test]
     fn a_team_that_moves_to_another_warehouse_has_its_days_done_there() {
         let actual = BTreeMap::from([((TeamId(7), day("2026-05-08")), filled("UTC"))]);
         let moved = Desire {
@@ -220,6 +266,7 @@ mod tests {
         let wanted = |of_window| Actual {
             state: State::Wanted,
             has_data: false,
+            has_rows: false,
             of_window,
             ..filled("UTC")
         };

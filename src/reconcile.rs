@@ -213,6 +213,7 @@ fn actual(planned: Planned) -> Actual {
         zone: planned.timezone,
         warehouse: planned.warehouse,
         has_data: planned.has_data,
+        has_rows: planned.has_rows,
         of_window: planned.reason == Reason::Window.text(),
     }
 }

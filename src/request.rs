@@ -68,8 +68,39 @@ pub async fn target(
     now: Timestamp,
 ) -> Result<Target> {
     let team = ledger.team(team).await?;
+    let today = Day::of(now, &team.zone()?);
+    of_team(team, config, asked, today, today)
+}
+
+/// As [`target`], of what is to be deleted. That may be days which have not begun, where the ledger has them: of a zone
+/// that the team has left.
+///
+/// # Errors
+///
+/// As [`target`].
+pub async fn target_of_cleanup(
+    ledger: &Ledger,
+    config: &Config,
+    team: TeamId,
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Target> {
+    let team = ledger.team(team).await?;
+    let today = Day::of(now, &team.zone()?);
+    let slices = ledger.slices(team.id).await?;
+    let last = slices.keys().next_back().copied();
+    of_team(
+        team,
+        config,
+        asked,
+        today,
+        last.map_or(today, |last| last.max(today)),
+    )
+}
+
+/// The days that were asked for, of which the last may be `last`.
+fn of_team(team: Team, config: &Config, asked: Asked, today: Day, last: Day) -> Result<Target> {
     let zone = team.zone()?;
-    let today = Day::of(now, &zone);
     let (days, backfill_days) = match (asked.date_start, asked.date_end) {
         (None, None) => {
             let count = match (asked.days, team.backfill_days) {
@@ -80,14 +111,14 @@ pub async fn target(
             (Days::new(today.plus(-count), today.plus(1))?, count)
         }
         (Some(start), end) => {
-            if start > today {
+            if start > last {
                 return Err(Error::misuse(format!(
                     "--date-start {start} is in the future: it is {today} in {zone}"
                 ))
                 .hint("only days that have begun can be filled"));
             }
             let days = Days::new(start, end.unwrap_or(today.plus(1)))?;
-            if days.until > today.plus(1) {
+            if days.until > last.plus(1) {
                 return Err(Error::misuse(format!(
                     "--date-end {} is in the future: it is {today} in {zone}",
                     days.until
@@ -186,6 +217,22 @@ impl Prefill {
     /// As [`target`].
     pub async fn target(&self, team: TeamId, asked: Asked) -> Result<Target> {
         target(
+            &self.ledger,
+            &self.config,
+            team,
+            asked,
+            self.ledger.now().await?,
+        )
+        .await
+    }
+
+    /// The days of a team that somebody wants deleted; see [`target_of_cleanup`].
+    ///
+    /// # Errors
+    ///
+    /// As [`target_of_cleanup`].
+    pub async fn target_of_cleanup(&self, team: TeamId, asked: Asked) -> Result<Target> {
+        target_of_cleanup(
             &self.ledger,
             &self.config,
             team,

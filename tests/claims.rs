@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use prefill::calendar::{Days, TeamId};
+use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Source};
 use prefill::error::{Class, Result};
 use prefill::ledger::{Receipt, State};
@@ -495,15 +495,98 @@ async fn f40_days_of_the_zone_that_a_team_has_left_are_neither_covered_nor_healt
         )
     };
     assert_eq!(covered().await, (1, 0));
-    let change = prefill::ledger::TeamChange {
-        zone: Some(prefill::calendar::Zone::get("Asia/Kolkata").expect("a zone")),
-        ..prefill::ledger::TeamChange::default()
-    };
-    prefill.ledger.set_team(team, &change).await.expect("moved");
-    prefill.reconcile(team).await.expect("reconciled");
+    world.move_to(team, "Asia/Kolkata").await;
     assert_eq!(covered().await, (0, 1));
     world.fill(team, "2026-05-01", "2026-05-02", false).await;
     assert_eq!(covered().await, (1, 0));
+}
+
+/// Two teams where a day begins first, with today filled.
+async fn today_where_it_begins_first() -> (World, [TeamId; 2], Day) {
+    let world = World::new().await;
+    let teams = [
+        world.team(1, "Pacific/Kiritimati").await,
+        world.team(2, "Pacific/Kiritimati").await,
+    ];
+    let zone = Zone::get("Pacific/Kiritimati").expect("a zone");
+    let now = jiff::Timestamp::now().to_string();
+    for team in teams {
+        world.insert(&[page_view(team, 1, "s", &now, "/")]).await;
+        world.enable(team).await;
+    }
+    let stop = CancellationToken::new();
+    let worker = world.worker();
+    while worker.step(&stop).await.expect("a step") != Step::Idle {}
+    (world, teams, Day::of(jiff::Timestamp::now(), &zone))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_has_not_begun_where_a_team_has_moved_to_is_no_day_of_it_and_leaves_no_rows() {
+    let (world, [team, other], ahead) = today_where_it_begins_first().await;
+    let rows = async || {
+        let bounces =
+            "select team_id, count() from web_pre_aggregated_bounces group by 1 order by 1";
+        world.query(bounces).await
+    };
+    assert_eq!(rows().await, "1\t1\n2\t1");
+    // A day and an hour behind: it is another date there at any time.
+    world.move_to(team, "Pacific/Pago_Pago").await;
+    let stop = CancellationToken::new();
+    let worker = world.worker();
+    while worker.step(&stop).await.expect("a step") != Step::Idle {}
+    world.prefill.reconcile(team).await.expect("reconciled");
+    let ledger = &world.prefill.ledger;
+    let slices = ledger.slices(team).await.expect("slices");
+    assert!(!slices.contains_key(&ahead), "{:?}", slices.keys());
+    let now = jiff::Timestamp::now();
+    let list = prefill::report::list(ledger, &world.prefill.config, now).await;
+    let list = list.expect("a list");
+    let states = list.iter().map(|team| team.state.as_str());
+    assert_eq!(states.collect::<Vec<_>>(), ["filled", "filled"]);
+    // The page view is of yesterday or today there.
+    assert_eq!(rows().await, "1\t1\n2\t1");
+    let of_zone = "select toDate(toTimeZone(max(period_bucket), 'Pacific/Pago_Pago')) < toDate({ahead:String}) from web_pre_aggregated_bounces where team_id = 1";
+    let of_zone = of_zone.replace("{ahead:String}", &format!("'{ahead}'"));
+    assert_eq!(world.query(&of_zone).await, "1");
+    assert!(
+        ledger
+            .slices(other)
+            .await
+            .expect("slices")
+            .contains_key(&ahead)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cleanup_left_of_a_day_that_has_not_begun_in_the_team_s_new_zone_can_be_cleaned() {
+    let (world, [team, other], ahead) = today_where_it_begins_first().await;
+    let ledger = &world.prefill.ledger;
+    ledger.set_enabled(team, false).await.expect("off");
+    world.prefill.reconcile(team).await.expect("held");
+    let days = Days::new(ahead, ahead.plus(1)).expect("days");
+    ledger.begin_cleaning(team, days).await.expect("begun");
+    world.move_to(team, "Pacific/Pago_Pago").await;
+    let health = world.cli(&["health", "--json"]);
+    let told = String::from_utf8(health.stdout).expect("text");
+    let until = ahead.plus(1);
+    let range = format!("--team-id 1 --date-start {ahead} --date-end {until}");
+    assert!(told.contains(&format!("prefill cleanup {range}")), "{told}");
+    let cleanup = async |arguments: &str| {
+        let words: Vec<&str> = ["cleanup", "--yes"]
+            .into_iter()
+            .chain(arguments.split(' '))
+            .collect();
+        world.cli(&words)
+    };
+    assert!(cleanup(&range).await.status.success());
+    let rows = "select distinct team_id from web_pre_aggregated_bounces";
+    assert_eq!(world.query(rows).await, other.to_string());
+    let further = format!(
+        "--team-id 1 --date-start {ahead} --date-end {}",
+        until.plus(1)
+    );
+    let refused = String::from_utf8(cleanup(&further).await.stderr).expect("text");
+    assert!(refused.contains("is in the future"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use prefill::calendar::{Day, TeamId, Zone};
+use prefill::calendar::{Day, TeamId};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
-use prefill::ledger::{TeamChange, Width};
+use prefill::ledger::Width;
 use prefill::worker::Step;
 use reference::generator::Generator;
 use reference::{Scope, assert_tables, differences, read, tables};
@@ -566,7 +566,7 @@ async fn a_team_that_moves_to_another_zone_has_the_days_of_that_zone_and_none_of
         for zones in &moves[index][1..] {
             let team = TeamId(scopes[index].team);
             for zone in *zones {
-                move_to(&world, team, zone).await;
+                world.move_to(team, zone).await;
                 scopes[index].zone = zone;
             }
             assert_eq!(
@@ -603,7 +603,7 @@ async fn a_day_whose_rows_are_in_another_zone_s_partition_and_the_days_beside_it
     world.insert(&hours.collect::<Vec<_>>()).await;
     world.enable(team).await;
     assert_eq!(world.fill(team, from, until, false).await, "completed");
-    move_to(&world, team, "Asia/Kathmandu").await;
+    world.move_to(team, "Asia/Kathmandu").await;
     let target = world.target(team, from, until).await;
     let run = world.prefill.backfill(&target, false).await.expect("asked");
     let claim = async || {
@@ -669,7 +669,7 @@ async fn f11_a_team_that_moves_takes_nothing_from_a_team_that_is_filled_with_it(
     ];
     assert_tables(&world, &events, &scopes, "before").await;
 
-    move_to(&world, moving, new).await;
+    world.move_to(moving, new).await;
     scopes[0].zone = new;
     let late = page_view(settled, 1, "late", "2026-05-01T21:00:00Z", "/the-1st");
     world.insert(std::slice::from_ref(&late)).await;
@@ -775,20 +775,6 @@ async fn delete(world: &World, which: &str) {
             "alter table events delete where {which} settings mutations_sync = 2"
         ))
         .await;
-}
-
-async fn move_to(world: &World, team: TeamId, zone: &str) {
-    let change = TeamChange {
-        zone: Some(Zone::get(zone).expect("a zone")),
-        ..TeamChange::default()
-    };
-    world
-        .prefill
-        .ledger
-        .set_team(team, &change)
-        .await
-        .expect("changed");
-    world.prefill.reconcile(team).await.expect("reconciled");
 }
 
 /// The same sessions under other names, so that they are sessions of their own.

@@ -179,6 +179,8 @@ pub struct Planned {
     pub reason: String,
     /// Whether the tables hold it, fresh or not.
     pub has_data: bool,
+    /// Whether they hold rows of it.
+    pub has_rows: bool,
     /// Kept from being claimed.
     pub held: bool,
 }
@@ -513,6 +515,7 @@ impl Ledger {
                     warehouse: row.get("warehouse")?,
                     reason: row.get("reason")?,
                     has_data: row.get("has_data")?,
+                    has_rows: row.get("has_rows")?,
                     held: row.get("held")?,
                 };
                 Ok((slice, planned))

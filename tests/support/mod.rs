@@ -14,7 +14,7 @@ use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::{Event, PAGEVIEW};
 use prefill::freshness;
-use prefill::ledger::NewTeam;
+use prefill::ledger::{NewTeam, TeamChange};
 use prefill::load::Load;
 use prefill::request::{self, Asked, Target};
 use prefill::schema::Store;
@@ -101,6 +101,17 @@ impl World {
         };
         self.prefill.ledger.add_team(&team).await.expect("added");
         team.id
+    }
+
+    /// Moves a team to another zone, as `prefill team set` does.
+    pub async fn move_to(&self, team: TeamId, zone: &str) {
+        let change = TeamChange {
+            zone: Some(Zone::get(zone).expect("a zone")),
+            ..TeamChange::default()
+        };
+        let moved = self.prefill.ledger.set_team(team, &change).await;
+        moved.expect("moved");
+        self.prefill.reconcile(team).await.expect("reconciled");
     }
 
     /// Turns the setting on, as `prefill enable` does.

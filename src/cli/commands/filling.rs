@@ -219,7 +219,7 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     };
     let ledger = ledger(&to).await?;
     let now = ledger.now().await?;
-    let target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
+    let target = request::target_of_cleanup(&ledger, &to.config, asked.team_id, range, now).await?;
     let prefill = open(&to).await?;
     let would = prefill.count_cleanup(&target).await?;
     let what = format!(

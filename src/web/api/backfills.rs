@@ -420,7 +420,7 @@ pub async fn cleanup(
 ) -> Result<Json<CleanedUp>, Problem> {
     let range = asked(None, Some(body.date_start), Some(body.date_end))?;
     let prefill = shared.prefill()?.clone();
-    let target = prefill.target(body.team_id.0, range).await?;
+    let target = prefill.target_of_cleanup(body.team_id.0, range).await?;
     if body.dry_run {
         let _place = shared.heavy_place().await?;
         let would = prefill.count_cleanup(&target).await?;

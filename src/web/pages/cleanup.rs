@@ -20,7 +20,7 @@ async fn target(asker: &Asker, team: &str, range: &Range) -> Result<Target, Prob
             .hint("go back and give the first day and the day after the last")
             .into());
     }
-    Ok(asker.prefill.target(team, asked).await?)
+    Ok(asker.prefill.target_of_cleanup(team, asked).await?)
 }
 
 pub(super) async fn ask(
