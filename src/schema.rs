@@ -75,15 +75,7 @@ impl Store {
             let posthog = tables.source.kind == SourceKind::PostHog;
             return Err(no_source(&missing, posthog));
         }
-        let missing = not_there(warehouse, &rollups(tables)).await?;
-        if !missing.is_empty() {
-            let named: Vec<String> = missing.iter().map(plain).collect();
-            return Err(Error::operator(format!(
-                "the table {} is gone, and with it the days that were filled",
-                named.join(", ")
-            ))
-            .hint("get it back (undrop table), or make it again with prefill migrate; then run prefill retry --all, and prefill serve fills again what has raw events"));
-        }
+        no_rollup_is_gone(warehouse, tables).await?;
         let events = &self.tables.events;
         let there = columns(&self.warehouse, events).await?;
         let layout = layout(&self.warehouse, &self.tables).await?;
@@ -102,6 +94,17 @@ impl Store {
             );
         }
         Ok(())
+    }
+
+    /// As [`Store::prepared`], of rollups that had rows: they are not made again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::prepared`], and where one of them is not there.
+    pub async fn as_it_was(name: &str, config: &config::Warehouse, place: &Place) -> Result<Self> {
+        let warehouse = Warehouse::open(place, config).await?;
+        no_rollup_is_gone(&warehouse, &Tables::new(config)?).await?;
+        Ok(Self::prepared(name, config, place, false).await?.0)
     }
 
     /// Tells that a rollup which had rows was made again, with none.
@@ -212,6 +215,25 @@ async fn not_there(warehouse: &Warehouse, tables: &[(&Name, &'static str)]) -> R
         }
     }
     Ok(missing)
+}
+
+/// Fails where a rollup is not there, which had rows.
+async fn no_rollup_is_gone(warehouse: &Warehouse, tables: &Tables) -> Result<()> {
+    let missing = not_there(warehouse, &rollups(tables)).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = missing.iter().map(plain).collect();
+    Err(Error::operator(format!(
+        "the table {} is gone, and with it the days that were filled",
+        named.join(", ")
+    ))
+    // The embedded engine's own database has no undrop.
+    .hint(if warehouse.is_embedded() {
+        "make it again with prefill migrate; then run prefill retry --all, and prefill serve fills again what has raw events"
+    } else {
+        "get it back (undrop table), or make it again with prefill migrate; then run prefill retry --all, and prefill serve fills again what has raw events"
+    }))
 }
 
 /// Makes those of the tables that are missing.

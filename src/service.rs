@@ -27,6 +27,7 @@ use crate::rollup::Tables;
 use crate::schema::Store;
 use crate::telemetry;
 pub use crate::warehouse::Place;
+use crate::warehouse::Warehouse;
 use crate::worker::{self, Step, Worker};
 
 /// How soon a worker looks again when what is open could not be claimed just now.
@@ -137,6 +138,8 @@ pub struct Prefill {
     pub ledger: Ledger,
     place: Place,
     owner: String,
+    /// Whether a rollup that had rows and is gone is made again.
+    remakes: bool,
     /// By name, each opened when it is needed first: one that is down is no matter for the others.
     stores: Arc<BTreeMap<String, OnceCell<Store>>>,
 }
@@ -158,7 +161,17 @@ impl Prefill {
             config,
             place: place.clone(),
             owner: worker::owner(),
+            remakes: true,
         })
+    }
+
+    /// Leaves a rollup that had rows and is gone as it is: who dropped it may get it back.
+    #[must_use]
+    pub fn without_remaking(self) -> Self {
+        Self {
+            remakes: false,
+            ..self
+        }
     }
 
     /// As [`Prefill::open`], for a service: a ledger that cannot be reached now is tried again until it
@@ -215,7 +228,28 @@ impl Prefill {
         cell.get_or_try_init(|| self.open_store(name, config)).await
     }
 
+    /// A warehouse by its name, reached for somebody's own statement, whatever tables are on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::store`], but for what is wrong with the tables.
+    pub async fn warehouse(&self, name: &str) -> Result<Warehouse> {
+        match self.store(name).await {
+            Ok(store) => Ok(store.warehouse.clone()),
+            // With a statement of one's own one may mend it.
+            Err(error) => match self.config.warehouses.get(name) {
+                Some(config) if error.class() == Class::Operator => {
+                    Warehouse::open(&self.place, config).await
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
     async fn open_store(&self, name: &str, config: &config::Warehouse) -> Result<Store> {
+        if !self.remakes && self.ledger.first_fill(name).await?.is_some() {
+            return Store::as_it_was(name, config, &self.place).await;
+        }
         let (store, prepared) = Store::prepared(name, config, &self.place, false).await?;
         let made = prepared.iter();
         let made = made.filter(|table| table.created && table.is_rollup);

@@ -4,14 +4,14 @@ use jiff::Timestamp;
 
 use crate::cli::arguments::Explain;
 
-use super::open;
+use super::open_as_it_is;
 use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
 use crate::output::{self, counted, line, note, number};
 use crate::report::{Explanation, Running};
 
 pub(super) async fn explain(to: Surroundings, asked: Explain) -> Result<Ended> {
-    let prefill = open(&to).await?;
+    let prefill = open_as_it_is(&to).await?;
     let told = match asked.verify {
         true => prefill.explain_verified(asked.team_id, asked.day).await?,
         false => prefill.explain(asked.team_id, asked.day).await?,

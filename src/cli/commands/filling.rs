@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::cli::arguments::{Backfill, Cleanup};
 
-use super::{ledger, open, until_told};
+use super::{ledger, open, open_as_it_is, until_told};
 use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
 use crate::ledger::Progress;
@@ -20,10 +20,11 @@ pub(super) async fn backfill(to: Surroundings, asked: Backfill) -> Result<Ended>
     let now = ledger.now().await?;
     let target = request::target(&ledger, &to.config, asked.team_id, asked.asked(), now).await?;
     request::must_be_enabled(&target.team)?;
-    let prefill = open(&to).await?;
     if asked.dry_run {
+        let prefill = open_as_it_is(&to).await?;
         return until_told(&to.stop, dry_run(&to, &prefill, &target, asked.force)).await;
     }
+    let prefill = open(&to).await?;
     let run = prefill.backfill(&target, asked.force).await?;
     let is_paused = || {
         note(format!(
@@ -220,7 +221,7 @@ pub(super) async fn cleanup(to: Surroundings, asked: Cleanup) -> Result<Ended> {
     let ledger = ledger(&to).await?;
     let now = ledger.now().await?;
     let target = request::target_of_cleanup(&ledger, &to.config, asked.team_id, range, now).await?;
-    let prefill = open(&to).await?;
+    let prefill = open_as_it_is(&to).await?;
     let would = prefill.count_cleanup(&target).await?;
     let what = format!(
         "{} + {} rows of team {} ({}), {}",

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::arguments::{Metrics, Status, Validate};
 
-use super::{ledger, open, task_id};
+use super::{ledger, open_as_it_is, task_id};
 use crate::calendar::Day;
 use crate::cli::{Ended, Surroundings};
 use crate::error::Result;
@@ -68,7 +68,7 @@ pub(super) async fn validate(to: Surroundings, asked: Validate) -> Result<Ended>
     };
     let all = asked.days.is_none() && asked.date_start.is_none() && asked.date_end.is_none();
     let mut target = request::target(&ledger, &to.config, asked.team_id, range, now).await?;
-    let prefill = open(&to).await?;
+    let prefill = open_as_it_is(&to).await?;
     let waiting = output::progress(
         None,
         "{spinner} comparing days with their raw events, for {elapsed} so far",
@@ -183,7 +183,7 @@ pub(super) async fn status(to: Surroundings, asked: Status) -> Result<Ended> {
     };
     let mut found = report::task(&ledger, id).await?;
     if found.slices.iter().any(|slice| slice.comment.is_some()) {
-        let asked = async { report::statements(&open(&to).await?, &found.slices).await };
+        let asked = async { report::statements(&open_as_it_is(&to).await?, &found.slices).await };
         match asked.await {
             Ok(statements) => found.statements = statements,
             Err(error) => note(format!(
@@ -365,7 +365,7 @@ fn percent(share: f64) -> String {
 }
 
 pub(super) async fn health(to: Surroundings) -> Result<Ended> {
-    let health = open(&to).await?.health(Timestamp::now()).await?;
+    let health = open_as_it_is(&to).await?.health(Timestamp::now()).await?;
     if to.json {
         output::json(&health)?;
     } else {
@@ -444,7 +444,10 @@ fn brief(text: &str) -> String {
 
 pub(super) async fn metrics(to: Surroundings, asked: Metrics) -> Result<Ended> {
     let days = to.config.days(asked.days, "--days")?;
-    let metrics = open(&to).await?.metrics(days, Timestamp::now()).await?;
+    let metrics = open_as_it_is(&to)
+        .await?
+        .metrics(days, Timestamp::now())
+        .await?;
     if to.json {
         output::json(&metrics)?;
         return Ok(Ended::Well);

@@ -74,6 +74,11 @@ async fn open(to: &Surroundings) -> Result<Prefill> {
     Prefill::open(&to.place, to.config.clone()).await
 }
 
+/// As [`open`], for a command that has no need of tables which are not there.
+async fn open_as_it_is(to: &Surroundings) -> Result<Prefill> {
+    Ok(open(to).await?.without_remaking())
+}
+
 async fn ledger(to: &Surroundings) -> Result<Ledger> {
     open_ledger(&to.place.data_dir, &to.config).await
 }

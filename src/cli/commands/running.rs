@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::arguments::{Demo, Engine, Migrate, Query};
 
-use super::{ledger, open, told_to_stop};
+use super::{ledger, open_as_it_is, told_to_stop};
 use crate::alert;
 use crate::cli::{Ended, Surroundings};
 use crate::demo;
@@ -48,18 +48,23 @@ pub(super) async fn query(to: Surroundings, asked: Query) -> Result<Ended> {
             Error::misuse("the statement is empty").hint("try prefill query \"show tables\"")
         );
     }
-    let prefill = open(&to).await?;
-    let store = match (asked.team_id, &asked.warehouse) {
-        (_, Some(name)) => prefill.store(name).await?,
-        (Some(team), None) => prefill.store_of(&prefill.ledger.team(team).await?).await?,
-        (None, None) => prefill.store(&to.config.default_warehouse).await?,
+    let prefill = open_as_it_is(&to).await?;
+    let name = match (asked.team_id, &asked.warehouse) {
+        (_, Some(name)) => name.clone(),
+        (Some(team), None) => {
+            let team = prefill.ledger.team(team).await?;
+            let named = team.warehouse.as_deref();
+            to.config.warehouse_of(team.id, named)?.to_owned()
+        }
+        (None, None) => to.config.default_warehouse.clone(),
     };
+    let warehouse = prefill.warehouse(&name).await?;
     let format = match (&asked.format, to.json) {
         (Some(format), _) => format.as_str(),
         (None, true) => "JSON",
         (None, false) => "PrettyCompactMonoBlock",
     };
-    let mut statement = store.warehouse.statement(&asked.sql, "prefill:query");
+    let mut statement = warehouse.statement(&asked.sql, "prefill:query");
     if let Some(team) = asked.team_id {
         statement = statement.param("team_id", team.0);
     }
