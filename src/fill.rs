@@ -253,7 +253,12 @@ impl Fill<'_> {
                 .copied()
                 .unwrap_or_default();
             let filled = if verdict.is_clean() {
-                Filled::Done(receipt(&verdict, batch.as_of_us, elapsed_ms))
+                Filled::Done(Receipt {
+                    as_of_us: batch.as_of_us,
+                    elapsed_ms,
+                    definition: self.tables.definition,
+                    ..receipt(&verdict)
+                })
             } else {
                 Filled::Differs(verdict)
             };
@@ -712,11 +717,10 @@ fn unsigned(teams: &[TeamId]) -> Vec<u64> {
         .collect()
 }
 
-fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {
+fn receipt(verdict: &Verdict) -> Receipt {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let raw = &verdict.raw;
     Receipt {
-        as_of_us,
         stats_rows: verdict.stats.rows,
         bounces_rows: verdict.bounces.rows,
         events: number(raw.events),
@@ -726,6 +730,6 @@ fn receipt(verdict: &Verdict, as_of_us: i64, elapsed_ms: i64) -> Receipt {
         bounces: number(raw.bounces),
         duration_seconds: raw.duration_seconds,
         checksum: raw.checksum,
-        elapsed_ms,
+        ..Receipt::default()
     }
 }

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::calendar::{Bounds, Day, TeamId, Zone};
 use crate::config::SourceKind;
 use crate::error::{Class, Result};
-use crate::ledger::{Ledger, Reason, Slice, State, Tally, Team, Verified};
+use crate::ledger::{Ledger, Reason, Slice, State, Tally, Team, UNKNOWN_DEFINITION, Verified};
 use crate::rollup::sql;
 use crate::schema::Store;
 use crate::verify::{self, Scope};
@@ -37,6 +37,8 @@ const OVERLAP_US: i64 = 120_000_000;
 const SESSION_US: i64 = 86_400_000_000;
 /// When the days were compared one by one last, in microseconds since 1970; followed by the warehouse.
 const COMPARED: &str = "compared_us";
+/// By which rollups they were to be filled then; followed by the warehouse.
+const DEFINITION: &str = "definition";
 /// How often they are, in microseconds.
 const COMPARE_EVERY_US: i64 = 3_600_000_000;
 /// Of so many teams at once the days are held that are compared one by one.
@@ -85,6 +87,26 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
         ledger.set_mark(&compared, look.now).await?;
     }
     Ok(touched)
+}
+
+/// Has the next look compare the days one by one where the rollups are made otherwise than those of the process that
+/// began last. Not with each look: processes that are configured differently would take turns.
+///
+/// # Errors
+///
+/// When the ledger fails.
+pub async fn begin(ledger: &Ledger, store: &Store) -> Result<()> {
+    let (mark, definition) = (
+        format!("{DEFINITION}:{}", store.name),
+        store.tables.definition,
+    );
+    if ledger.mark(&mark).await? != Some(definition) {
+        ledger
+            .set_mark(&format!("{COMPARED}:{}", store.name), 0)
+            .await?;
+        ledger.set_mark(&mark, definition).await?;
+    }
+    Ok(())
 }
 
 /// As [`look`], at the days of one team.
@@ -355,7 +377,8 @@ impl<'a> Look<'a> {
         Ok(days)
     }
 
-    /// Marks the days whose rows are not those that were verified: deleted, doubled, written by others. Days
+    /// Marks the days whose rows are not those that were verified (deleted, doubled, written by others), or that were
+    /// filled when the rollups were made otherwise. Days
     /// are compared one by one `each`, or only of teams of whose days together the tables hold something else: one
     /// day in eleven years weighs nothing there.
     async fn for_changed_rows(&self, each: bool) -> Result<usize> {
@@ -374,7 +397,7 @@ impl<'a> Look<'a> {
             });
             differ.collect()
         };
-        let (mut touched, mut left) = (0, 0);
+        let (mut touched, mut redefined, mut left) = (0, 0, 0);
         for some in differ.chunks(TEAMS_AT_ONCE) {
             let mut slices = Vec::new();
             for team in some {
@@ -388,17 +411,30 @@ impl<'a> Look<'a> {
             let of_some: Vec<TeamId> = of_some.into_iter().collect();
             // After the slices: what is filled meanwhile is told by its receipt.
             let totals = verify::totals(warehouse, tables, &of_some, verify::ALL_BUCKETS).await?;
-            slices.retain(|slice| {
+            let reason = |slice: &Slice| {
+                let receipt = slice.receipt.filter(|_| slice.state == State::Filled)?;
                 let holds = totals.get(&(slice.team_id, slice.bucket.as_second()));
-                let holds = holds.copied().unwrap_or_default();
-                let receipt = slice.receipt.as_ref();
-                slice.state == State::Filled
-                    && receipt.is_some_and(|receipt| !holds.are_of(receipt))
-            });
+                if !holds.copied().unwrap_or_default().are_of(&receipt) {
+                    Some(Reason::RowsChanged)
+                } else if ![UNKNOWN_DEFINITION, tables.definition].contains(&receipt.definition) {
+                    Some(Reason::Redefined)
+                } else {
+                    None
+                }
+            };
+            let slices: Vec<(Slice, Reason)> = slices
+                .into_iter()
+                .filter_map(|slice| Some((reason(&slice)?, slice)))
+                .map(|(reason, slice)| (slice, reason))
+                .collect();
             let bare = self.without_raw_events(&slices).await?;
-            for slice in slices {
+            for (slice, reason) in slices {
                 let (team, day) = (slice.team_id, slice.day);
                 if bare.contains(&(team, day)) {
+                    // Its rows are all that there is of it, and right.
+                    if reason == Reason::Redefined {
+                        continue;
+                    }
                     left += 1;
                     if each && left <= MOST_NAMED {
                         warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}, and there are no raw events to fill it again from: it is left as it is");
@@ -406,15 +442,20 @@ impl<'a> Look<'a> {
                     continue;
                 }
                 // One that was filled again since its receipt was read is right as it is.
-                if self
+                if !self
                     .ledger
-                    .touch(team, day, Reason::RowsChanged, slice.filled_at)
+                    .touch(team, day, reason, slice.filled_at)
                     .await?
                 {
-                    touched += 1;
-                    if touched <= MOST_NAMED {
-                        warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
-                    }
+                    continue;
+                }
+                if reason == Reason::Redefined {
+                    redefined += 1;
+                    continue;
+                }
+                touched += 1;
+                if touched <= MOST_NAMED {
+                    warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
                 }
             }
         }
@@ -424,12 +465,21 @@ impl<'a> Look<'a> {
                 "the tables do not hold what was verified of {days} more days: filling them again"
             );
         });
-        Ok(touched)
+        if redefined > 0 {
+            info!(
+                days = redefined,
+                "the tables are made otherwise than when {redefined} days were filled: filling them again"
+            );
+        }
+        Ok(touched + redefined)
     }
 
     /// Which days had sessions when they were filled and have no raw events any more: to fill one again would only
     /// delete what is left of it.
-    async fn without_raw_events(&self, slices: &[Slice]) -> Result<BTreeSet<(TeamId, Day)>> {
+    async fn without_raw_events(
+        &self,
+        slices: &[(Slice, Reason)],
+    ) -> Result<BTreeSet<(TeamId, Day)>> {
         let Store {
             warehouse, tables, ..
         } = self.store;
@@ -437,7 +487,8 @@ impl<'a> Look<'a> {
             let receipt = slice.receipt.as_ref();
             receipt.is_some_and(|receipt| receipt.sessions > 0)
         };
-        let slices: Vec<&Slice> = slices.iter().filter(had_sessions).collect();
+        let slices = slices.iter().map(|(slice, _)| slice);
+        let slices: Vec<&Slice> = slices.filter(had_sessions).collect();
         let mut bare = BTreeSet::new();
         for some in slices.chunks(verify::MOST_DAYS) {
             let day = |slice: &&Slice| {

@@ -11,6 +11,8 @@ mod source;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::config::{self, SourceKind};
 use crate::error::Result;
 use crate::warehouse::name::{Name, with_names};
@@ -97,7 +99,20 @@ pub struct Tables {
     pub events: Name,
     pub stats: Name,
     pub bounces: Name,
+    /// Another number where the rollups are made otherwise, so that what was filled before has to be filled again: a
+    /// hash of [`VERSION`], the kind of the source, and what its columns are called. Not of where the tables lie.
+    pub definition: i64,
     database: String,
+}
+
+/// Counts up with a change of the statements that makes other rows of the same events: then all that is filled is
+/// filled again.
+const VERSION: u32 = 1;
+
+fn definition(source: &config::Source) -> i64 {
+    let made_of = serde_json::json!([VERSION, source.kind, source.columns]).to_string();
+    let [a, b, c, d, e, f, g, h, ..] = Sha256::digest(made_of.as_bytes()).0;
+    i64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl Tables {
@@ -114,6 +129,7 @@ impl Tables {
             events: Name::table(database, &config.source.table)?,
             stats: Name::table(database, STATS)?,
             bounces: Name::table(database, BOUNCES)?,
+            definition: definition(&config.source),
             database: database.clone(),
         })
     }

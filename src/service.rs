@@ -705,10 +705,18 @@ async fn keep_fresh(
         ..worker.store.clone()
     };
     let mut trouble = Trouble::default();
+    let mut has_begun = false;
+    let look = async |begins: &mut bool| {
+        if !*begins {
+            freshness::begin(&worker.ledger, &store).await?;
+            *begins = true;
+        }
+        freshness::look(&worker.ledger, &store).await
+    };
     while !stop.is_cancelled() {
         let imported = wake.events.notified();
         let looked = tokio::select! {
-            looked = freshness::look(&worker.ledger, &store) => looked,
+            looked = look(&mut has_begun) => looked,
             // It may have to wait for its turn.
             () = stop.cancelled() => break,
         };

@@ -446,13 +446,7 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
             .columns
             .insert("host".to_owned(), "hostname".to_owned());
     });
-    let prefill = Prefill::open(&place, config).await.expect("opened");
-    let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("it fits");
-    let mapped = World {
-        store: store.clone(),
-        prefill,
-        dir: world.dir,
-    };
+    let mapped = world.reopened(config).await;
     mapped.enable(team).await;
     assert_eq!(
         mapped.fill(team, "2026-05-01", "2026-05-02", false).await,
@@ -468,7 +462,6 @@ async fn f28_a_table_that_does_not_fit_is_refused_by_name_and_fits_when_it_is_ma
         1,
         "imports go into the mapped columns too"
     );
-    drop(world.prefill);
 }
 
 #[tokio::test(flavor = "multi_thread")]

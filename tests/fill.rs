@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE};
 use prefill::event::Event;
+use prefill::freshness;
 use prefill::ledger::TeamChange;
 use prefill::rollup::sql;
 use prefill::schema::Store;
+use prefill::worker::Step;
 use support::{World, page_view};
 use tokio_util::sync::CancellationToken;
 
@@ -231,6 +234,122 @@ async fn what_is_left_of_a_day_that_has_no_raw_events_any_more_is_kept() {
     assert_eq!(world.fill(team, from, until, true).await, "completed");
     let bounces = world.query(&days("web_pre_aggregated_bounces")).await;
     assert_eq!(bounces, "2026-05-02\n2026-05-03");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f17_hourly_buckets_that_another_job_left_give_way_to_those_of_the_day() {
+    let world = World::new().await;
+    // The local day has hours in two partitions.
+    let (team, other) = (
+        world.team(7, "Asia/Kolkata").await,
+        world.team(8, "UTC").await,
+    );
+    for team in [team, other] {
+        world.enable(team).await;
+        let hours = (0..24).map(|hour| {
+            let when = format!("2026-05-01T{hour:02}:10:00Z");
+            page_view(team, 1, &format!("s{hour}"), &when, "/")
+        });
+        world.insert(&hours.collect::<Vec<_>>()).await;
+    }
+    let (from, until) = ("2026-05-01", "2026-05-03");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(world.fill(other, from, until, false).await, "completed");
+    let right = world.tables().await;
+    for table in [prefill::rollup::STATS, prefill::rollup::BOUNCES] {
+        for hour in 0..48 {
+            world
+                .query(&format!(
+                    "insert into {table} select * replace (period_bucket + interval {hour} hour as period_bucket) \
+                     from (select * from {table} where team_id = 7 and period_bucket = '2026-04-30 18:30:00' limit 1)"
+                ))
+                .await;
+        }
+    }
+    let buckets = "select uniqExact(period_bucket) from web_pre_aggregated_stats where team_id = 7";
+    assert_eq!(world.query(buckets).await, "48");
+    assert_eq!(world.look_for_late_events().await, 2);
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    assert_eq!(world.query(buckets).await, "2");
+    assert_eq!(world.tables().await, right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f25_where_a_column_is_another_one_each_day_is_filled_again_and_is_never_of_both() {
+    let mut config = Config::default();
+    for warehouse in config.warehouses.values_mut() {
+        warehouse.budget = 1.0;
+    }
+    let world = World::with(config).await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let (from, until) = ("2026-05-01", "2026-05-05");
+    let views = (1..=4).flat_map(|day| {
+        (0..50).map(move |person| {
+            let when = format!("2026-05-0{day}T12:00:{person:02}Z");
+            page_view(team, person, &format!("{day}-{person}"), &when, "/")
+        })
+    });
+    world.insert(&views.collect::<Vec<_>>()).await;
+    world
+        .query("alter table events add column domain String default 'new'")
+        .await;
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let raw_are_gone =
+        "alter table events delete where timestamp < '2026-05-02' settings mutations_sync = 2";
+    world.query(raw_are_gone).await;
+    let look = async |world: &World| {
+        let (ledger, store) = (&world.prefill.ledger, &world.store);
+        freshness::begin(ledger, store).await.expect("begun");
+        freshness::look(ledger, store).await.expect("looked")
+    };
+    assert_eq!(look(&world).await, 0);
+    let mut config = world.prefill.config.clone();
+    for warehouse in config.warehouses.values_mut() {
+        let columns = &mut warehouse.source.columns;
+        columns.insert("host".to_owned(), "domain".to_owned());
+    }
+    let world = world.reopened(config).await;
+    // All but the one that cannot be.
+    assert_eq!(look(&world).await, 3);
+    assert_eq!(look(&world).await, 0, "they are known");
+    let stop = CancellationToken::new();
+    let fills = async {
+        let worker = world.worker();
+        while worker.step(&stop).await.expect("a step") != Step::Idle {}
+        stop.cancel();
+    };
+    let hosts = format!(
+        "select arrayStringConcat(arraySort(groupArray(hosts)), ' ') from          (select arrayStringConcat(arraySort(groupUniqArray(host)), '+') as hosts from {} group by period_bucket)",
+        prefill::rollup::STATS
+    );
+    let reads = async {
+        let mut read = BTreeSet::new();
+        while !stop.is_cancelled() {
+            read.insert(world.query(&hosts).await);
+        }
+        read
+    };
+    let ((), mut read) = tokio::join!(fills, reads);
+    read.insert(world.query(&hosts).await);
+    let read: Vec<&str> = read.iter().map(String::as_str).collect();
+    let of_days = |new: usize| {
+        ["acme.test"; 4][new..]
+            .iter()
+            .chain(&["new"; 3][..new])
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let all = of_days(3);
+    assert_eq!(read.last(), Some(&all.as_str()));
+    let steps: Vec<String> = (0..=3).map(of_days).collect();
+    assert!(
+        read.iter()
+            .all(|read| steps.iter().any(|step| step == read)),
+        "{read:?}"
+    );
+    assert_eq!(look(&world).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

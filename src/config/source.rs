@@ -19,7 +19,7 @@ pub struct Source {
     /// The table in which PostHog says that an id is another person's by now, named like `table`.
     pub person_distinct_id_overrides: String,
     /// Contract name to the name in the table of events, for those that differ: from the contract's
-    /// own, or from PostHog's.
+    /// own, or from PostHog's. After a change days are filled again.
     /// Example: `{ timestamp = "ts" }`.
     pub columns: BTreeMap<String, String>,
 }

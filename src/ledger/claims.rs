@@ -495,6 +495,7 @@ impl Ledger {
                 receipt.duration_seconds,
                 receipt.checksum,
                 receipt.elapsed_ms,
+                receipt.definition,
             ])
         });
         let statement = Statement::new(sql!("record"))

@@ -38,7 +38,9 @@ pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};
 pub use governors::NotedUse;
 pub use runs::{Progress, Request, Run};
-pub use slices::{Planned, Reason, Receipt, Slice, State, Wanted, partition_of};
+pub use slices::{
+    Planned, Reason, Receipt, Slice, State, UNKNOWN_DEFINITION, Wanted, partition_of,
+};
 pub use standing::Unfinished;
 pub use tallies::{DayCounts, Tally, Verified, VerifiedDay, WithoutData};
 pub use teams::{NewTeam, Signals, Team, TeamChange};

@@ -72,6 +72,8 @@ pub enum Reason {
     LateEvents,
     /// The tables do not hold what was verified any more: somebody changed them.
     RowsChanged,
+    /// The rollups are made otherwise since it was filled.
+    Redefined,
     /// The team moved to another time zone.
     ZoneChanged,
     /// The team moved to another warehouse.
@@ -89,6 +91,7 @@ impl Reason {
             Self::Forced => "forced",
             Self::LateEvents => "late events",
             Self::RowsChanged => "rows changed",
+            Self::Redefined => "definition changed",
             Self::ZoneChanged => "time zone changed",
             Self::WarehouseChanged => "warehouse changed",
             Self::Cleanup => "cleanup not ended",
@@ -101,6 +104,9 @@ pub fn partition_of(bucket: Timestamp) -> i64 {
     let date = bucket.to_zoned(jiff::tz::TimeZone::UTC).date();
     i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day())
 }
+
+/// The definition of a slice that was filled before definitions were kept.
+pub const UNKNOWN_DEFINITION: i64 = 0;
 
 /// What a fill wrote and read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -118,6 +124,9 @@ pub struct Receipt {
     /// Of the identifiers of all events of the slice.
     pub checksum: i64,
     pub elapsed_ms: i64,
+    /// Which rollups it is of, or [`UNKNOWN_DEFINITION`].
+    #[serde(skip)]
+    pub definition: i64,
 }
 
 /// A slice, as the ledger has it.
@@ -616,6 +625,7 @@ pub(super) fn slice(row: &Row) -> Result<Slice> {
             duration_seconds: row.get("duration_seconds")?,
             checksum: row.get("checksum")?,
             elapsed_ms: row.get("elapsed_ms")?,
+            definition: row.get("definition")?,
         }),
     };
     Ok(Slice {

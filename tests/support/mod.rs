@@ -89,6 +89,18 @@ impl World {
             .expect("the installation")
     }
 
+    /// The same installation, configured otherwise.
+    pub async fn reopened(self, config: Config) -> Self {
+        let prefill = Prefill::open(&place(&self.dir), config).await;
+        let prefill = prefill.expect("the installation");
+        let store = prefill.store(DEFAULT_WAREHOUSE).await.expect("it fits");
+        Self {
+            store: store.clone(),
+            prefill,
+            dir: self.dir,
+        }
+    }
+
     /// Adds a team with the setting off.
     pub async fn team(&self, id: i64, zone: &str) -> TeamId {
         let team = NewTeam {

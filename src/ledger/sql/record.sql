@@ -29,7 +29,8 @@ set state = case when again = 1 then 'stale' else 'filled' end,
     bounces = cast(f.receipt ->> 10 as bigint),
     duration_seconds = cast(f.receipt ->> 11 as bigint),
     checksum = cast(f.receipt ->> 12 as bigint),
-    elapsed_ms = cast(f.receipt ->> 13 as bigint)
+    elapsed_ms = cast(f.receipt ->> 13 as bigint),
+    definition = cast(f.receipt ->> 14 as bigint)
 from (
     select
         cast(value ->> 0 as bigint) as team_id,
