@@ -248,7 +248,7 @@ async fn all_filled(world: &World, team: TeamId, days: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_is_told_once_repeated_and_told_to_be_over() {
+async fn f42_a_failure_is_told_once_repeated_and_told_to_be_over() {
     let (world, receiver) = (World::new().await, Receiver::start().await);
     configure(&world, &receiver, 2_000);
     broken_teams(&world, 7..=7).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prefill::calendar::{Day, Days, TeamId, Zone};
 use prefill::config::{Config, DEFAULT_WAREHOUSE, Source};
 use prefill::error::{Class, Result};
-use prefill::ledger::{Receipt, State};
+use prefill::ledger::{Reason, Receipt, State};
 use prefill::service::{Place, Prefill};
 use prefill::worker::Step;
 use sqlx::ConnectOptions as _;
@@ -39,7 +39,7 @@ async fn one_slice_asked_for() -> (World, TeamId) {
             target.days,
             &zone,
             DEFAULT_WAREHOUSE,
-            prefill::ledger::Reason::Request,
+            Reason::Request,
             None,
         )
         .await
@@ -79,7 +79,7 @@ async fn a_claim_of_which_a_part_is_recorded_is_held_until_its_lease_is_over() {
         let team = world.team(id, "UTC").await;
         ledger.set_enabled(team, true).await.expect("on");
         let target = world.target(team, "2026-05-01", "2026-05-02").await;
-        let reason = prefill::ledger::Reason::Request;
+        let reason = Reason::Request;
         let (days, zone) = (target.days, target.zone.clone());
         let asked = ledger.request(team, days, &zone, DEFAULT_WAREHOUSE, reason, None);
         asked.await.expect("asked");
@@ -167,7 +167,7 @@ async fn a_partition_has_one_writer_and_a_hold_keeps_it_free() {
             target.days,
             &target.zone,
             DEFAULT_WAREHOUSE,
-            prefill::ledger::Reason::Request,
+            Reason::Request,
             None,
         )
         .await
@@ -492,6 +492,63 @@ async fn f40_days_of_the_zone_that_a_team_has_left_are_neither_covered_nor_healt
     assert_eq!(covered().await, (0, 1));
     world.fill(team, "2026-05-01", "2026-05-02", false).await;
     assert_eq!(covered().await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f30_f33_what_waits_for_long_has_its_share_beside_a_today_that_is_always_open_again() {
+    let world = World::new().await;
+    let (team, busy) = (world.team(7, "UTC").await, world.team(8, "UTC").await);
+    let old = (1..=6).map(|day| {
+        let when = format!("2026-05-0{day}T10:00:00Z");
+        page_view(team, 1, &format!("s{day}"), &when, "/")
+    });
+    world.insert(&old.collect::<Vec<_>>()).await;
+    let now = jiff::Timestamp::now();
+    let come = [page_view(busy, 1, "today", &now.to_string(), "/")];
+    world.insert(&come).await;
+    let today = Day::of(now, &Zone::get("UTC").expect("a zone"));
+    world.enable(team).await;
+    let filled = world.fill(team, "2026-05-01", "2026-05-07", false).await;
+    assert_eq!(filled, "completed");
+    world.enable(busy).await;
+    let stop = CancellationToken::new();
+    let worker = world.worker();
+    while worker.step(&stop).await.expect("a step") != Step::Idle {}
+    let ledger = &world.prefill.ledger;
+    let late = async |team, day| {
+        let touched = ledger.touch(team, day, Reason::LateEvents, None).await;
+        touched.expect("touched")
+    };
+    let first: Day = "2026-05-01".parse().expect("a day");
+    let backlog: Vec<Day> = (0..6).map(|later| first.plus(later)).collect();
+    for day in &backlog {
+        assert!(late(team, *day).await);
+    }
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "update slices set wanted_at = 1 where state = 'stale'",
+    );
+    let (mut fresh, mut done) = (0, Vec::new());
+    for _ in 0..24 {
+        late(busy, today).await;
+        let open = async || {
+            let slices = ledger.slices(team).await.expect("slices");
+            let stale = slices.values().filter(|slice| slice.state == State::Stale);
+            stale.map(|slice| slice.day).collect::<Vec<_>>()
+        };
+        let before = open().await;
+        assert_eq!(worker.step(&stop).await.expect("a step"), Step::Filled);
+        let after = open().await;
+        let step: Vec<Day> = before
+            .into_iter()
+            .filter(|day| !after.contains(day))
+            .collect();
+        fresh += usize::from(step.is_empty());
+        done.extend(step);
+    }
+    assert_eq!(fresh, 18, "of four claims today has three");
+    // Of those that have waited equally long the newest first.
+    assert_eq!(done, backlog.into_iter().rev().collect::<Vec<_>>());
 }
 
 /// Two teams where a day begins first, with today filled.

@@ -235,7 +235,7 @@ async fn a_name_reaches_no_terminal_with_what_a_terminal_obeys() {
 }
 
 #[test]
-fn a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
+fn f39_a_range_that_is_no_range_is_refused_by_every_command_that_takes_one() {
     let shell = Shell::new();
     for base in [
         ["backfill", "--team-id=8"],

@@ -329,7 +329,7 @@ no JSON
 const LOG: &str = "10.0.0.1 - - [02/May/2026:11:00:00 +0000] \"GET / HTTP/1.1\" 200 12 \"-\" \"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_in_json_has_the_fields_that_the_document_names_and_no_others() {
+async fn f41_every_answer_in_json_has_the_fields_that_the_document_names_and_no_others() {
     let world = World::new().await;
     let document = Document::read();
     let mut asked = Asked {

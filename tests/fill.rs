@@ -275,6 +275,66 @@ async fn f17_hourly_buckets_that_another_job_left_give_way_to_those_of_the_day()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f20_f23_ten_thousand_late_events_cost_the_days_that_they_are_of_and_no_mark_is_ahead_of_time()
+ {
+    let world = World::new().await;
+    let team = world.team(7, "UTC").await;
+    world.enable(team).await;
+    let view = |day: usize, of: usize| {
+        let when = format!(
+            "2026-05-{:02}T{:02}:{:02}:{:02}Z",
+            day,
+            of / 3600,
+            of / 60 % 60,
+            of % 60
+        );
+        page_view(team, of as u128, &format!("{day}-{of}"), &when, "/")
+    };
+    let first: Vec<Event> = (1..=20).map(|day| view(day, 0)).collect();
+    world.insert(&first).await;
+    let (from, until) = ("2026-05-01", "2026-05-21");
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    // By a clock that is a day ahead.
+    world
+        .query("alter table events modify column inserted_at DateTime64(6, 'UTC') default now64(6) + interval 1 day")
+        .await;
+    world.insert(&[view(4, 1)]).await;
+    assert_eq!(world.look_for_late_events().await, 0, "it is not there yet");
+    let mark = freshness::mark_of(&world.store.name);
+    let mark = world.prefill.ledger.mark(&mark).await.expect("read");
+    let now = jiff::Timestamp::now().as_microsecond();
+    assert!(mark.is_some_and(|mark| mark <= now), "{mark:?} {now}");
+    for as_before in [
+        "alter table events modify column inserted_at DateTime64(6, 'UTC') default now64(6)",
+        "alter table events delete where inserted_at > now64(6) settings mutations_sync = 2",
+    ] {
+        world.query(as_before).await;
+    }
+    let fills = async || {
+        let slices = world.prefill.ledger.slices(team).await.expect("slices");
+        let at = slices
+            .into_values()
+            .map(|slice| (slice.day.to_string(), slice.filled_at));
+        at.collect::<BTreeSet<_>>()
+    };
+    let before = fills().await;
+    let late: Vec<Event> = (2..10_002)
+        .map(|of| view([3, 11, 17][of % 3], of * 8))
+        .collect();
+    assert_eq!(world.insert(&late).await, 10_000);
+    assert_eq!(world.look_for_late_events().await, 3);
+    assert_eq!(world.fill(team, from, until, false).await, "completed");
+    let after = fills().await;
+    let again: Vec<&str> = after
+        .difference(&before)
+        .map(|(day, _)| day.as_str())
+        .collect();
+    assert_eq!(again, ["2026-05-03", "2026-05-11", "2026-05-17"]);
+    let no_difference = Vec::<String>::new();
+    assert_eq!(world.differences(team, from, until).await, no_difference);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f25_where_a_column_is_another_one_each_day_is_filled_again_and_is_never_of_both() {
     let mut config = Config::default();
     for warehouse in config.warehouses.values_mut() {

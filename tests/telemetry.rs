@@ -577,7 +577,7 @@ fn the_document_of_the_metrics_has_the_catalogue() {
 }
 
 #[test]
-fn documents_rules_and_dashboard_name_only_what_is_in_the_catalogue() {
+fn f41_documents_rules_and_dashboard_name_only_what_is_in_the_catalogue() {
     let known: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
     for path in [
         "docs/metrics.md",

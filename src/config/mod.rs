@@ -467,7 +467,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_of_days_is_refused_by_name_and_never_clipped() {
+    fn f39_a_number_of_days_is_refused_by_name_and_never_clipped() {
         let config = Config::default();
         assert_eq!(config.days(30, "--days").expect("the limit itself"), 30);
         for asked in [0, -1, 31, i64::MAX] {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -126,6 +127,27 @@ impl Claiming<'_> {
     }
 }
 
+/// Of the claims that a process asks for, one of so many goes by what has waited the longest, so that days which are
+/// always open again, as today is while its events come, leave something to the others.
+const LONGEST_EVERY: u64 = 4;
+/// What has not waited for five minutes comes when it is the newest. What is looked at again for want of events has no
+/// hurry.
+const LONGEST: &str = "and s.waiting = 0 and s.wanted_at < {now} - 300000
+    order by s.wanted_at, s.day desc, s.team_id";
+/// What was refused for lack of events comes after what has not been looked at.
+const NEWEST: &str = "order by s.waiting, s.day desc, s.wanted_at, s.team_id";
+
+/// A statement that claims what is the first by either order.
+macro_rules! first {
+    ($name:literal, $by_wait:expr) => {
+        if $by_wait {
+            text!(&include_str!(concat!("sql/", $name, ".sql")).replace("{which}", LONGEST))
+        } else {
+            text!(&include_str!(concat!("sql/", $name, ".sql")).replace("{which}", NEWEST))
+        }
+    };
+}
+
 const CLAIM: &str = "claim a slice";
 const CLAIM_MORE: &str = "claim more days";
 
@@ -164,7 +186,8 @@ const MOST_DAYS: u32 = 10;
 const CANDIDATES: usize = 16;
 
 impl Ledger {
-    /// Claims the newest open slice of a warehouse and those that can be filled with it; `None` when
+    /// Claims the newest open slice of a warehouse, or now and then the one that has waited the longest, and those that
+    /// can be filled with it; `None` when
     /// nothing is open, or what is open has to wait.
     pub async fn claim(
         &self,
@@ -183,19 +206,32 @@ impl Ledger {
             warehouse,
             run: run.map(|run| run.to_string()),
         };
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let by_wait = run.is_none() && asked % LONGEST_EVERY == LONGEST_EVERY - 1;
         let claim = async {
             loop {
-                let claim = match self.transacts_alone() {
-                    true => self.claim_alone(&claiming).await,
-                    false => self.claim_among_others(&claiming).await,
-                };
-                match claim {
+                match self.claim_first(&claiming, by_wait).await {
                     Err(error) if tries.again(&error).await => {}
                     done => break done,
                 }
             }
         };
         telemetry::LEDGER_SECONDS.timed(["claim"], claim).await
+    }
+
+    /// By what has waited the longest, where that is `by_wait` and anything has waited for long; else the newest.
+    async fn claim_first(&self, claiming: &Claiming<'_>, by_wait: bool) -> Result<Option<Claim>> {
+        let claim = async |by_wait| match self.transacts_alone() {
+            true => self.claim_alone(claiming, by_wait).await,
+            false => self.claim_among_others(claiming, by_wait).await,
+        };
+        match by_wait {
+            true => match claim(true).await? {
+                None => claim(false).await,
+                waited => Ok(waited),
+            },
+            false => claim(false).await,
+        }
     }
 
     /// A claim with older days of its team, where it is of one day that nobody shares: as many as are small
@@ -294,8 +330,8 @@ impl Ledger {
     }
 
     /// On SQLite nobody else writes meanwhile.
-    async fn claim_alone(&self, claiming: &Claiming<'_>) -> Result<Option<Claim>> {
-        let statement = Statement::new(sql!("claim"))
+    async fn claim_alone(&self, claiming: &Claiming<'_>, by_wait: bool) -> Result<Option<Claim>> {
+        let statement = Statement::new(first!("claim", by_wait))
             .bind(claiming.id.to_string())
             .bind(claiming.owner)
             .bind(milliseconds(claiming.lease))
@@ -323,11 +359,15 @@ impl Ledger {
     /// committed. So each locks its partition and looks again, now at what was committed before. A
     /// slice that deletes rows of partitions beside its own is claimed while nobody else claims. Who
     /// comes second finds the partition taken, and goes on to the next one.
-    async fn claim_among_others(&self, claiming: &Claiming<'_>) -> Result<Option<Claim>> {
+    async fn claim_among_others(
+        &self,
+        claiming: &Claiming<'_>,
+        by_wait: bool,
+    ) -> Result<Option<Claim>> {
         for _ in 0..CANDIDATES {
             let mut transaction = self.database.begin(CLAIM).await?;
             let partition_lock = self.partition_lock(claiming.warehouse);
-            let leading = Statement::new(sql!("postgres/claim_leading"))
+            let leading = Statement::new(first!("postgres/claim_leading", by_wait))
                 .bind(&claiming.run)
                 .bind(claiming.warehouse)
                 .bind(self.claim_lock(claiming.warehouse))

@@ -28,6 +28,7 @@ mod widths;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 
@@ -68,6 +69,8 @@ pub struct Ledger {
     poll: std::time::Duration,
     /// The teams whose days this process fills one by one.
     by_day: ByDay,
+    /// The claims that this process asked for.
+    asked: Arc<AtomicU64>,
 }
 
 impl Ledger {
@@ -154,6 +157,7 @@ impl Ledger {
                 other_teams: None,
                 poll,
                 by_day: ByDay::default(),
+                asked: Arc::default(),
             });
         };
         let access = Access::find(url.reveal(), &config.ledger).await?;
@@ -163,6 +167,7 @@ impl Ledger {
             other_teams: None,
             poll,
             by_day: ByDay::default(),
+            asked: Arc::default(),
         })
     }
 

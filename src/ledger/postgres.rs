@@ -47,11 +47,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "cleanups",
         include_str!("sql/postgres/0010_cleanups.sql"),
     ),
-    (
-        11,
-        "definitions",
-        include_str!("sql/postgres/0011_definitions.sql"),
-    ),
+    (11, "shares", include_str!("sql/postgres/0011_shares.sql")),
 ];
 
 /// An idle connection is asked whether it lives before it is used, when nobody used it for so long.

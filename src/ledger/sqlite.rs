@@ -28,7 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "pages", include_str!("sql/0009_pages.sql")),
     (10, "memory", include_str!("sql/0010_memory.sql")),
     (11, "cleanups", include_str!("sql/0011_cleanups.sql")),
-    (12, "definitions", include_str!("sql/0012_definitions.sql")),
+    (12, "shares", include_str!("sql/0012_shares.sql")),
 ];
 
 /// What is in the file of [`take_turn`] once a ledger was made.

@@ -1,4 +1,5 @@
--- The newest open slice, and with it the open slices of other teams for the same instants.
+-- The first open slice, and with it the open slices of other teams for the same instants. What it is told is the first
+-- (`which`, see claims.rs).
 -- $1 claim, $2 owner, $3 lease in ms, $4 most slices, $5 run (or null: any), $6 warehouse
 with leading as
 (
@@ -31,8 +32,7 @@ with leading as
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition
                 and h.lease_until > {now})
-    -- what was refused for lack of events comes after what has not been looked at
-    order by s.waiting, s.day desc, s.wanted_at, s.team_id
+        {which}
     limit 1
 )
 update slices

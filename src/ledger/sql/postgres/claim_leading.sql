@@ -30,7 +30,7 @@ with leader as materialized
         and not exists (
             select 1 from holds h
             where h.warehouse = s.warehouse and h.partition = s.partition and h.lease_until > {now})
-    order by s.waiting, s.day desc, s.wanted_at, s.team_id
+        {which}
     limit 1
     for update of s skip locked
 ),
