@@ -115,7 +115,9 @@ impl Request {
             query: String::new(),
             database: header("x-clickhouse-database").map(str::to_owned),
             default_format: header("x-clickhouse-format").map(str::to_owned),
-            query_id: None,
+            query_id: header("x-clickhouse-query-id")
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned),
             session: None,
             settings: Vec::new(),
             parameters: Vec::new(),
@@ -348,6 +350,22 @@ mod tests {
         assert_eq!(Coding::accepted("identity"), Coding::Plain);
     }
 
+    #[test]
+    fn the_id_of_a_query_is_the_parameter_s_or_else_the_header_s() {
+        let mut headers = HeaderMap::new();
+        let id = |pairs: &[(&str, &str)], headers: &HeaderMap| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let pairs = pairs.iter().map(owned).collect();
+            let request = Request::read(&Method::POST, pairs, headers).map_err(|_| "refused");
+            request.expect("read").query_id
+        };
+        assert_eq!(id(&[], &headers), None);
+        headers.insert("x-clickhouse-query-id", "b".parse().expect("a value"));
+        assert_eq!(id(&[], &headers).as_deref(), Some("b"));
+        let parameter = [("query_id", "a")];
+        assert_eq!(id(&parameter, &headers).as_deref(), Some("a"));
+    }
+
     const NAMES: [&str; 24] = [
         "query",
         "database",
@@ -394,6 +412,7 @@ mod tests {
             "x-clickhouse-key",
             "x-clickhouse-database",
             "x-clickhouse-format",
+            "x-clickhouse-query-id",
             "authorization",
             "content-type",
             "content-encoding",

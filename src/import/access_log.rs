@@ -26,8 +26,8 @@ use super::user_agent::Clients;
 
 /// No request line is longer than a server's limit of some kilobytes; a line of a megabyte is no log.
 const LINE_LIMIT_BYTES: usize = 1024 * 1024;
-/// What is said of a last line that the server had not written to its end when the log was copied.
-const CUT_OFF: &str = "cut off: no line break, and fewer fields than the line before";
+/// What is said of a last line that the server may not have written to its end when the log was copied.
+const CUT_OFF: &str = "cut off: no line break, so that its end may be missing";
 /// How often the caller hears of the progress.
 const LINES_A_REPORT: u64 = 4096;
 
@@ -175,7 +175,7 @@ impl AccessLog {
         }
         match log_line::parse(text) {
             // As an event of its own it would stay beside the one of the whole line.
-            Ok(line) if !is_ended && line.fields < self.fields => {
+            Ok(line) if !is_ended && !self.is_whole(&line) => {
                 self.report.add_unreadable(number, CUT_OFF, text);
             }
             Ok(line) => {
@@ -184,6 +184,15 @@ impl AccessLog {
             }
             Err(reason) => self.report.add_unreadable(number, reason, text),
         }
+    }
+
+    /// Whether a line without a line break has all that a line of this log has.
+    fn is_whole(&self, line: &LogLine<'_>) -> bool {
+        let has_all = match self.fields {
+            0 => line.user_agent.is_some(),
+            fields => line.fields >= fields,
+        };
+        line.ends_in_quotes && has_all
     }
 
     fn add_request(
@@ -436,13 +445,32 @@ mod tests {
         let first = format!("{} 0.003", line("1.2.3.4", "10:05:03", "/a"));
         let second = format!("{} 0.004", line("1.2.3.4", "10:05:04", "/b"));
         let at = second.find(' ').expect("a space");
-        let whole = read(&format!("{first}\n{second}"));
-        assert_eq!((whole.report().events, whole.report().unreadable), (2, 0));
-        for cut in (at + 1)..second.len() - 5 {
-            let log = read(&format!("{first}\n{}", &second[..cut]));
-            let report = log.report();
-            assert_eq!((report.events, report.unreadable), (1, 1), "{cut}");
+        let read_of = |text: &str| {
+            let log = read(text);
+            (log.report().events, log.report().unreadable)
+        };
+        assert_eq!(read_of(&format!("{first}\n{second}\n")), (2, 0));
+        // More digits may have followed these.
+        for cut in (at + 1)..=second.len() {
+            let text = format!("{first}\n{}", &second[..cut]);
+            assert_eq!(read_of(&text), (1, 1), "{cut}");
         }
+        // What ends with a quote of its own does not go on, but where the log has more fields.
+        let combined = |time, path| line("1.2.3.4", time, path);
+        let more = |text: String| format!("{text} \"203.0.113.9\"");
+        let (first, second) = (combined("10:05:03", "/a"), combined("10:05:04", "/b"));
+        for (first, second) in [
+            (first.clone(), second.clone()),
+            (more(first.clone()), more(second.clone())),
+        ] {
+            let at = second.find(' ').expect("a space");
+            for cut in (at + 1)..second.len() {
+                let text = format!("{first}\n{}", &second[..cut]);
+                assert_eq!(read_of(&text), (1, 1), "{cut}");
+            }
+            assert_eq!(read_of(&format!("{first}\n{second}")), (2, 0));
+        }
+        assert_eq!(read_of(&second), (1, 0), "a line alone");
         let without_agent = second.find(" \"Mozilla").expect("a user agent");
         let log = read(&format!("{first}\n{}", &second[..without_agent]));
         assert_eq!(log.report().first_unreadable[0].reason, CUT_OFF);

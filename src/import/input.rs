@@ -6,6 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -129,6 +130,10 @@ pub(super) struct Lines<R: Read> {
     limit_bytes: usize,
     line: Vec<u8>,
     number: u64,
+    /// Of the lines of this file so far.
+    hash: DefaultHasher,
+    /// The hash of the lines of each file before it, how many they are, and its name.
+    read: Vec<(u64, u64, String)>,
 }
 
 type Source<R> = BufReader<Counted<Chain<Cursor<Vec<u8>>, R>>>;
@@ -172,6 +177,8 @@ impl<R: Read> Lines<R> {
             limit_bytes,
             line: Vec::new(),
             number: 0,
+            hash: DefaultHasher::new(),
+            read: Vec::new(),
         })
     }
 
@@ -187,6 +194,7 @@ impl<R: Read> Lines<R> {
             if read > 0 {
                 break;
             }
+            self.is_another()?;
             let Some((name, next)) = self.rest.pop_front() else {
                 return Ok(None);
             };
@@ -202,6 +210,8 @@ impl<R: Read> Lines<R> {
         }
         let number = self.number + 1;
         self.number = number;
+        self.hash.write(self.line.trim_ascii_end());
+        self.hash.write_u8(b'\n');
         let is_ended = self.line.last() == Some(&b'\n');
         if is_ended {
             self.line.pop();
@@ -224,6 +234,25 @@ impl<R: Read> Lines<R> {
             Line::Unended(line)
         };
         Ok(Some((number, line)))
+    }
+
+    /// Fails where a file before this one has the same lines, and any: a packed copy of it, for example, which a pattern
+    /// names too. Equal requests are different ones, so these would count twice.
+    fn is_another(&mut self) -> Result<()> {
+        let hash = std::mem::take(&mut self.hash).finish();
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut before = self.read.iter();
+        let same = before.find(|(of, lines, _)| (*of, *lines) == (hash, self.number));
+        if let Some((_, 1.., other)) = same {
+            return Err(Error::misuse(format!(
+                "{file} has the same lines as {other}: they would be counted twice"
+            ))
+            .hint("name one of the two"));
+        }
+        self.read.push((hash, self.number, file.clone()));
+        Ok(())
     }
 
     /// How much of the input was read, in its own bytes: compressed ones, if it is compressed.
@@ -394,6 +423,33 @@ mod tests {
             }
         };
         assert_eq!(error, "failed to read line 1 of 2.gz");
+    }
+
+    #[test]
+    fn a_file_with_the_lines_of_another_is_refused_whatever_it_is_called_and_packed_in() {
+        let read = |inputs: &[&[u8]]| {
+            let files = inputs.iter().zip(1..);
+            let files = files.map(|(input, name)| (name.to_string(), *input));
+            let mut lines = Lines::of_files(files, 10).expect("readable");
+            while lines.next()?.is_some() {}
+            Ok(())
+        };
+        let packed = gzip(b"a\nb");
+        let refused: Result<()> = read(&[b"a\nb\n", b"", b"c\n", &packed]);
+        let refused = refused.expect_err("the same lines");
+        assert_eq!(refused.class(), Class::Misuse);
+        assert_eq!(
+            refused.to_string(),
+            "4 has the same lines as 1: they would be counted twice"
+        );
+        for others in [
+            [&b"a\nb\n"[..], b"a\nb\nc\n"],
+            [b"a\nb\n", b"b\na\n"],
+            [b"ab\n", b"a\nb\n"],
+            [b"", b""],
+        ] {
+            assert!(read(&others).is_ok(), "{others:?}");
+        }
     }
 
     #[test]

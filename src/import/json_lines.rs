@@ -16,6 +16,7 @@ use std::io::Read;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Number, Value};
 use uuid::Uuid;
@@ -25,6 +26,7 @@ use crate::event::{Event, PAGEVIEW};
 
 use super::ids::{event_of_line, event_of_repeated_line, person_of_distinct_id};
 use super::input::{Input, Line, Lines};
+use super::log_line::MOST_OFFSET_SECONDS;
 use super::report::ImportReport;
 
 /// PostHog takes events of up to some megabytes.
@@ -212,8 +214,7 @@ fn read_event(
     team_id: Option<i64>,
     report: &mut ImportReport,
 ) -> Result<Event, LeftOut> {
-    let fields: Map<String, Value> =
-        serde_json::from_slice(text).map_err(|error| format!("no JSON object: {error}"))?;
+    let fields = object(text).map_err(|error| format!("no JSON object: {error}"))?;
     let mut fields = Fields(fields);
     let own_team = fields.team()?;
     let team_id = match (own_team, team_id) {
@@ -434,12 +435,51 @@ impl Fields {
         match self.take("properties") {
             None => Ok(None),
             Some(Value::Object(properties)) => Ok(Some(Self(properties))),
-            Some(Value::String(text)) => serde_json::from_str(&text)
+            Some(Value::String(text)) => object(text.as_bytes())
                 .map(|properties| Some(Self(properties)))
                 .map_err(|error| format!("properties hold no JSON object: {error}")),
             Some(other) => Err(wrong_type("properties", "an object", &other)),
         }
     }
+}
+
+/// A JSON object; where text in it is none, that is replaced.
+fn object(text: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    serde_json::from_slice(text)
+        .or_else(|error| serde_json::from_str(&with_text(text)).map_err(|_| error))
+}
+
+/// JSON in which what is no text is U+FFFD: bytes that are no UTF-8, and halves of surrogate pairs, which JavaScript
+/// writes of a text that was cut in the midst of a character.
+fn with_text(json: &[u8]) -> String {
+    const ESCAPE: usize = r"\u0000".len();
+    let json = String::from_utf8_lossy(json);
+    let unit = |text: &str| {
+        let digits = text.strip_prefix(r"\u")?.get(..4)?;
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+    };
+    let (mut text, mut rest) = (String::with_capacity(json.len()), &*json);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let second = || unit(escape.get(ESCAPE..)?);
+        let length = match unit(escape) {
+            Some(0xd800..=0xdbff) if matches!(second(), Some(0xdc00..=0xdfff)) => 2 * ESCAPE,
+            Some(0xd800..=0xdfff) => 0,
+            Some(_) => ESCAPE,
+            None => escape.chars().take(2).map(char::len_utf8).sum(),
+        };
+        if length == 0 {
+            text.push('\u{fffd}');
+            rest = &escape[ESCAPE..];
+        } else {
+            text.push_str(&escape[..length]);
+            rest = &escape[length..];
+        }
+    }
+    text.push_str(rest);
+    text
 }
 
 fn wrong_type(name: &str, expected: &str, found: &Value) -> Reason {
@@ -475,7 +515,9 @@ fn rounded(number: f64) -> Option<i64> {
 
 fn time_of_text(text: &str) -> Option<i64> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return Some(timestamp.as_microsecond());
+        let offset = Pieces::parse(text).ok()?.to_numeric_offset();
+        let is_one = offset.is_none_or(|offset| offset.seconds().abs() <= MOST_OFFSET_SECONDS);
+        return is_one.then(|| timestamp.as_microsecond());
     }
     // A date alone is a day, not a time, and one of another zone is not of UTC.
     if text.len() < "2026-05-01 10:00".len() || text.contains('[') {
@@ -625,6 +667,7 @@ mod tests {
             json!("2026-05-01T10:00:00"),
             json!("2026-05-01 10:00"),
             json!("2026-05-01 15:30:00+05:30"),
+            json!("2026-05-02T00:00:00+14:00"),
             json!(1_777_629_600),
             json!(1_777_629_600.0),
             json!(1_777_629_600_000_i64),
@@ -642,6 +685,8 @@ mod tests {
         for wrong in [
             json!("2026-05-01"),
             json!("2026-05-01T10:00:00[Asia/Kolkata]"),
+            json!("2026-05-01T10:00:00+14:01"),
+            json!("2026-05-01T10:00:00-25:00"),
             json!("soon"),
             json!(""),
             json!(true),
@@ -721,6 +766,33 @@ mod tests {
         }
         let line = json!({"event": "a", "distinct_id": "b", "timestamp": 1, "team_id": 7.0});
         assert_eq!(read(&line.to_string(), None).0[0].team_id, 7);
+    }
+
+    #[test]
+    fn what_is_no_text_in_a_text_is_replaced_and_the_event_is_kept() {
+        let os = |text: &[u8]| {
+            let line = [
+                br#"{"event": "a", "distinct_id": "b", "timestamp": 1, "os": ""#,
+                text,
+                br#""}"#,
+            ];
+            let line = line.concat();
+            let lines = JsonLines::new(&line[..], Some(7)).expect("readable");
+            let events: Vec<Event> = lines.collect::<Result<_>>().expect("an event");
+            events.into_iter().next().expect("an event").os
+        };
+        assert_eq!(os(br"\ud800"), "\u{fffd}");
+        assert_eq!(
+            os(br"a\ud83d\ude00\uD83D.\ude00\\ud800\n"),
+            "a\u{1f600}\u{fffd}.\u{fffd}\\ud800\n"
+        );
+        assert_eq!(os(b"a\xffb\\ud8000"), "a\u{fffd}b\u{fffd}0");
+        let of_browser = json!({"$os": "x"}).to_string().replace('x', r"\ud800");
+        let line =
+            json!({"event": "a", "distinct_id": "b", "timestamp": 1, "properties": of_browser});
+        assert_eq!(read(&line.to_string(), Some(7)).0[0].os, "\u{fffd}");
+        let bad = reason(&json!([1]));
+        assert!(bad.starts_with("no JSON object: "), "{bad}");
     }
 
     #[test]

@@ -19,6 +19,9 @@ use jiff::tz::Offset;
 /// `17/May/2015:10:05:03 +0000`
 const TIME_LENGTH: usize = 26;
 
+/// No clock is further from UTC than Kiritimati's.
+pub(super) const MOST_OFFSET_SECONDS: i32 = 14 * 3600;
+
 /// The fields of a line that mean something to an import.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LogLine<'a> {
@@ -37,6 +40,8 @@ pub(super) struct LogLine<'a> {
     pub user_agent: Option<Cow<'a, [u8]>>,
     /// How many fields stand after the request.
     pub fields: usize,
+    /// Whether the last of them is in quotes, both of which are there: of any other the end may be missing.
+    pub ends_in_quotes: bool,
 }
 
 /// Reads a line without its line break, or says why it can't.
@@ -71,9 +76,11 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
         fields += 1;
     }
     let (mut referrer, mut user_agent) = (Cow::Borrowed(&b""[..]), None);
+    let mut ends_in_quotes = false;
     if !rest.is_empty() {
         (referrer, rest) = quoted(rest).ok_or("the referrer's quote is not closed")?;
         fields += 1;
+        ends_in_quotes = true;
         if rest.first() == Some(&b'"') {
             let (agent, after) = quoted(rest).ok_or("the user agent's quote is not closed")?;
             (user_agent, rest) = (Some(agent), after);
@@ -81,7 +88,9 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
         }
     }
     while !rest.is_empty() {
-        rest = quoted(rest).map_or_else(|| split_token(rest).1, |(_, after)| after);
+        let field = quoted(rest);
+        ends_in_quotes = field.is_some();
+        rest = field.map_or_else(|| split_token(rest).1, |(_, after)| after);
         fields += 1;
     }
     Ok(LogLine {
@@ -93,6 +102,7 @@ pub(super) fn parse(line: &[u8]) -> Result<LogLine<'_>, &'static str> {
         referrer: empty_if_missing(referrer),
         user_agent: user_agent.map(empty_if_missing),
         fields,
+        ends_in_quotes,
     })
 }
 
@@ -228,10 +238,11 @@ fn parse_time(time: &[u8]) -> Result<i64, &'static str> {
         _ => return Err(WRONG),
     };
     let (hours, minutes) = (i32::from(small(22, 24)?), i32::from(small(24, 26)?));
-    if minutes > 59 {
+    let offset = hours * 3600 + minutes * 60;
+    if minutes > 59 || offset > MOST_OFFSET_SECONDS {
         return Err(WRONG);
     }
-    Offset::from_seconds(sign * (hours * 3600 + minutes * 60))
+    Offset::from_seconds(sign * offset)
         .and_then(|offset| offset.to_timestamp(local))
         .map(|timestamp| timestamp.as_second())
         .map_err(|_| WRONG)
@@ -500,6 +511,8 @@ mod tests {
             "17/May/2015:24:05:03 +0000",
             "17/May/2015:10:05:61 +0000",
             "17/May/2015:10:05:03 +0060",
+            "17/May/2015:10:05:03 +1401",
+            "17/May/2015:10:05:03 -1500",
             "17/May/2015:10:05:03 +9900",
             "17/May/2015:10:05:03  0000",
             "17/May/2015:10-05-03 +0000",
@@ -645,6 +658,7 @@ mod tests {
                 referrer: Cow::Owned(missing(&referrer)),
                 user_agent: Some(Cow::Owned(missing(&agent))),
                 fields: 5,
+                ends_in_quotes: false,
             };
             prop_assert_eq!(parse(line.as_bytes()), Ok(expected));
         }

@@ -46,6 +46,10 @@ pub(super) fn page_view(request: &[u8], status: Option<u16>) -> Result<Target<'_
     if !status.is_some_and(|status| (200..400).contains(&status)) {
         return Err(NotAPage::BadStatus);
     }
+    // What a browser asks for has a path.
+    if target.is_empty() {
+        return Err(NotAPage::NotGet);
+    }
     let target = split_target(target);
     if is_asset(target.path) {
         return Err(NotAPage::Asset);
@@ -174,6 +178,8 @@ mod tests {
             "-",
             "",
             "GET",
+            "GET ",
+            "GET  HTTP/1.1",
             "\u{16}\u{3}",
         ] {
             assert_eq!(path_of(request), Err(NotAPage::NotGet), "{request}");

@@ -26,7 +26,7 @@ const LENGTH_LIMIT_BYTES: usize = 1024;
 
 /// In small letters: what a user agent says of itself that isn't a browser in somebody's hands, and
 /// that uap-core doesn't call a spider. Declared crawlers name a page or a mail address.
-const ROBOT_WORDS: [&str; 24] = [
+const ROBOT_WORDS: [&str; 25] = [
     "http://",
     "https://",
     "@",
@@ -45,6 +45,7 @@ const ROBOT_WORDS: [&str; 24] = [
     "slurp",
     "scanner",
     "monitor",
+    "pinger",
     "preview",
     "validator",
     "checker",
@@ -329,6 +330,7 @@ mod tests {
             "Feedbin - 1 subscribers",
             "Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)",
             "Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)",
+            "NewRelicPinger/1.0 (1234567)",
             "WhatsApp/2.23.20.0",
         ] {
             assert!(client_of(robot).is_robot, "{robot}");
