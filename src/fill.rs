@@ -5,8 +5,9 @@
 //! outcome left), and where a day is written in pieces, the partition is copied, changed and verified
 //! aside, and takes the old one's place in one step. So a fill that is done twice, at any point, leaves
 //! the rows of one. Each statement that writes is preceded by a look at the claim. Writes no ledger but
-//! whose claim and partitions these are.
+//! whose claim and partitions these are, and that rows are about to be written.
 
+mod abandoned;
 mod deletion;
 mod hold;
 mod partition;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
+pub use abandoned::undo_abandoned;
 pub use deletion::delete_rows;
 pub use portions::{Portions, portions};
 
@@ -473,6 +475,9 @@ impl Fill<'_> {
         // Pieces are published together: until the last one readers see none.
         if existing.there == 0 && batch.cut.pieces == 1 {
             self.alive().await?;
+            self.ledger
+                .will_write(self.claim, &batch.slices, true)
+                .await?;
             self.wrote_directly.store(true, Ordering::SeqCst);
             self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
                 .await?;
@@ -605,6 +610,9 @@ impl Fill<'_> {
                 return Ok(None);
             }
         }
+        self.ledger
+            .will_write(self.claim, &batch.slices, false)
+            .await?;
         for copied in &copied {
             self.publish(batch, copied).await?;
         }
@@ -674,6 +682,9 @@ impl Fill<'_> {
                 delete_rows(self.warehouse, table, teams, bounds, &batch.comment)
             };
             try_join(delete(&self.tables.stats), delete(&self.tables.bounces)).await?;
+            let days = self.slices.iter();
+            let days = days.map(|slice| (slice.team_id, slice.day, slice.fence));
+            self.ledger.undone(days).await?;
         }
         self.drop_tables().await
     }

@@ -120,6 +120,7 @@ impl Worker {
     /// When the ledger fails. What fails on the warehouse is recorded there, and is no error here.
     pub async fn step(&self, stop: &CancellationToken) -> Result<Step> {
         Box::pin(self.expire()).await?;
+        Box::pin(self.undo_abandoned()).await?;
         let service = &self.config.service;
         let claim = self
             .ledger
@@ -180,6 +181,25 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Leaves readers nothing of days that a worker had written, did not record, and nobody fills now.
+    async fn undo_abandoned(&self) -> Result<()> {
+        let lease = self.config.service.lease();
+        match fill::undo_abandoned(&self.ledger, &self.store, lease).await {
+            Err(error) if is_of_ledger(&error) => Err(error),
+            Err(error) => {
+                // Of a warehouse that does not answer the service has told already.
+                if error.class() != Class::Unreachable {
+                    warn!(
+                        error = error.chain(),
+                        "could not delete yet what was written and not recorded"
+                    );
+                }
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn work(&self, claim: &Claim, stop: &CancellationToken) -> Result<Step> {

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use prefill::calendar::{Day, TeamId, Zone};
 use prefill::config::DEFAULT_WAREHOUSE;
-use prefill::ledger::{Reason, State, TeamChange};
+use prefill::ledger::{Extent, Reason, State, TeamChange};
 use prefill::service::Prefill;
 use prefill::worker::Step;
 use rig::Rig;
@@ -34,6 +34,7 @@ use sequence::Sequence;
 use support::page_view;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// From this many on, each call of each fault is broken, and not a sample of them.
@@ -556,7 +557,7 @@ async fn a_cleanup_deletes_the_rows_that_a_team_has_in_a_zone_that_it_has_left()
         ledger.set_team(team, &change).await.expect("moved");
         world.prefill.reconcile(team).await.expect("planned");
         let target = world.target(team, "2026-05-01", "2026-05-02").await;
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         world
             .prefill
             .cleanup(&target, &stop)
@@ -568,6 +569,84 @@ async fn a_cleanup_deletes_the_rows_that_a_team_has_in_a_zone_that_it_has_left()
             "off before it moved: {is_off}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f38_what_a_dead_worker_had_written_is_gone_once_nobody_fills_its_day_and_comes_back_with_it()
+ {
+    let _calm = calm().await;
+    let filled = Filled::new().await;
+    let (rig, world) = (&filled.rig, &filled.rig.world);
+    let (ledger, team) = (&world.prefill.ledger, TeamId(7));
+    let of_team = "select (select count() from web_pre_aggregated_stats where team_id = 7) + (select count() from web_pre_aggregated_bounces where team_id = 7)";
+    let mut written = BTreeMap::new();
+    for nth in 1.. {
+        for table in [prefill::rollup::STATS, prefill::rollup::BOUNCES] {
+            let delete =
+                format!("alter table {table} delete where team_id = 7 settings mutations_sync = 2");
+            world.query(&delete).await;
+        }
+        for table in ["run_slices", "runs", "slices"] {
+            let delete = format!("delete from {table} where team_id = 7");
+            rig.clock.sql(&delete).await;
+        }
+        let others = world.tables().await;
+        let prefill = rig.open().await;
+        let target = world.target(team, "2026-05-01", "2026-05-02").await;
+        let (zone, reason) = (target.zone.clone(), Reason::Request);
+        let run = ledger.request(team, target.days, &zone, DEFAULT_WAREHOUSE, reason, None);
+        let run = run.await.expect("asked").expect("a run");
+        rig.warehouse
+            .arm([(nth, warehouse::Fault::WorkerDiesAfter)]);
+        let stop = rig.process.begin();
+        let ended = rig
+            .until_death(Duration::from_secs(60), prefill.finish(run, &stop))
+            .await;
+        rig.calm().await;
+        if ended.is_some() {
+            break;
+        }
+        let how = ["off", "cancelled", "paused", "moved"][nth % 4];
+        let is_half = world.query(of_team).await != "0";
+        *written.entry(how).or_insert(0) += usize::from(is_half);
+        let paused = Extent::Team(team);
+        match how {
+            "cancelled" => drop(ledger.cancel(Extent::Task(run)).await.expect("cancelled")),
+            "paused" => ledger.pause(paused).await.expect("paused"),
+            _ => {
+                ledger.set_enabled(team, false).await.expect("off");
+                world.prefill.reconcile(team).await.expect("held");
+            }
+        }
+        rig.clock.end_leases().await;
+        let worker = world.worker();
+        let steps = async || {
+            let stop = CancellationToken::new();
+            while worker.step(&stop).await.expect("a step") != Step::Idle {}
+        };
+        if how == "moved" {
+            // Before anybody looks.
+            world.move_to(team, "Asia/Kolkata").await;
+            world.enable(team).await;
+            rig.settle().await.expect("settled");
+            let days =
+                "select uniqExact(period_bucket) from web_pre_aggregated_bounces where team_id = 7";
+            let at = world.query(days).await;
+            assert!(["0", "1"].contains(&at.as_str()), "call {nth}: {at}");
+            world.move_to(team, "America/St_Johns").await;
+        } else {
+            steps().await;
+            assert_eq!(world.tables().await, others, "call {nth}, {how}");
+            match how {
+                "cancelled" => ledger.resume(Extent::Task(run)).await.expect("resumed"),
+                "paused" => ledger.resume(paused).await.expect("resumed"),
+                _ => world.enable(team).await,
+            }
+        }
+        rig.settle().await.expect("settled");
+        assert_eq!(world.tables().await, filled.right, "call {nth}, {how}");
+    }
+    assert!(written.values().all(|half| *half > 0), "{written:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

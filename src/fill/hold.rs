@@ -39,8 +39,19 @@ impl Hold<'_> {
         Ok(self.ledger.renew_holds(&self.owner, self.lease).await? > 0)
     }
 
+    /// Does something while it is taken, and lets go of it.
+    pub async fn during(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        let done = tokio::select! {
+            done = work => done,
+            never = self.keep() => match never {},
+        };
+        let let_go = self.ledger.let_go(&self.owner).await;
+        done?;
+        let_go
+    }
+
     /// Renews it without an end.
-    pub async fn keep(&self) -> Infallible {
+    async fn keep(&self) -> Infallible {
         loop {
             tokio::time::sleep(self.lease / 4).await;
             if let Err(error) = self.is_kept().await {

@@ -194,12 +194,6 @@ impl Fill<'_> {
             }
             Ok(())
         };
-        let deleted = tokio::select! {
-            deleted = in_copy => deleted,
-            never = hold.keep() => match never {},
-        };
-        let let_go = self.ledger.let_go(&hold.owner).await;
-        deleted?;
-        let_go
+        hold.during(in_copy).await
     }
 }

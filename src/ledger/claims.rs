@@ -76,6 +76,18 @@ impl Claim {
     }
 }
 
+/// A day of which the tables may hold rows that nobody recorded.
+#[derive(Clone, Debug)]
+pub struct Abandoned {
+    pub team_id: TeamId,
+    pub day: Day,
+    pub fence: i64,
+    pub bounds: Bounds,
+    pub partition: i64,
+    /// Where rows of it may be in the zone that the team has left.
+    pub left_bucket: Option<Timestamp>,
+}
+
 /// A claim as others see it.
 #[derive(Clone, Debug)]
 pub struct Holder {
@@ -547,6 +559,52 @@ impl Ledger {
             .iter()
             .map(|row| Ok((TeamId(row.get("team_id")?), row.parsed("day")?)))
             .collect()
+    }
+
+    /// Says that rows of these slices are about to be written into the tables, so that they are not forgotten where
+    /// nobody records them; `all`, or only of those of which no rows are recorded.
+    pub async fn will_write(&self, claim: &Claim, slices: &[Claimed], all: bool) -> Result<()> {
+        let statement = Statement::new(sql!("will_write"))
+            .bind(claim.id.to_string())
+            .bind(fences(slices))
+            .bind(all);
+        let doing = "record that rows will be written";
+        self.database.execute(doing, &statement).await?;
+        Ok(())
+    }
+
+    /// What was written of some slices and not recorded is deleted.
+    pub async fn undone(&self, slices: impl Iterator<Item = (TeamId, Day, i64)>) -> Result<()> {
+        let fence =
+            |(team, day, fence): (TeamId, Day, i64)| json!([team.0, day.to_string(), fence]);
+        let statement = Statement::new(sql!("undone")).bind(json(slices.map(fence)));
+        let doing = "record that rows were deleted";
+        self.database.execute(doing, &statement).await?;
+        Ok(())
+    }
+
+    /// Days of which rows were written that nobody recorded, and that nobody fills as things stand: those that begin
+    /// and end together one after the other.
+    pub async fn abandoned(&self, warehouse: &str) -> Result<Vec<Abandoned>> {
+        let statement = Statement::new(sql!("abandoned")).bind(warehouse);
+        let doing = "look for rows that nobody recorded";
+        let rows = self.database.rows(doing, &statement).await?;
+        let abandoned = |row: &Row| {
+            Ok(Abandoned {
+                team_id: TeamId(row.get("team_id")?),
+                day: row.parsed("day")?,
+                fence: row.get("fence")?,
+                bounds: Bounds {
+                    from: instant_s(row, "bucket_s")?,
+                    until: instant_s(row, "until_s")?,
+                },
+                partition: row.get("partition")?,
+                left_bucket: row
+                    .get::<Option<i64>>("left_bucket_s")?
+                    .and_then(|at| Timestamp::from_second(at).ok()),
+            })
+        };
+        rows.iter().map(abandoned).collect()
     }
 
     /// Records that the warehouse was gone in the midst of the fill of these slices.

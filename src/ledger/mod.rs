@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicU64;
 use jiff::Timestamp;
 
 pub use alerts::{Captured, Known, Post, Receiver, RunToCapture, Telling};
-pub use claims::{Claim, Claimed, Holder, MOST_EVENTS, NotKept, Outcome};
+pub use claims::{Abandoned, Claim, Claimed, Holder, MOST_EVENTS, NotKept, Outcome};
 pub use control::Extent;
 pub use detail::{Detail, Holding, RunOfSlice};
 pub use glances::{FailedAlike, FilledHour, Glance, Queue, UnderWay};

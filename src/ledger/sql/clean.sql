@@ -8,6 +8,7 @@ set state = case
     end,
     reason = case when reason = 'cleanup not ended' then 'request' else reason end,
     filled_at = null,
+    unrecorded = 0,
     waiting = 0,
     attempts = 0,
     cut_offs = 0,

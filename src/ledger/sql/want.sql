@@ -42,9 +42,14 @@ set state = case
     left_bucket_s = case
         when slices.state <> 'running' and slices.warehouse <> excluded.warehouse then null
         -- where the rows are: a second move before the first was filled leaves them there
-        when slices.state <> 'running' and slices.filled_at is not null and slices.bucket_s <> excluded.bucket_s
+        when slices.state <> 'running' and (slices.filled_at is not null or slices.unrecorded = 1)
+            and slices.bucket_s <> excluded.bucket_s
             then coalesce(slices.left_bucket_s, slices.bucket_s)
         else slices.left_bucket_s
+    end,
+    unrecorded = case
+        when slices.state <> 'running' and slices.warehouse <> excluded.warehouse then 0
+        else slices.unrecorded
     end,
     bucket_s = case when slices.state = 'running' then slices.bucket_s else excluded.bucket_s end,
     until_s = case when slices.state = 'running' then slices.until_s else excluded.until_s end,
