@@ -1437,4 +1437,16 @@ async fn health_names_the_days_that_are_filled_and_could_not_be_filled_again() {
         .told(&of_four_days("backfill", "7", &["--force"]))
         .done();
     world.told(&["health"]).done();
+    // What lies between is not filled again, and what was cleaned is not brought back.
+    support::ledger::plain_sql(
+        world.dir.path(),
+        "update slices set state = case day when '2026-05-02' then 'cleaned' else 'failed' end, error = 'too much memory',
+             filled_at = case day when '2026-05-03' then null else filled_at end
+         where day between '2026-05-01' and '2026-05-03'",
+    );
+    let told = world.told(&["health"]).found_trouble();
+    assert_eq!(
+        told.err,
+        "hint: team 7 has gaps: run prefill backfill --team-id 7 --date-start 2026-05-03 --date-end 2026-05-04 --force; then prefill backfill --team-id 7 --date-start 2026-05-01 --date-end 2026-05-02 --force\n"
+    );
 }

@@ -351,12 +351,33 @@ async fn the_command_line_tells_that_somebody_changed_the_tables_and_what_mends_
         .await;
     let (code, out, err) = told(&["--json"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    let told: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(told["situation"], "filled");
-    assert_eq!(told["in_tables"]["as_verified"], false);
-    assert_eq!(told["in_tables"]["bounces_page_views"], 0);
-    assert_eq!(told["receipt"]["page_views"], 3);
-    assert_eq!(told["command"], format!("{ASK_FOR_IT} --force"));
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(json["situation"], "filled");
+    assert_eq!(json["in_tables"]["as_verified"], false);
+    assert_eq!(json["in_tables"]["bounces_page_views"], 0);
+    assert_eq!(json["receipt"]["page_views"], 3);
+    assert_eq!(json["command"], format!("{ASK_FOR_IT} --force"));
+
+    // What is in the way of the command comes before it, and then it mends the day.
+    let ledger = &world.prefill.ledger;
+    ledger.pause(Extent::Team(team)).await.expect("paused");
+    ledger.set_enabled(team, false).await.expect("off");
+    let (_, out, err) = told(&[]);
+    assert!(
+        out.contains("  next          nothing before that ends"),
+        "{out}"
+    );
+    let ends = "prefill enable --team-id 7 && prefill resume --team-id 7";
+    assert_eq!(err, format!("hint: run {ends} && {ASK_FOR_IT} --force\n"));
+    for command in err
+        .trim_start_matches("hint: run prefill ")
+        .trim()
+        .split(" && prefill ")
+    {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(world.cli(&words).status.success(), "{command}");
+    }
+    assert_eq!(told(&["--verify"]).0, Some(0));
 
     let unknown = world.cli(&["explain", "--team-id", "8", "--day", DAY]);
     assert_eq!(unknown.status.code(), Some(2));

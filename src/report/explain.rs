@@ -361,8 +361,12 @@ impl Explanation {
             )
         };
         self.why = format!("{}, but {what}", self.why);
-        self.next = next.to_owned();
-        self.command = Some(format!("{} --force", backfill(self.team_id, self.day)));
+        self.next = match self.stops.is_empty() {
+            true => next.to_owned(),
+            false => format!("nothing before that ends; then {next}"),
+        };
+        let force = format!("{} --force", backfill(self.team_id, self.day));
+        self.command = Some(after(&self.stops, force));
     }
 }
 
@@ -371,6 +375,12 @@ fn backfill(team: TeamId, day: Day) -> String {
         "prefill backfill --team-id {team} --date-start {day} --date-end {}",
         day.plus(1)
     )
+}
+
+/// A command, after those that end what is in its way.
+fn after(stops: &[Stop], command: String) -> String {
+    let ends = stops.iter().map(|stop| stop.command.clone());
+    ends.chain([command]).collect::<Vec<_>>().join(" && ")
 }
 
 impl Facts {
@@ -504,7 +514,7 @@ impl Facts {
             State::Cleaned => Meaning {
                 situation: Situation::Cleaned,
                 why: "its rows were deleted on request".to_owned(),
-                next: "nothing: it is filled again when somebody asks for it, or turns the setting on again".to_owned(),
+                next: "nothing: it is filled again when somebody asks for it, or turns the setting on with it among the team's days".to_owned(),
                 command: Some(self.ask_for_it()),
             },
             State::Failed if self.is_held(detail) && slice.reason == Reason::Cleanup.text() => {
@@ -764,11 +774,7 @@ impl Facts {
 
     /// What asks for the day, from where the team stands.
     fn ask_for_it(&self) -> String {
-        let backfill = backfill(self.team.id, self.day);
-        if self.team.enabled {
-            return backfill;
-        }
-        format!("prefill enable --team-id {} && {backfill}", self.team.id)
+        after(&self.stops(), backfill(self.team.id, self.day))
     }
 }
 

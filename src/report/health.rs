@@ -176,7 +176,29 @@ impl Trouble {
         let others = self.lost.iter().chain(&self.unfilled).copied();
         failed.chain(others).collect()
     }
+
+    fn ranges(&self) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for day in self.days() {
+            let force = !self.unfilled.contains(&day);
+            match ranges.last_mut() {
+                Some(range) if range.last.plus(1) == day => {
+                    range.last = day;
+                    range.force |= force;
+                }
+                _ => ranges.push(Range {
+                    first: day,
+                    last: day,
+                    force,
+                }),
+            }
+        }
+        ranges
+    }
 }
+
+/// So many commands are told for a team.
+const MOST_COMMANDS: usize = 3;
 
 /// A team that has the setting on, with what its slices and the tables say of it.
 struct Looked<'a> {
@@ -295,7 +317,7 @@ impl Prefill {
                 continue;
             };
             let has_data = with_data.contains(&team.id);
-            let (issue, days) = (trouble.issue(), trouble.days());
+            let (issue, days, ranges) = (trouble.issue(), trouble.days(), trouble.ranges());
             let of_tasks = trouble.unfilled.iter();
             let of_tasks = of_tasks.map(|day| paused_days.get(&(team.id, *day)));
             // Where one day is kept by no task there is more to do than to let one go on.
@@ -312,7 +334,7 @@ impl Prefill {
                 has_data,
                 trouble.misconfigured.and_then(|(_, hint)| hint),
                 pause,
-                days.first().zip(days.last()),
+                &ranges,
             );
             health.recommendations.push(recommended.clone());
             let mending = Mending {
@@ -536,26 +558,54 @@ fn recommended(
     has_data: bool,
     hint: Option<String>,
     pause: Option<Extent>,
-    days: Option<(&Day, &Day)>,
+    ranges: &[Range],
 ) -> String {
     let (what, else_run) = if has_data {
         ("gaps", "run")
     } else {
         ("no data", "keep prefill serve running, or run")
     };
-    match (hint, pause, days) {
-        (Some(hint), ..) => hint,
-        (None, Some(pause), _) => format!(
+    match (hint, pause) {
+        (Some(hint), _) => hint,
+        (None, Some(pause)) => format!(
             "team {team} has {what}, and {} is paused: run prefill resume {pause}",
             pause.name()
         ),
-        (None, None, Some((first, last))) => format!(
-            "team {team} has {what}: {else_run} prefill backfill --team-id {team} --date-start {first} --date-end {} --force",
-            last.plus(1)
-        ),
-        (None, None, None) => {
+        (None, None) if ranges.is_empty() => {
             format!("team {team} has {what}: {else_run} prefill backfill --team-id {team}")
         }
+        (None, None) => {
+            // The days between are nobody's trouble: one command for all would fill them, too.
+            let newest = ranges.iter().rev().take(MOST_COMMANDS);
+            let commands: Vec<String> = newest.map(|range| range.backfill(team)).collect();
+            let rest = match ranges.len() - commands.len() {
+                0 => String::new(),
+                rest => format!("; then prefill health names {rest} more"),
+            };
+            format!(
+                "team {team} has {what}: {else_run} {}{rest}",
+                commands.join("; then ")
+            )
+        }
+    }
+}
+
+/// Days that follow each other, with the command that mends them.
+struct Range {
+    first: Day,
+    last: Day,
+    /// Whether the tables hold something of one of them.
+    force: bool,
+}
+
+impl Range {
+    fn backfill(&self, team: TeamId) -> String {
+        let force = if self.force { " --force" } else { "" };
+        format!(
+            "prefill backfill --team-id {team} --date-start {} --date-end {}{force}",
+            self.first,
+            self.last.plus(1)
+        )
     }
 }
 
