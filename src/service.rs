@@ -42,6 +42,9 @@ const SILENCE: Duration = Duration::from_secs(20);
 const ANSWERS_WITHIN: Duration = Duration::from_millis(1_500);
 /// How often a warehouse that could not be used is tried again.
 const OPEN_EVERY: Duration = Duration::from_secs(5);
+/// How long fills may take to stop and to undo their half, which a warehouse that hangs would let take forever. Whoever
+/// starts a service kills it sooner or later.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How long a loop rests after an error of its own.
 const REST: Duration = Duration::from_secs(1);
 /// How long open work may go unnoticed at most, should a notice be lost.
@@ -421,7 +424,16 @@ impl Prefill {
         );
         ready();
         // A part that ends with an error, or panics, ends the service: half of one would look alive.
-        let ended = all(loops, &stop).await;
+        let ended = tokio::select! {
+            ended = all(loops, &stop) => ended,
+            () = too_long(&stop) => {
+                warn!(
+                    "told to stop {} s ago, and not everything has ended: it is cleared up by whoever works next",
+                    STOP_WITHIN.as_secs()
+                );
+                Ok(())
+            }
+        };
         info!("stopped");
         ended
     }
@@ -453,6 +465,12 @@ impl Prefill {
         own.and_then(|own| own.workers)
             .unwrap_or(self.config.service.workers)
     }
+}
+
+/// Ends some time after the service was told to stop.
+async fn too_long(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_WITHIN).await;
 }
 
 /// Ends when a warehouse has not answered for so long that nobody should wait for it.

@@ -4,7 +4,7 @@
 //! engine alive. Nothing has to be told to stop: the lock goes with the handle, or with the
 //! process, however it ends.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -210,6 +210,14 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
             (Some(_), None) => {}
         }
         if Instant::now() > deadline {
+            if let Some(card) = place.card()
+                && matches!(
+                    place.engine_lock()?.try_lock(),
+                    Err(TryLockError::WouldBlock)
+                )
+            {
+                return Err(hangs(&card));
+            }
             let from = child.as_ref().map_or(0, |child| child.log_from);
             let said = last_line(&since(&place.log(), from));
             return Err(Error::new(
@@ -228,6 +236,21 @@ async fn obtain(place: &Place, program: &Path, http: &reqwest::Client) -> Result
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Of an engine that lives and does not answer.
+fn hangs(card: &Card) -> Error {
+    let pid = card.pid;
+    Error::new(
+        Class::Later,
+        format!(
+            "the embedded ClickHouse (process {pid}) runs and did not answer within {} s",
+            START.as_secs()
+        ),
+    )
+    .hint(format!(
+        "is it stopped, or its disk? if it does not come back: kill -9 {pid}, and whoever needs it starts another"
+    ))
 }
 
 /// The engine's own reason, and the hint that it gave.
