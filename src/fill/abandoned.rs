@@ -2,7 +2,10 @@
 //! or lost its claim, and then somebody turned the setting off, cancelled, or paused. They are deleted, so that readers
 //! see no half of a fill, and nothing that nobody keeps right.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::future::try_join;
+use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 use uuid::Uuid;
 
@@ -23,13 +26,13 @@ pub async fn undo_abandoned(
     store: &Store,
     lease: std::time::Duration,
 ) -> Result<()> {
-    let all = ledger.abandoned(&store.name).await?;
-    for slices in all.chunk_by(|a, b| (a.partition, a.bounds) == (b.partition, b.bounds)) {
-        let [first, ..] = slices else { continue };
+    let found = ledger.abandoned(&store.name).await?;
+    let partitions: BTreeSet<i64> = found.iter().map(|slice| slice.partition).collect();
+    for partition in partitions {
         let hold = Hold {
             ledger,
             warehouse: &store.name,
-            partition: first.partition,
+            partition,
             owner: Uuid::new_v4().to_string(),
             lease,
         };
@@ -37,8 +40,11 @@ pub async fn undo_abandoned(
             continue;
         }
         let delete = async {
-            delete(store, slices, &format!("prefill:undo:{}", hold.owner)).await?;
-            if hold.is_kept().await? {
+            // Somebody may have filled them since; from here on nobody does.
+            let mut slices = ledger.abandoned(&store.name).await?;
+            slices.retain(|slice| slice.partition == partition);
+            delete(store, &slices, &format!("prefill:undo:{}", hold.owner)).await?;
+            if hold.is_kept().await? && !slices.is_empty() {
                 let days = slices.iter();
                 let days = days.map(|slice| (slice.team_id, slice.day, slice.fence));
                 ledger.undone(days).await?;
@@ -56,21 +62,20 @@ pub async fn undo_abandoned(
     Ok(())
 }
 
-/// Of days that begin and end together.
+/// What was written of a day lies where it begins, and nothing else of it is touched: where only some days of a team were
+/// moved to another zone, rows of others lie within it.
 async fn delete(store: &Store, slices: &[Abandoned], comment: &str) -> Result<()> {
-    let within = async |teams: &[TeamId], bounds| {
-        let delete = |table| delete_rows(&store.warehouse, table, teams, bounds, comment);
-        try_join(delete(&store.tables.stats), delete(&store.tables.bounces)).await
-    };
-    let teams: Vec<TeamId> = slices.iter().map(|slice| slice.team_id).collect();
-    if let [first, ..] = slices {
-        within(&teams, first.bounds).await?;
-    }
+    let mut teams_at: BTreeMap<Timestamp, Vec<TeamId>> = BTreeMap::new();
     for slice in slices {
-        if let Some(from) = slice.left_bucket {
-            let until = from + jiff::SignedDuration::from_secs(1);
-            within(&[slice.team_id], Bounds { from, until }).await?;
+        for bucket in [slice.bucket, slice.left_bucket].into_iter().flatten() {
+            teams_at.entry(bucket).or_default().push(slice.team_id);
         }
+    }
+    for (from, teams) in teams_at {
+        let until = from + SignedDuration::from_secs(1);
+        let bounds = Bounds { from, until };
+        let delete = |table| delete_rows(&store.warehouse, table, &teams, bounds, comment);
+        try_join(delete(&store.tables.stats), delete(&store.tables.bounces)).await?;
     }
     Ok(())
 }

@@ -82,9 +82,10 @@ pub struct Abandoned {
     pub team_id: TeamId,
     pub day: Day,
     pub fence: i64,
-    pub bounds: Bounds,
     pub partition: i64,
-    /// Where rows of it may be in the zone that the team has left.
+    /// Where such rows may be.
+    pub bucket: Option<Timestamp>,
+    /// As `bucket`, in the zone that the team has left since.
     pub left_bucket: Option<Timestamp>,
 }
 
@@ -583,25 +584,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// Days of which rows were written that nobody recorded, and that nobody fills as things stand: those that begin
-    /// and end together one after the other.
+    /// Days of which rows were written that nobody recorded, and that nobody fills as things stand, by their partition.
     pub async fn abandoned(&self, warehouse: &str) -> Result<Vec<Abandoned>> {
         let statement = Statement::new(sql!("abandoned")).bind(warehouse);
         let doing = "look for rows that nobody recorded";
         let rows = self.database.rows(doing, &statement).await?;
         let abandoned = |row: &Row| {
+            let at = |name| {
+                let at = row.get::<Option<i64>>(name)?;
+                Ok::<_, Error>(at.and_then(|at| Timestamp::from_second(at).ok()))
+            };
             Ok(Abandoned {
                 team_id: TeamId(row.get("team_id")?),
                 day: row.parsed("day")?,
                 fence: row.get("fence")?,
-                bounds: Bounds {
-                    from: instant_s(row, "bucket_s")?,
-                    until: instant_s(row, "until_s")?,
-                },
                 partition: row.get("partition")?,
-                left_bucket: row
-                    .get::<Option<i64>>("left_bucket_s")?
-                    .and_then(|at| Timestamp::from_second(at).ok()),
+                bucket: at("bucket_s")?,
+                left_bucket: at("left_bucket_s")?,
             })
         };
         rows.iter().map(abandoned).collect()
