@@ -475,9 +475,7 @@ impl Fill<'_> {
         // Pieces are published together: until the last one readers see none.
         if existing.there == 0 && batch.cut.pieces == 1 {
             self.alive().await?;
-            self.ledger
-                .will_write(self.claim, &batch.slices, true)
-                .await?;
+            self.ledger.will_write(self.claim, &batch.slices).await?;
             self.wrote_directly.store(true, Ordering::SeqCst);
             self.insert(batch, scratch, &self.tables.stats, &self.tables.bounces)
                 .await?;
@@ -489,7 +487,8 @@ impl Fill<'_> {
             return Ok(None);
         }
         for _ in 0..RESTARTS {
-            if let Some(verdicts) = self.replace(batch, scratch).await? {
+            let is_first = existing.there == 0;
+            if let Some(verdicts) = self.replace(batch, scratch, is_first).await? {
                 if existing.elsewhere == 1 {
                     self.delete_elsewhere(batch, scratch).await?;
                 }
@@ -587,6 +586,7 @@ impl Fill<'_> {
         &self,
         batch: &Batch,
         scratch: &Scratch,
+        is_first: bool,
     ) -> Result<Option<BTreeMap<(TeamId, Timestamp), Verdict>>> {
         self.alive().await?;
         let mut copied = Vec::new();
@@ -610,9 +610,10 @@ impl Fill<'_> {
                 return Ok(None);
             }
         }
-        self.ledger
-            .will_write(self.claim, &batch.slices, false)
-            .await?;
+        // What is there otherwise may be somebody else's, and right.
+        if is_first {
+            self.ledger.will_write(self.claim, &batch.slices).await?;
+        }
         for copied in &copied {
             self.publish(batch, copied).await?;
         }

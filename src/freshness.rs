@@ -45,6 +45,8 @@ const COMPARE_EVERY_US: i64 = 3_600_000_000;
 const TEAMS_AT_ONCE: usize = 500;
 /// What came in so many microseconds is not looked at in less.
 const LEAST_WIDTH_US: i64 = 1_000_000;
+/// So many days that are made otherwise now are marked in one look, which has other things to look for.
+const MOST_REDEFINED: usize = 5_000;
 /// So many days are named in the log, of those that are found at once.
 const MOST_NAMED: usize = 10;
 const COMMENT: &str = "prefill:freshness";
@@ -82,8 +84,10 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
     let compared = format!("{COMPARED}:{}", store.name);
     let last = ledger.mark(&compared).await?;
     let is_due = last.is_none_or(|last| look.now - last >= COMPARE_EVERY_US || look.now < last);
-    touched += look.for_changed_rows(is_due).await?;
-    if is_due {
+    let changed = look.for_changed_rows(is_due).await?;
+    touched += changed;
+    // Where there is more of that, the next look goes on.
+    if is_due && changed < MOST_REDEFINED {
         ledger.set_mark(&compared, look.now).await?;
     }
     Ok(touched)
@@ -96,17 +100,22 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
 ///
 /// When the ledger fails.
 pub async fn begin(ledger: &Ledger, store: &Store) -> Result<()> {
-    let (mark, definition) = (
-        format!("{DEFINITION}:{}", store.name),
-        store.tables.definition,
-    );
-    if ledger.mark(&mark).await? != Some(definition) {
+    let (mark, definition) = (definition_of(&store.name), store.tables.definition);
+    let last = ledger.mark(&mark).await?;
+    if last.is_none() {
+        ledger.take_for(&store.name, definition).await?;
+    }
+    if last != Some(definition) {
         ledger
             .set_mark(&format!("{COMPARED}:{}", store.name), 0)
             .await?;
         ledger.set_mark(&mark, definition).await?;
     }
     Ok(())
+}
+
+fn definition_of(warehouse: &str) -> String {
+    format!("{DEFINITION}:{warehouse}")
 }
 
 /// As [`look`], at the days of one team.
@@ -398,6 +407,9 @@ impl<'a> Look<'a> {
             differ.collect()
         };
         let (mut touched, mut redefined, mut left) = (0, 0, 0);
+        // Of processes that are configured differently the one that began last says what is to be there.
+        let last = self.ledger.mark(&definition_of(&self.store.name)).await?;
+        let judges = last.is_none_or(|last| last == tables.definition);
         for some in differ.chunks(TEAMS_AT_ONCE) {
             let mut slices = Vec::new();
             for team in some {
@@ -416,7 +428,9 @@ impl<'a> Look<'a> {
                 let holds = totals.get(&(slice.team_id, slice.bucket.as_second()));
                 if !holds.copied().unwrap_or_default().are_of(&receipt) {
                     Some(Reason::RowsChanged)
-                } else if ![UNKNOWN_DEFINITION, tables.definition].contains(&receipt.definition) {
+                } else if judges
+                    && ![UNKNOWN_DEFINITION, tables.definition].contains(&receipt.definition)
+                {
                     Some(Reason::Redefined)
                 } else {
                     None
@@ -442,6 +456,9 @@ impl<'a> Look<'a> {
                     continue;
                 }
                 // One that was filled again since its receipt was read is right as it is.
+                if reason == Reason::Redefined && redefined >= MOST_REDEFINED {
+                    continue;
+                }
                 if !self
                     .ledger
                     .touch(team, day, reason, slice.filled_at)

@@ -83,11 +83,12 @@ pub fn plan(
                 None
             };
             match slice.state {
-                State::Cleaned | State::Running => {}
+                State::Running => {}
                 // In the zone that the team has left it had.
                 _ if *day >= window.until && !slice.has_rows => {
                     changes.push(Change::Release(team, *day));
                 }
+                State::Cleaned => {}
                 State::Wanted | State::Failed
                     if slice.of_window && !slice.has_data && !window.contains(*day) =>
                 {
@@ -227,20 +228,24 @@ mod tests {
             has_rows: false,
             ..filled("America/Los_Angeles")
         };
-        for state in [State::Filled, State::Stale, State::Wanted, State::Failed] {
+        for state in [
+            State::Filled,
+            State::Stale,
+            State::Wanted,
+            State::Failed,
+            State::Cleaned,
+        ] {
             let slice = Actual {
                 state,
                 ..without_rows()
             };
             assert_eq!(planned(slice), [Change::Release(TeamId(7), tomorrow)]);
         }
-        for state in [State::Running, State::Cleaned] {
-            let slice = Actual {
-                state,
-                ..without_rows()
-            };
-            assert_eq!(planned(slice), []);
-        }
+        let running = Actual {
+            state: State::Running,
+            ..without_rows()
+        };
+        assert_eq!(planned(running), []);
     }
 
     #[test]

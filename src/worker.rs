@@ -35,6 +35,8 @@ const WAIT_FOR_EVENTS: Duration = Duration::from_secs(60);
 const WAIT_FOR_WAREHOUSE: Duration = Duration::from_secs(1);
 /// The most pieces that a day's sessions are taken in before memory is somebody's to mend.
 const MOST_PIECES: i64 = 256;
+/// The most where nobody says that it is too much: the warehouse was gone in the midst of it.
+const MOST_PIECES_OF_A_GUESS: i64 = 16;
 
 /// Nothing of it was done, or nothing that the next one has to know.
 const NOT_TRIED: Outcome = Outcome {
@@ -120,7 +122,10 @@ impl Worker {
     /// When the ledger fails. What fails on the warehouse is recorded there, and is no error here.
     pub async fn step(&self, stop: &CancellationToken) -> Result<Step> {
         Box::pin(self.expire()).await?;
-        Box::pin(self.undo_abandoned()).await?;
+        tokio::select! {
+            undone = Box::pin(self.undo_abandoned()) => undone?,
+            () = stop.cancelled() => return Ok(Step::Idle),
+        }
         let service = &self.config.service;
         let claim = self
             .ledger
@@ -360,8 +365,10 @@ impl Worker {
             self.ledger.note_cut_off(claim, slices).await?;
         }
         let again = is_cut_off && slices.iter().any(|slice| slice.cut_offs > 0);
-        if error.class() == Class::Narrower || again {
-            self.narrow(slices).await?;
+        if error.class() == Class::Narrower {
+            self.narrow(slices, MOST_PIECES).await?;
+        } else if again {
+            self.narrow(slices, MOST_PIECES_OF_A_GUESS).await?;
         }
         for slice in slices {
             self.give_back(claim, slice, error, is_cut_off, stop)
@@ -461,7 +468,7 @@ impl Worker {
 
     /// Half as many teams together from now on; of one that is alone a day at a time, and of that half of
     /// its sessions.
-    async fn narrow(&self, slices: &[Claimed]) -> Result<()> {
+    async fn narrow(&self, slices: &[Claimed], most_pieces: i64) -> Result<()> {
         if let [first, second, ..] = slices
             && first.team_id == second.team_id
         {
@@ -477,7 +484,7 @@ impl Worker {
         let width = match slices {
             [alone] => Width {
                 together: 1,
-                pieces: (alone.pieces * 2).min(MOST_PIECES),
+                pieces: (alone.pieces * 2).min(most_pieces.max(alone.pieces)),
             },
             many => Width {
                 together: i64::try_from(many.len() / 2).unwrap_or(1),

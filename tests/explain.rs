@@ -224,11 +224,8 @@ async fn what_keeps_a_day_is_told_with_the_command_that_ends_it() {
         paused.why,
         format!("everything is paused, and task {run} is paused")
     );
-    assert_eq!(
-        paused.command,
-        Some(format!("prefill resume --all && prefill resume {run}"))
-    );
-    // That of everything ends the pauses of tasks, too.
+    // That of everything ends the pauses of tasks, too, and then there is none to end.
+    assert_eq!(paused.command.as_deref(), Some("prefill resume --all"));
     ledger.resume(Extent::Everything).await.expect("resumed");
     assert_eq!(explain(&world, DAY).await.situation, Situation::Queued);
 
@@ -361,13 +358,15 @@ async fn the_command_line_tells_that_somebody_changed_the_tables_and_what_mends_
     // What is in the way of the command comes before it, and then it mends the day.
     let ledger = &world.prefill.ledger;
     ledger.pause(Extent::Team(team)).await.expect("paused");
+    ledger.pause(Extent::Everything).await.expect("paused");
     ledger.set_enabled(team, false).await.expect("off");
     let (_, out, err) = told(&[]);
     assert!(
         out.contains("  next          nothing before that ends"),
         "{out}"
     );
-    let ends = "prefill enable --team-id 7 && prefill resume --team-id 7";
+    // That of everything ends that of the team, too.
+    let ends = "prefill enable --team-id 7 && prefill resume --all";
     assert_eq!(err, format!("hint: run {ends} && {ASK_FOR_IT} --force\n"));
     for command in err
         .trim_start_matches("hint: run prefill ")

@@ -3,6 +3,7 @@
 //! see no half of a fill, and nothing that nobody keeps right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::try_join;
 use jiff::{SignedDuration, Timestamp};
@@ -21,12 +22,27 @@ use crate::schema::Store;
 /// # Errors
 ///
 /// When the ledger or the warehouse fails; the next look finds what is left.
-pub async fn undo_abandoned(
+pub async fn undo_abandoned(ledger: &Ledger, store: &Store, lease: Duration) -> Result<()> {
+    let found = ledger.abandoned(&store.name).await?;
+    // One worker is enough, and the others have something to fill.
+    if found.is_empty() || !ledger.may_undo(&store.name) {
+        return Ok(());
+    }
+    let undone = in_each_partition(ledger, store, lease, &found).await;
+    if undone.as_ref().is_ok_and(|all| *all) {
+        ledger.has_undone(&store.name);
+    }
+    undone.map(drop)
+}
+
+/// Whether that was all of them. What goes wrong in one partition is no matter for the others.
+async fn in_each_partition(
     ledger: &Ledger,
     store: &Store,
-    lease: std::time::Duration,
-) -> Result<()> {
-    let found = ledger.abandoned(&store.name).await?;
+    lease: Duration,
+    found: &[Abandoned],
+) -> Result<bool> {
+    let (mut all, mut failed) = (true, None);
     let partitions: BTreeSet<i64> = found.iter().map(|slice| slice.partition).collect();
     for partition in partitions {
         let hold = Hold {
@@ -37,14 +53,15 @@ pub async fn undo_abandoned(
             lease,
         };
         if !hold.take().await? {
+            all = false;
             continue;
         }
         let delete = async {
             // Somebody may have filled them since; from here on nobody does.
             let mut slices = ledger.abandoned(&store.name).await?;
             slices.retain(|slice| slice.partition == partition);
-            delete(store, &slices, &format!("prefill:undo:{}", hold.owner)).await?;
-            if hold.is_kept().await? && !slices.is_empty() {
+            let is_kept = delete(store, &slices, &hold).await?;
+            if is_kept && !slices.is_empty() {
                 let days = slices.iter();
                 let days = days.map(|slice| (slice.team_id, slice.day, slice.fence));
                 ledger.undone(days).await?;
@@ -57,14 +74,17 @@ pub async fn undo_abandoned(
             }
             Ok(())
         };
-        hold.during(delete).await?;
+        if let Err(error) = hold.during(delete).await {
+            failed.get_or_insert(error);
+        }
     }
-    Ok(())
+    failed.map_or(Ok(all), Err)
 }
 
 /// What was written of a day lies where it begins, and nothing else of it is touched: where only some days of a team were
-/// moved to another zone, rows of others lie within it.
-async fn delete(store: &Store, slices: &[Abandoned], comment: &str) -> Result<()> {
+/// moved to another zone, rows of others lie within it. False where the hold was lost.
+async fn delete(store: &Store, slices: &[Abandoned], hold: &Hold<'_>) -> Result<bool> {
+    let comment = format!("prefill:undo:{}", hold.owner);
     let mut teams_at: BTreeMap<Timestamp, Vec<TeamId>> = BTreeMap::new();
     for slice in slices {
         for bucket in [slice.bucket, slice.left_bucket].into_iter().flatten() {
@@ -72,10 +92,14 @@ async fn delete(store: &Store, slices: &[Abandoned], comment: &str) -> Result<()
         }
     }
     for (from, teams) in teams_at {
+        // Who has slept meanwhile deletes nothing of what others wrote.
+        if !hold.is_kept().await? {
+            return Ok(false);
+        }
         let until = from + SignedDuration::from_secs(1);
         let bounds = Bounds { from, until };
-        let delete = |table| delete_rows(&store.warehouse, table, &teams, bounds, comment);
+        let delete = |table| delete_rows(&store.warehouse, table, &teams, bounds, &comment);
         try_join(delete(&store.tables.stats), delete(&store.tables.bounces)).await?;
     }
-    Ok(())
+    hold.is_kept().await
 }

@@ -1,11 +1,10 @@
 //! A partition that is not the claim's own, while it is replaced: no claim and no cleanup gets in there.
 
-use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
 
 pub(super) struct Hold<'a> {
@@ -20,6 +19,10 @@ impl Hold<'_> {
     /// Takes hold of it, unless somebody else has it or a fill is under way there.
     pub async fn take(&self) -> Result<bool> {
         let (ledger, warehouse, partition) = (self.ledger, self.warehouse, self.partition);
+        // Who comes in vain is in nobody's way.
+        if ledger.runs_in(warehouse, partition).await? {
+            return Ok(false);
+        }
         if !ledger
             .hold(warehouse, partition, &self.owner, self.lease)
             .await?
@@ -43,22 +46,34 @@ impl Hold<'_> {
     pub async fn during(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
         let done = tokio::select! {
             done = work => done,
-            never = self.keep() => match never {},
+            () = self.keep() => Err(Error::new(
+                Class::Later,
+                format!("the hold on partition {} was lost", self.partition),
+            )),
         };
         let let_go = self.ledger.let_go(&self.owner).await;
         done?;
         let_go
     }
 
-    /// Renews it without an end.
-    async fn keep(&self) -> Infallible {
+    /// Renews it until it is lost.
+    async fn keep(&self) {
+        let mut since = Instant::now();
         loop {
             tokio::time::sleep(self.lease / 4).await;
-            if let Err(error) = self.is_kept().await {
-                warn!(
-                    error = error.chain(),
-                    "could not renew the hold on a partition"
-                );
+            let asked = Instant::now();
+            match self.is_kept().await {
+                Ok(true) => since = asked,
+                Ok(false) => return,
+                Err(error) => {
+                    warn!(
+                        error = error.chain(),
+                        "could not renew the hold on a partition"
+                    );
+                    if since.elapsed() > self.lease / 2 {
+                        return;
+                    }
+                }
             }
         }
     }

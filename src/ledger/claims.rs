@@ -195,6 +195,9 @@ const FEW_EVENTS: u64 = 100_000;
 /// when the fill is stopped. More hardly make a day cheaper.
 const MOST_DAYS: u32 = 10;
 
+/// How long what nobody recorded is left, where it could not be deleted.
+const UNDO_AGAIN: Duration = Duration::from_secs(5);
+
 /// How many slices a claim tries for, when others are always faster: then it is left to the next step.
 const CANDIDATES: usize = 16;
 
@@ -562,13 +565,12 @@ impl Ledger {
             .collect()
     }
 
-    /// Says that rows of these slices are about to be written into the tables, so that they are not forgotten where
-    /// nobody records them; `all`, or only of those of which no rows are recorded.
-    pub async fn will_write(&self, claim: &Claim, slices: &[Claimed], all: bool) -> Result<()> {
+    /// Says that rows of these slices are about to be written into the tables, which have none, so that they are not
+    /// forgotten where nobody records them.
+    pub async fn will_write(&self, claim: &Claim, slices: &[Claimed]) -> Result<()> {
         let statement = Statement::new(sql!("will_write"))
             .bind(claim.id.to_string())
-            .bind(fences(slices))
-            .bind(all);
+            .bind(fences(slices));
         let doing = "record that rows will be written";
         self.database.execute(doing, &statement).await?;
         Ok(())
@@ -582,6 +584,25 @@ impl Ledger {
         let doing = "record that rows were deleted";
         self.database.execute(doing, &statement).await?;
         Ok(())
+    }
+
+    /// Whether it is this caller's turn to delete what nobody recorded on a warehouse: not soon after another's, which may
+    /// be under way, or could not be done.
+    pub fn may_undo(&self, warehouse: &str) -> bool {
+        let mut undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = undone
+            .get(warehouse)
+            .is_none_or(|at| at.elapsed() > UNDO_AGAIN);
+        if is_due {
+            undone.insert(warehouse.to_owned(), Instant::now());
+        }
+        is_due
+    }
+
+    /// Nothing is left of that.
+    pub fn has_undone(&self, warehouse: &str) {
+        let mut undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        undone.remove(warehouse);
     }
 
     /// Days of which rows were written that nobody recorded, and that nobody fills as things stand, by their partition.

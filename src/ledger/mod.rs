@@ -26,9 +26,11 @@ mod trigger;
 mod watch;
 mod widths;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -71,6 +73,8 @@ pub struct Ledger {
     by_day: ByDay,
     /// The claims that this process asked for.
     asked: Arc<AtomicU64>,
+    /// When this process began to delete what nobody recorded, by warehouse.
+    undone: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
 impl Ledger {
@@ -158,6 +162,7 @@ impl Ledger {
                 poll,
                 by_day: ByDay::default(),
                 asked: Arc::default(),
+                undone: Arc::default(),
             });
         };
         let access = Access::find(url.reveal(), &config.ledger).await?;
@@ -168,6 +173,7 @@ impl Ledger {
             poll,
             by_day: ByDay::default(),
             asked: Arc::default(),
+            undone: Arc::default(),
         })
     }
 

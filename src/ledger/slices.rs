@@ -404,6 +404,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes the days of a warehouse that were filled before definitions were kept for days of this one.
+    pub async fn take_for(&self, warehouse: &str, definition: i64) -> Result<()> {
+        let statement = Statement::new(sql!("take_for"))
+            .bind(warehouse)
+            .bind(definition);
+        let doing = "record what the filled days are made of";
+        self.database.execute(doing, &statement).await?;
+        Ok(())
+    }
+
     /// The days that cleanups have left half done, of teams that are there: each range without a day between
     /// that is not one of them.
     ///

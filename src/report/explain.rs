@@ -366,7 +366,7 @@ impl Explanation {
             false => format!("nothing before that ends; then {next}"),
         };
         let force = format!("{} --force", backfill(self.team_id, self.day));
-        self.command = Some(after(&self.stops, force));
+        self.command = Some(after(&self.stops, &force));
     }
 }
 
@@ -378,9 +378,22 @@ fn backfill(team: TeamId, day: Day) -> String {
 }
 
 /// A command, after those that end what is in its way.
-fn after(stops: &[Stop], command: String) -> String {
-    let ends = stops.iter().map(|stop| stop.command.clone());
-    ends.chain([command]).collect::<Vec<_>>().join(" && ")
+fn after(stops: &[Stop], command: &str) -> String {
+    let mut commands = ends_of(stops);
+    commands.push(command);
+    commands.join(" && ")
+}
+
+/// The commands that end what keeps a day: a wider resume ends the narrower pauses, too.
+fn ends_of(stops: &[Stop]) -> Vec<&str> {
+    let commands = || stops.iter().map(|stop| stop.command.as_str());
+    let resumes = |wide: &str| commands().find(|command| command.starts_with(wide));
+    let widest = resumes("prefill resume --all").or(resumes("prefill resume --team-id"));
+    let is_of = |command: &str| match widest {
+        Some(widest) => command == widest || !command.starts_with("prefill resume"),
+        None => true,
+    };
+    commands().filter(|command| is_of(command)).collect()
 }
 
 impl Facts {
@@ -575,7 +588,7 @@ impl Facts {
         }
         if held || !stops.is_empty() {
             let what: Vec<&str> = stops.iter().map(|stop| stop.what.as_str()).collect();
-            let commands: Vec<&str> = stops.iter().map(|stop| stop.command.as_str()).collect();
+            let commands = ends_of(&stops);
             return Meaning {
                 situation: if held {
                     Situation::Held
@@ -774,7 +787,7 @@ impl Facts {
 
     /// What asks for the day, from where the team stands.
     fn ask_for_it(&self) -> String {
-        after(&self.stops(), backfill(self.team.id, self.day))
+        after(&self.stops(), &backfill(self.team.id, self.day))
     }
 }
 

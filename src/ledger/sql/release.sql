@@ -2,4 +2,4 @@
 -- $1 a JSON array of [team, day]
 delete from slices
 where (team_id, day) in (select cast(value ->> 0 as bigint), value ->> 1 from {rows $1})
-    and state not in ('running', 'cleaned') and unrecorded = 0 and (filled_at is null or stats_rows + bounces_rows = 0)
+    and state <> 'running' and unrecorded = 0 and (filled_at is null or stats_rows + bounces_rows = 0)
