@@ -84,10 +84,10 @@ pub async fn look(ledger: &Ledger, store: &Store) -> Result<usize> {
     let compared = format!("{COMPARED}:{}", store.name);
     let last = ledger.mark(&compared).await?;
     let is_due = last.is_none_or(|last| look.now - last >= COMPARE_EVERY_US || look.now < last);
-    let changed = look.for_changed_rows(is_due).await?;
+    let (changed, are_all) = look.for_changed_rows(is_due).await?;
     touched += changed;
-    // Where there is more of that, the next look goes on.
-    if is_due && changed < MOST_REDEFINED {
+    // Where there are more, the next look goes on.
+    if is_due && are_all {
         ledger.set_mark(&compared, look.now).await?;
     }
     Ok(touched)
@@ -134,7 +134,7 @@ pub async fn look_at(ledger: &Ledger, store: &Store, team: &Team) -> Result<usiz
     let since = ledger.mark(&of_all).await?.max(ledger.mark(&own).await?);
     let teams = std::slice::from_ref(team);
     let look = Look::begin(ledger, store, teams, tallies, since).await?;
-    Ok(look.for_late_events(&own).await? + look.for_changed_rows(true).await?)
+    Ok(look.for_late_events(&own).await? + look.for_changed_rows(true).await?.0)
 }
 
 /// A look at days of some teams.
@@ -387,10 +387,10 @@ impl<'a> Look<'a> {
     }
 
     /// Marks the days whose rows are not those that were verified (deleted, doubled, written by others), or that were
-    /// filled when the rollups were made otherwise. Days
-    /// are compared one by one `each`, or only of teams of whose days together the tables hold something else: one
-    /// day in eleven years weighs nothing there.
-    async fn for_changed_rows(&self, each: bool) -> Result<usize> {
+    /// filled when the rollups were made otherwise; how many, and whether these are all. Days are compared one by one
+    /// `each`, or only of teams of whose days together the tables hold something else: one day in eleven years weighs
+    /// nothing there.
+    async fn for_changed_rows(&self, each: bool) -> Result<(usize, bool)> {
         let Store {
             warehouse, tables, ..
         } = self.store;
@@ -406,7 +406,8 @@ impl<'a> Look<'a> {
             });
             differ.collect()
         };
-        let (mut touched, mut redefined, mut left) = (0, 0, 0);
+        let (mut touched, mut touched_too, mut redefined, mut left) = (0, 0, 0, 0);
+        let mut all_known = true;
         // Of processes that are configured differently the one that began last says what is to be there.
         let last = self.ledger.mark(&definition_of(&self.store.name)).await?;
         let judges = last.is_none_or(|last| last == tables.definition);
@@ -423,32 +424,29 @@ impl<'a> Look<'a> {
             let of_some: Vec<TeamId> = of_some.into_iter().collect();
             // After the slices: what is filled meanwhile is told by its receipt.
             let totals = verify::totals(warehouse, tables, &of_some, verify::ALL_BUCKETS).await?;
-            let reason = |slice: &Slice| {
-                let receipt = slice.receipt.filter(|_| slice.state == State::Filled)?;
+            let (mut changed, mut otherwise) = (Vec::new(), Vec::new());
+            for slice in slices {
+                let Some(receipt) = slice.receipt.filter(|_| slice.state == State::Filled) else {
+                    continue;
+                };
                 let holds = totals.get(&(slice.team_id, slice.bucket.as_second()));
                 if !holds.copied().unwrap_or_default().are_of(&receipt) {
-                    Some(Reason::RowsChanged)
+                    changed.push(slice);
                 } else if judges
                     && ![UNKNOWN_DEFINITION, tables.definition].contains(&receipt.definition)
                 {
-                    Some(Reason::Redefined)
-                } else {
-                    None
+                    otherwise.push(slice);
                 }
-            };
-            let slices: Vec<(Slice, Reason)> = slices
-                .into_iter()
-                .filter_map(|slice| Some((reason(&slice)?, slice)))
-                .map(|(reason, slice)| (slice, reason))
-                .collect();
-            let bare = self.without_raw_events(&slices).await?;
-            for (slice, reason) in slices {
+            }
+            let room = MOST_REDEFINED - redefined;
+            all_known &= otherwise.len() <= room;
+            otherwise.truncate(room);
+            redefined += otherwise.len();
+            touched_too += self.redefine(&otherwise).await?;
+            let bare = self.without_raw_events(&changed).await?;
+            for slice in changed {
                 let (team, day) = (slice.team_id, slice.day);
                 if bare.contains(&(team, day)) {
-                    // Its rows are all that there is of it, and right.
-                    if reason == Reason::Redefined {
-                        continue;
-                    }
                     left += 1;
                     if each && left <= MOST_NAMED {
                         warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}, and there are no raw events to fill it again from: it is left as it is");
@@ -456,23 +454,15 @@ impl<'a> Look<'a> {
                     continue;
                 }
                 // One that was filled again since its receipt was read is right as it is.
-                if reason == Reason::Redefined && redefined >= MOST_REDEFINED {
-                    continue;
-                }
-                if !self
+                if self
                     .ledger
-                    .touch(team, day, reason, slice.filled_at)
+                    .touch(team, day, Reason::RowsChanged, slice.filled_at)
                     .await?
                 {
-                    continue;
-                }
-                if reason == Reason::Redefined {
-                    redefined += 1;
-                    continue;
-                }
-                touched += 1;
-                if touched <= MOST_NAMED {
-                    warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+                    touched += 1;
+                    if touched <= MOST_NAMED {
+                        warn!(team_id = team.0, %day, "the tables do not hold what was verified of team {team}, {day}: filling it again");
+                    }
                 }
             }
         }
@@ -482,21 +472,35 @@ impl<'a> Look<'a> {
                 "the tables do not hold what was verified of {days} more days: filling them again"
             );
         });
-        if redefined > 0 {
+        if touched_too > 0 {
             info!(
-                days = redefined,
-                "the tables are made otherwise than when {redefined} days were filled: filling them again"
+                days = touched_too,
+                "the tables are made otherwise than when {touched_too} days were filled: filling them again"
             );
         }
-        Ok(touched + redefined)
+        Ok((touched + touched_too, all_known))
+    }
+
+    /// Marks days that are made otherwise by now; how many. Of those without raw events what there is stays as it is.
+    async fn redefine(&self, slices: &[Slice]) -> Result<usize> {
+        let bare = self.without_raw_events(slices).await?;
+        let definition = self.store.tables.definition;
+        self.ledger.take_as(&bare, definition).await?;
+        let mut touched = 0;
+        for slice in slices {
+            let (team, day) = (slice.team_id, slice.day);
+            if !bare.contains(&(team, day)) {
+                let reason = Reason::Redefined;
+                let is_new = self.ledger.touch(team, day, reason, slice.filled_at);
+                touched += usize::from(is_new.await?);
+            }
+        }
+        Ok(touched)
     }
 
     /// Which days had sessions when they were filled and have no raw events any more: to fill one again would only
     /// delete what is left of it.
-    async fn without_raw_events(
-        &self,
-        slices: &[(Slice, Reason)],
-    ) -> Result<BTreeSet<(TeamId, Day)>> {
+    async fn without_raw_events(&self, slices: &[Slice]) -> Result<BTreeSet<(TeamId, Day)>> {
         let Store {
             warehouse, tables, ..
         } = self.store;
@@ -504,8 +508,7 @@ impl<'a> Look<'a> {
             let receipt = slice.receipt.as_ref();
             receipt.is_some_and(|receipt| receipt.sessions > 0)
         };
-        let slices = slices.iter().map(|(slice, _)| slice);
-        let slices: Vec<&Slice> = slices.filter(had_sessions).collect();
+        let slices: Vec<&Slice> = slices.iter().filter(had_sessions).collect();
         let mut bare = BTreeSet::new();
         for some in slices.chunks(verify::MOST_DAYS) {
             let day = |slice: &&Slice| {

@@ -100,7 +100,7 @@ pub struct Tables {
     pub stats: Name,
     pub bounces: Name,
     /// Another number where the rollups are made otherwise, so that what was filled before has to be filled again: a
-    /// hash of [`VERSION`], the kind of the source, and what its columns are called. Not of where the tables lie.
+    /// hash of `VERSION`, the kind of the source, and what its columns are called. Not of where the tables lie.
     pub definition: i64,
     database: String,
 }

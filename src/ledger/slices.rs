@@ -414,6 +414,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes days that cannot be filled again for days of this definition.
+    pub async fn take_as(&self, days: &BTreeSet<(TeamId, Day)>, definition: i64) -> Result<()> {
+        if days.is_empty() {
+            return Ok(());
+        }
+        let rows = days
+            .iter()
+            .map(|(team, day)| json!([team.0, day.to_string()]));
+        let statement = Statement::new(sql!("take_as"))
+            .bind(json(rows))
+            .bind(definition);
+        let doing = "record what is left as it is";
+        self.database.execute(doing, &statement).await?;
+        Ok(())
+    }
+
     /// The days that cleanups have left half done, of teams that are there: each range without a day between
     /// that is not one of them.
     ///
