@@ -406,7 +406,7 @@ impl<'a> Look<'a> {
             });
             differ.collect()
         };
-        let (mut touched, mut touched_too, mut redefined, mut left) = (0, 0, 0, 0);
+        let (mut touched, mut made_again, mut redefined, mut left) = (0, 0, 0, 0);
         let mut all_known = true;
         // Of processes that are configured differently the one that began last says what is to be there.
         let last = self.ledger.mark(&definition_of(&self.store.name)).await?;
@@ -442,7 +442,7 @@ impl<'a> Look<'a> {
             all_known &= otherwise.len() <= room;
             otherwise.truncate(room);
             redefined += otherwise.len();
-            touched_too += self.redefine(&otherwise).await?;
+            made_again += self.redefine(&otherwise).await?;
             let bare = self.without_raw_events(&changed).await?;
             for slice in changed {
                 let (team, day) = (slice.team_id, slice.day);
@@ -472,13 +472,13 @@ impl<'a> Look<'a> {
                 "the tables do not hold what was verified of {days} more days: filling them again"
             );
         });
-        if touched_too > 0 {
+        if made_again > 0 {
             info!(
-                days = touched_too,
-                "the tables are made otherwise than when {touched_too} days were filled: filling them again"
+                days = made_again,
+                "the tables are made otherwise than when {made_again} days were filled: filling them again"
             );
         }
-        Ok((touched + touched_too, all_known))
+        Ok((touched + made_again, all_known))
     }
 
     /// Marks days that are made otherwise by now; how many. Of those without raw events what there is stays as it is.

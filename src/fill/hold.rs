@@ -1,4 +1,5 @@
-//! A partition that is not the claim's own, while it is replaced: no claim and no cleanup gets in there.
+//! A partition that is not a claim's own, while it is replaced or rows are deleted from it: no claim and no cleanup gets
+//! in there.
 
 use std::time::{Duration, Instant};
 

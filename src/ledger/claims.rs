@@ -567,12 +567,19 @@ impl Ledger {
 
     /// Says that rows of these slices are about to be written into the tables, which have none, so that they are not
     /// forgotten where nobody records them.
+    ///
+    /// # Errors
+    ///
+    /// [`Class::Lost`] when one of them is not the claim's any more: then nothing may be written.
     pub async fn will_write(&self, claim: &Claim, slices: &[Claimed]) -> Result<()> {
         let statement = Statement::new(sql!("will_write"))
             .bind(claim.id.to_string())
             .bind(fences(slices));
         let doing = "record that rows will be written";
-        self.database.execute(doing, &statement).await?;
+        let noted = self.database.execute(doing, &statement).await?;
+        if noted < slices.len() as u64 {
+            return Err(Error::new(Class::Lost, "failed to keep the claim").caused_by(NotKept));
+        }
         Ok(())
     }
 
